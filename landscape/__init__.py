@@ -1,0 +1,43 @@
+"""Explore the loss landscapes of shallow networks: restarts in parallel, every end labelled, with the evidence.
+
+The public names are imported on first use, so that `import landscape` and `landscape --help` need no JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "teacher_student": "landscape.problems.population",
+    "orthonormal_teacher": "landscape.problems.population",
+    "from_loss": "landscape.problems.problem",
+    "Params": "landscape.problems.network",
+    "explore": "landscape.host.explore",
+    "label": "landscape.host.label",
+    "start_points": "landscape.restart",
+    "Census": "landscape.census",
+    "Level": "landscape.census",
+    "wilson": "landscape.census",
+    "unseen_mass": "landscape.census",
+    "Settings": "landscape.host.lanes",
+    "Evidence": "landscape.records",
+    "InputError": "landscape.records",
+    "Label": "landscape.records",
+    "Point": "landscape.records",
+    "Spectrum": "landscape.records",
+    "Status": "landscape.records",
+    "Verdict": "landscape.records",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"landscape has no {name!r}; its public names are {', '.join(__all__)}.")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

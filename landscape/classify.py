@@ -1,0 +1,241 @@
+"""One verdict from a point, its spectrum and what theory says. The lower bound first, then kinks, then curvature."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from landscape.problems.population import TeacherStudent
+from landscape.problems.problem import Problem
+from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
+from landscape.theory import teacher_student as room
+
+NOT_ATTAINED = (
+    "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
+)
+MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of undecided minima, and of spurious ones
+
+
+def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    """The loss at several points [r, p], in float64, [r]."""
+    with jax.enable_x64(True):
+        return np.asarray(_losses(problem, jnp.asarray(thetas, jnp.float64)), np.float64)
+
+
+_losses = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)))
+
+
+def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
+    """GLOBAL if the loss is within its rounding error of a lower bound and theory agrees; None if it is above it.
+
+    Comes before anything else, because curvature never overrules it: at a width above the teacher's the global set is
+    degenerate and polished points on it show eigenvalues down to -0.1. Needs no Hessian.
+    """
+    bound = problem.lower_bound
+    if bound is None or point.loss - bound.value > point.loss_error:
+        return None
+    known = _known(problem, point)
+    if bound.value - point.loss > point.loss_error:
+        reason = (
+            f"the loss lies {bound.value - point.loss:.3g} below the lower bound that was given: the bound is wrong"
+        )
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    if not isinstance(problem, TeacherStudent):
+        return Verdict(
+            label=Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=point.loss_error, **known
+        )
+    gap = room.zero_set_gap(problem, point.theta)
+    if gap <= room.ZERO_SET_TOLERANCE:
+        return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by="zero loss, zero set", margin=gap, **known)
+    reason = f"the loss is within its rounding error of 0, but the network misses the exact zero set by {gap:.2g}"
+    return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+
+
+def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
+    """The label of a stationary point, with its evidence.
+
+    Args:
+        problem: The landscape.
+        point: A polished point.
+        spectrum: Of the Hessian at it.
+    """
+    if point.status in (Status.BUDGET, Status.DIVERGED, Status.RUNNING):
+        return unconverged(problem, point)
+    verdict = at_lower_bound(problem, point)
+    if verdict is not None:
+        return verdict
+    if point.status == Status.STALLED:
+        reason = f"polish stalled at gradient norm {point.grad_norm:.2g}: not stationary to the accuracy asked for"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **_known(problem, point))
+    if isinstance(problem, TeacherStudent):
+        dead = _dead_neuron(problem, point)
+        if dead is not None:
+            return dead
+    known = {**_known(problem, point), "min_curvature": spectrum.min_curvature}
+    if spectrum.min_curvature < -spectrum.error:
+        return _saddle(problem, point, spectrum, known)
+    minimum = _minimum(problem, point, spectrum, known)
+    if minimum is not None:
+        return minimum
+    reason = (
+        f"curvature vanishes in {spectrum.zeros} directions and symmetry explains {spectrum.explained}: "
+        "second order cannot tell a minimum from a degenerate saddle"
+    )
+    return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+
+
+def unconverged(problem: Problem, point: Point) -> Verdict:
+    """UNCONVERGED, or AT_INFINITY for a loss that is not coercive and parameters that have left every scale."""
+    known = _known(problem, point)
+    size = float(np.linalg.norm(point.theta)) if np.all(np.isfinite(point.theta)) else np.inf
+    if point.status == Status.BUDGET and not problem.coercive and size > 1e3 * problem.scale:
+        return Verdict(
+            label=Label.AT_INFINITY, evidence=Evidence.NUMERICAL, by="norm", margin=size / problem.scale, **known
+        )
+    words = {Status.DIVERGED: "diverged at every step size tried"}
+    reason = words.get(Status(point.status), f"the budget ran out at gradient norm {point.grad_norm:.2g}")
+    return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
+
+
+def _known(problem: Problem, point: Point) -> dict:
+    bound = problem.lower_bound
+    return {
+        "loss": float(point.loss),
+        "loss_error": float(point.loss_error),
+        "lower_bound": None if bound is None else bound.value,
+        "excess": None if bound is None else float(point.loss) - bound.value,
+        # Zero is the infimum over all widths of a teacher-student loss.
+        "wider": max(float(point.loss), 0.0) if isinstance(problem, TeacherStudent) else None,
+        "grad_norm": float(point.grad_norm),
+    }
+
+
+def _saddle(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> Verdict:
+    """SADDLE if a point of lower loss is exhibited along the direction of most negative curvature."""
+    found = _descend(problem, point, spectrum.lowest)
+    if found is None:
+        reason = f"an eigenvalue of {spectrum.min_curvature:.2g} but no lower loss along its direction beyond rounding"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    escape, drop = found
+    return Verdict(
+        label=Label.SADDLE,
+        flavour=f"index {spectrum.index}",
+        evidence=Evidence.NUMERICAL,
+        by="curvature, lower point",
+        margin=drop,
+        escape=escape,
+        **known,
+    )
+
+
+def _descend(problem: Problem, point: Point, direction: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """A step along +-direction to a loss lower by more than both errors, and the rest of the drop."""
+    sizes = problem.scale * np.geomspace(1e-4, 0.5, 24)
+    steps = np.concatenate([sizes[:, None] * direction, -sizes[:, None] * direction])
+    values = losses(problem, point.theta + steps)
+    values = np.where(np.isfinite(values), values, np.inf)
+    best = int(np.argmin(values))
+    drop = point.loss - values[best] - point.loss_error - problem.loss_error(point.theta + steps[best])
+    return (steps[best], float(drop)) if drop > 0 else None
+
+
+def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> Verdict | None:
+    """SPURIOUS where a lower loss is known to exist at this width, undecided until the census closes elsewhere.
+
+    None if the point cannot be shown to be a minimum: zero modes that no symmetry explains.
+    """
+    witnessed = False
+    if isinstance(problem, TeacherStudent) and room.realisable(problem):
+        witnessed = True
+        certificate = room.spurious_certificate(
+            problem,
+            point.theta,
+            loss=point.loss,
+            loss_error=point.loss_error,
+            grad_norm=point.grad_norm,
+            min_curvature=spectrum.min_curvature - spectrum.error,
+            hessian_norm=float(np.max(np.abs(spectrum.eigenvalues))) + spectrum.error,
+        )
+        if certificate.holds:
+            return Verdict(
+                label=Label.SPURIOUS,
+                flavour="strict",
+                evidence=Evidence.CERTIFIED,
+                by="ball with a minimum above zero",
+                margin=certificate.margin,
+                **known,
+            )
+    if spectrum.zeros != spectrum.explained:
+        return None
+    flavour = "flat" if spectrum.zeros else "strict"
+    if not witnessed:
+        return Verdict(label=Label.UNDECIDED, flavour=f"{flavour} minimum", reason=NOT_ATTAINED, **known)
+    return Verdict(
+        label=Label.SPURIOUS,
+        flavour=flavour,
+        evidence=Evidence.NUMERICAL,
+        by="curvature, teacher as witness",
+        margin=float(spectrum.eigenvalues[spectrum.zeros]) - spectrum.error,
+        **known,
+    )
+
+
+def _dead_neuron(problem: TeacherStudent, point: Point) -> Verdict | None:
+    """The verdict where a neuron is zero and the loss has a cone there; None if all neurons are alive."""
+    if not problem.activation.kinked:
+        return None
+    w = point.theta.reshape(problem.width, problem.d)
+    norms = np.linalg.norm(w, axis=1)
+    dead = np.flatnonzero(norms <= 1e-9 * problem.scale)
+    known = _known(problem, point)
+    if not len(dead):
+        weak = int(np.argmin(norms))
+        if norms[weak] < 1e-6 * problem.scale:
+            reason = f"neuron {weak} has norm {norms[weak]:.1g}: too close to the cone at zero to trust a Hessian"
+            return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+        return None
+    u, slope = room.steepest_birth(problem, point.theta)
+    direction = np.zeros_like(w)
+    direction[dead[0]] = u
+    found = _descend(problem, point, direction.reshape(-1)) if slope < 0 else None
+    if found is not None:
+        return Verdict(
+            label=Label.TRAP,
+            flavour="dead neuron",
+            evidence=Evidence.NUMERICAL,
+            by="birth of a neuron",
+            margin=-slope,
+            escape=found[0],
+            **known,
+        )
+    reason = "a neuron is zero and no first-order descent brings it to life: the loss is not differentiable here"
+    return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+
+
+def settle(verdict: Verdict, best_loss: float, best_error: float) -> Verdict:
+    """What a verdict becomes when the census closes: a minimum above a loss that was seen is spurious, by witness.
+
+    Args:
+        verdict: As `classify` gave it.
+        best_loss: The lowest loss seen by any restart.
+        best_error: Bound on its rounding error.
+    """
+    if verdict.label != Label.UNDECIDED or verdict.flavour not in MINIMA:
+        return verdict
+    assert verdict.loss is not None
+    assert verdict.loss_error is not None
+    margin = verdict.loss - verdict.loss_error - best_loss - best_error
+    if margin <= 0:
+        return Verdict(**{**vars(verdict), "flavour": "best seen"})
+    return Verdict(
+        **{
+            **vars(verdict),
+            "label": Label.SPURIOUS,
+            "flavour": MINIMA[verdict.flavour],
+            "evidence": Evidence.NUMERICAL,
+            "by": "witness",
+            "margin": margin,
+            "reason": None,
+        }
+    )

@@ -1,0 +1,392 @@
+"""The `landscape` command."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from landscape.host.studies import DEFAULT, STUDIES
+from landscape.records import InputError
+
+USAGE = """\
+landscape: a census of where gradient descent ends, every end labelled global or spurious, with the evidence.
+
+  landscape run [NAME | FILE.toml] [options]   run a study (default: {default}); landscape run NAME --help lists options
+  landscape studies [NAME]                     the built-in studies; one in full
+  landscape show DIR [--json]                  the census of a run again
+  landscape resume DIR [--json]                go on where a run stopped
+  landscape plot DIR                           figures of a run, as PNG files in DIR/figures
+  landscape label FILE [--json]                label the points in a JSON or npz file
+  landscape --version
+
+Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
+--restarts N, --seed S. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
+"""
+
+OK, BAD_INPUT, STOPPED = 0, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _Output:
+    """Where a run goes.
+
+    Attributes:
+        out: A new folder to keep the run in; it can be resumed, shown and plotted.
+        json: Print one JSON object on standard output and nothing else there.
+        quiet: No progress bar.
+    """
+
+    out: str | None = None
+    json: bool = False
+    quiet: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits with its status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill keeps what is done, like Ctrl-C
+    try:
+        status = _dispatch(arguments)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"landscape: {error}", file=sys.stderr)
+        status = BAD_INPUT
+    except KeyboardInterrupt:
+        print("landscape: stopped.", file=sys.stderr)
+        status = STOPPED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: no traceback at exit
+        status = OK
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(default=DEFAULT.name), end="")
+        return OK
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"landscape {version('landscape')}")
+        return OK
+    commands = {"run": _run, "studies": _studies, "show": _show, "resume": _resume, "plot": _plot, "label": _label}
+    if arguments[0] not in commands:
+        raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
+    return commands[arguments[0]](arguments[1:])
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _run(arguments: list[str]) -> int:
+    study, output = _parse_run(arguments)
+    _use_64_bits()
+    content = study.manifest()
+    folder = None
+    if output.out is not None:
+        from landscape.host import store
+
+        folder = Path(output.out)
+        store.create(folder, content)
+    return _finish(study, folder, output.json, False if output.quiet else None)
+
+
+def _finish(study: Any, folder: Path | None, as_json: bool, progress: bool | None) -> int:
+    """Runs what is left of a study and prints its result."""
+    result = study.run(folder, progress)
+    _print(result, as_json)
+    if result.finished < result.restarts:
+        if folder is not None:
+            print(f"landscape: stopped; `landscape resume {folder}` goes on.", file=sys.stderr)
+        return STOPPED
+    return OK
+
+
+def _print(result: Any, as_json: bool) -> None:
+    print(json.dumps(result.as_dict(), allow_nan=False) if as_json else result)
+
+
+def _studies(arguments: list[str]) -> int:
+    names = _positional(arguments, "studies [NAME]", at_most=1)
+    if names:
+        study = _study(names[0])
+        print(f"{study.name}: {study.about}\n")
+        for name, meaning in _field_help(study).items():
+            default = next(f for f in dataclasses.fields(study) if f.name == name).default
+            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
+        return OK
+    width = max(map(len, STUDIES))
+    for study in STUDIES.values():
+        print(f"{study.name:{width}}  {study.about}{' (default)' if study is DEFAULT else ''}")
+    return OK
+
+
+def _show(arguments: list[str]) -> int:
+    as_json = _flag(arguments, "--json")
+    (where,) = _positional(arguments, "show DIR [--json]", exactly=1)
+    _use_64_bits()
+    result = stored(Path(where))
+    _print(result, as_json)
+    return OK
+
+
+def _resume(arguments: list[str]) -> int:
+    as_json, quiet = _flag(arguments, "--json"), _flag(arguments, "--quiet")
+    (where,) = _positional(arguments, "resume DIR [--json]", exactly=1)
+    study = stored_study(Path(where))
+    _use_64_bits()
+    return _finish(study, Path(where), as_json, False if quiet else None)
+
+
+def _plot(arguments: list[str]) -> int:
+    (where,) = _positional(arguments, "plot DIR", exactly=1)
+    _use_64_bits()
+    from landscape.host import plots
+    from landscape.host.studies.table import Table
+
+    folder = Path(where)
+    result = stored(folder)
+    figures = folder / "figures"
+    try:
+        figures.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write figures to {figures}: {error.strerror}.") from error
+    if isinstance(result, Table):
+        from landscape.host.studies.teachers import PUBLISHED
+
+        path = figures / "shares.png"
+        plots.save(plots.shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
+        paths = [path]
+    else:
+        paths = plots.census_figures(result, stored_study(folder).problem(), figures)
+    for path in paths:
+        print(path)
+    return OK
+
+
+def _label(arguments: list[str]) -> int:
+    as_json = _flag(arguments, "--json")
+    (where,) = _positional(arguments, "label FILE [--json]", exactly=1)
+    _use_64_bits()
+    from landscape.host.label import label_one
+    from landscape.host.points import read_points
+
+    problem, points = read_points(Path(where))
+    verdicts = [label_one(problem, problem.write(point)) for point in points]
+    if as_json:
+        print(json.dumps([verdict.as_dict() for verdict in verdicts], allow_nan=False))
+        return OK
+    for i, verdict in enumerate(verdicts):
+        print(f"point {i}: {_sentence(verdict)}")
+        if verdict.polished is not None:
+            print(f"  leads, {verdict.moved:.2g} away, to: {_sentence(verdict.polished)}")
+    return OK
+
+
+def _sentence(verdict: Any) -> str:
+    """A verdict in one line."""
+    ground = f"{verdict.evidence} by {verdict.by}" if verdict.evidence else verdict.reason
+    flavour = f" ({verdict.flavour})" if verdict.flavour else ""
+    return f"{verdict.label}{flavour}, loss {verdict.loss:.12g}, gradient norm {verdict.grad_norm:.1e}; {ground}"
+
+
+# -- run folders -------------------------------------------------------------------------------------------------------
+
+
+def stored_study(folder: Path) -> Any:
+    """The study of a run folder.
+
+    Raises:
+        InputError: There is none, or it was made from Python with a problem that cannot be written down.
+    """
+    from landscape.host import store
+
+    manifest = store.read_manifest(folder)
+    if manifest["study"] not in STUDIES:
+        raise InputError(f"{folder} was made by {manifest['study']!r} from Python: go on there with landscape.explore.")
+    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest["fields"].items()}
+    return _study(manifest["study"])(**fields)
+
+
+def stored(folder: Path) -> Any:
+    """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
+    from landscape.host import store
+    from landscape.host.explore import census
+    from landscape.host.studies.table import Table
+    from landscape.host.studies.teachers import SafranShamirTable, paper_share
+
+    manifest = store.read_manifest(folder)
+    if manifest["study"] == SafranShamirTable.name:
+        places = sorted(path.parent for path in folder.glob(f"*/{store.MANIFEST}"))
+        if not places:
+            raise InputError(f"{folder} has no finished cell yet; `landscape resume {folder}` runs it.")
+        censuses = [stored(place) for place in places]
+        censuses.sort(key=lambda c: (c.problem["width"] - c.problem["teacher"], c.problem["teacher"]))
+        return Table(manifest["study"], censuses, manifest["problem"]["cells"], str(folder))
+    done = store.read(folder)
+    for name in done.damaged:
+        print(
+            f"landscape: shard {name} of {folder} is damaged and left out; `landscape resume {folder}` redoes it.",
+            file=sys.stderr,
+        )
+    study = stored_study(folder) if manifest["study"] in STUDIES else None
+    seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
+    return census(
+        study.problem() if study is not None else None,
+        done.rows,
+        done.weights,
+        manifest["restarts"],
+        manifest["seed"],
+        manifest["study"],
+        seconds,
+        manifest["environment"],
+        paper_share if study is not None else lambda rows: {},
+        folder,
+        manifest["problem"],
+    )
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _parse_run(arguments: list[str]) -> tuple[Any, _Output]:
+    """Study and output options from `run`'s arguments; a TOML file gives defaults that options override."""
+    study, given = DEFAULT, {}
+    if arguments and not arguments[0].startswith("-"):
+        first, arguments = arguments[0], arguments[1:]
+        if first.endswith(".toml"):
+            study, given = _read_toml(Path(first))
+        else:
+            study = _study(first)
+    default = _build(study, given)
+    parsed, output = _tyro(study, default, arguments)
+    return parsed, output
+
+
+def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, _Output]:
+    """tyro's reading of the options, its errors as one line."""
+    import tyro
+
+    # One flat list of options from two records.
+    options = dataclasses.make_dataclass(
+        "Options", [("study", study, default), ("output", _Output, dataclasses.field(default=_Output()))], frozen=True
+    )
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            read = tyro.cli(
+                tyro.conf.OmitArgPrefixes[options],
+                args=arguments,
+                prog=f"landscape run {study.name}",
+                description=study.about,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(_one_line(errors.getvalue())) from None
+    return read.study, read.output
+
+
+def _one_line(message: str) -> str:
+    """tyro's framed message without its frame, title and repeated help text."""
+    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
+    lines = [line for line in lines if line.strip("─")]
+    text = " ".join(lines).split(" Argument helptext:")[0].split(" For full helptext")[0]
+    return text.rstrip(". ") + ". `landscape studies NAME` lists the fields."
+
+
+def _read_toml(path: Path) -> tuple[Any, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    if "study" not in content:
+        raise InputError(f'{path} names no study; add a line like study = "{DEFAULT.name}".')
+    return _study(content.pop("study")), content
+
+
+def _build(study: Any, given: dict[str, Any]) -> Any:
+    """The study with these fields, types checked: what a TOML file says goes by the names of the options."""
+    fields = {f.name: f for f in dataclasses.fields(study)}
+    values = {}
+    for name, value in given.items():
+        key = name.replace("-", "_")
+        if key not in fields:
+            raise InputError(f"study {study.name} has no field {name!r}; its fields are {', '.join(fields)}.")
+        wanted = str(fields[key].type)
+        if wanted.startswith("tuple"):
+            good = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+            value = tuple(value) if good else value
+        elif wanted == "str":
+            # A matrix or a size is also a teacher.
+            value = (
+                json.dumps(value) if isinstance(value, list) or (key == "teacher" and isinstance(value, int)) else value
+            )
+            good = isinstance(value, str)
+        elif wanted == "float":
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+        else:
+            good = isinstance(value, int) and not isinstance(value, bool)
+        if not good:
+            raise InputError(f"field {name!r} of {study.name} must be of type {wanted}, found {value!r}.")
+        values[key] = value
+    return study(**values)
+
+
+def _study(name: Any) -> Any:
+    if name not in STUDIES:
+        raise InputError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
+    return STUDIES[name]
+
+
+def _flag(arguments: list[str], name: str) -> bool:
+    """Whether the flag is there; takes it out."""
+    if name in arguments:
+        arguments.remove(name)
+        return True
+    return False
+
+
+def _positional(arguments: list[str], usage: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: landscape {usage}")
+        sys.exit(OK)
+    wrong = [a for a in arguments if a.startswith("-")]
+    if wrong:
+        raise InputError(f"option {wrong[0]!r} is unknown; usage: landscape {usage}.")
+    if (exactly is not None and len(arguments) != exactly) or (at_most is not None and len(arguments) > at_most):
+        raise InputError(f"{len(arguments)} arguments were given; usage: landscape {usage}.")
+    return arguments
+
+
+def _field_help(study: Any) -> dict[str, str]:
+    """What each field means, from the docstrings' Attributes."""
+    said: dict[str, str] = {}
+    for cls in reversed(study.__mro__[:-1]):
+        lines = (cls.__doc__ or "").splitlines()
+        name = None
+        for line in lines[lines.index("    Attributes:") + 1 :] if "    Attributes:" in lines else []:
+            head, _, rest = line.strip().partition(": ")
+            if line.startswith("        ") and not line.startswith("         ") and head.isidentifier():
+                name, said[head] = head, rest
+            elif name and line.strip():
+                said[name] += " " + line.strip()
+    return {f.name: said.get(f.name, "") for f in dataclasses.fields(study)}
+
+
+def _use_64_bits() -> None:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)

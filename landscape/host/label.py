@@ -1,0 +1,88 @@
+"""Labels for points that someone brings: the point as given, and the stationary point it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from landscape import classify
+from landscape.host.lanes import REACH, TARGET
+from landscape.polish import evaluate, newton_to_stationary, polish
+from landscape.problems.problem import Problem
+from landscape.records import InputError, Label, Point, Status, Verdict
+from landscape.spectrum import spectrum
+
+NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
+
+
+def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
+    """The verdict of a point, or of several, with `polished`: that of the stationary point it leads to.
+
+    The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
+    `unconverged`, with their loss, bound and excess. `polished` is the stationary point that a second-order descent
+    of no more than a tenth of the problem's scale reaches from there, and None where it reaches none.
+
+    Args:
+        problem: The landscape.
+        params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
+            problems, else the user's pytree; hidden [points, width, d] for several points.
+
+    Raises:
+        InputError: The shape is wrong or a number is not finite.
+    """
+    hidden = getattr(params, "hidden", params)
+    if isinstance(hidden, np.ndarray | jax.Array | list) and np.ndim(np.asarray(hidden)) == 3:
+        return [label_one(problem, problem.write(one)) for one in np.asarray(hidden)]
+    return label_one(problem, problem.write(params))
+
+
+def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
+    """The verdict of one flat point, [p]; see `label`."""
+    if not np.all(np.isfinite(theta)):
+        raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
+    scale = problem.scale
+    given = _judge(problem, theta, moved=0.0, target=TARGET * scale)
+    if given.label != Label.UNCONVERGED:
+        return replace(given, polished=None, moved=0.0)
+    end = _stationary(problem, theta)
+    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * scale)
+    if polished.label == Label.UNCONVERGED:
+        return given
+    return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
+
+
+def _stationary(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """The stationary point next to theta: of any index if theta is nearly one, else down the loss."""
+    scale = problem.scale
+    grad, _ = evaluate(problem, theta)
+    if np.linalg.norm(grad) <= NEAR * scale:
+        end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
+        if grad_norm <= TARGET * scale:
+            return end
+    with jax.enable_x64(True):
+        down = _polish(problem, jnp.asarray(theta), TARGET * scale, REACH * scale, problem.loss_error(theta), scale)
+        return np.asarray(down.theta)
+
+
+_polish = jax.jit(polish)
+
+
+def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> Verdict:
+    grad, hessian = evaluate(problem, theta)
+    norm = float(np.linalg.norm(grad))
+    loss = float(classify.losses(problem, theta[None])[0])
+    status = Status.CONVERGED if norm <= target else Status.BUDGET
+    point = Point(theta, loss, problem.loss_error(theta), norm, moved, status)
+    if status == Status.CONVERGED:
+        found = spectrum(problem, theta, hessian)
+        return replace(classify.classify(problem, point, found), min_curvature=found.min_curvature)
+    # The lower bound comes first: a loss at zero is global however large a one-sided gradient looks.
+    at_bound = classify.at_lower_bound(problem, point)
+    if at_bound is not None and at_bound.label == Label.GLOBAL:
+        return at_bound
+    reason = f"not stationary: gradient norm {norm:.2g}, {target:.0e} is asked for"
+    return replace(classify.unconverged(problem, point), label=Label.UNCONVERGED, evidence=None, by=None, reason=reason)

@@ -1,0 +1,375 @@
+"""A run folder: a manifest written once, and shards of finished restarts, each written whole or not at all.
+
+    manifest.json                                            what was asked, by whom, with what
+    shards/restarts-<first>-<last>-<count>-<digest>.parquet  finished restarts, in no order
+
+A run may be killed at any moment. A file is written under a name that readers pass over, forced to disk, and only then
+given its own name. The digest in a shard's name is of all its bytes: Parquet's page checksums cover no header and no
+footer. A damaged shard is named, never read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import json
+import os
+import platform
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from landscape.records import InputError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SHARDS = "shards"
+THETA = pa.list_(pa.float64())
+STALE = 3600.0  # seconds; a shard is written in far less, so an older temporary has lost its writer
+_NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
+_TEMPORARY = re.compile(r"\.writing-(?P<host>.+)-(?P<pid>\d{1,9})-[0-9a-f]{16}\.tmp")
+
+
+class Shards(NamedTuple):
+    """All finished restarts of a run.
+
+    Attributes:
+        rows: Columns by name, each [r], ascending in "restart", each restart once; text is of dtype object with None
+            where there is none. Before the first shard the only column is "restart", [0].
+        weights: Restart to theta, [p], for the restarts whose weights were kept.
+        damaged: Names of the files whose check failed; nothing in rows or weights comes from them.
+    """
+
+    rows: dict[str, np.ndarray]
+    weights: dict[int, np.ndarray]
+    damaged: list[str]
+
+
+def create(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """The folder holds this manifest and no restarts yet.
+
+    NumPy scalars and arrays become plain numbers and lists. What a killed `create` left behind is no obstacle.
+
+    Raises:
+        InputError: The folder holds anything already, cannot be written, or the manifest is not JSON (so not NaN).
+    """
+    content = _render(_plain(manifest))
+    with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+        if (folder / MANIFEST).exists():
+            raise _taken(folder)
+        if folder.is_dir():
+            if found := sorted(path.name for path in folder.iterdir() if not _TEMPORARY.fullmatch(path.name)):
+                raise InputError(f"{folder} is not empty and holds no run (found {found[0]}); choose another --out.")
+        elif folder.exists():
+            raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
+        _make_folder(folder)
+        _remove_leftovers(folder)
+        try:
+            _write(folder / MANIFEST, content, fresh=True)
+        except FileExistsError:
+            raise _taken(folder) from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest that `create` was given, as JSON gives it back (tuples are lists).
+
+    Raises:
+        InputError: There is none, a bit of it is wrong, or a newer version of this package wrote it.
+    """
+    path = folder / MANIFEST
+    with _in_one_sentence(f"Cannot read {path}"):
+        _require_run(folder)
+        content = path.read_bytes()
+    damaged = InputError(f"{path} is damaged: its content does not match its digest; restore it from a copy.")
+    try:
+        manifest = json.loads(content.decode())
+        whole = manifest.pop("digest") == _digest(manifest)
+        found = manifest["format"]
+        # The digest sees values only: 1e-05 and 1E-05 are a bit apart and equal. Of our format, so must the bytes be.
+        whole = whole and (found != FORMAT or _render(manifest) == content)
+    except (ValueError, KeyError, TypeError, AttributeError):  # not text, not JSON, no object, no digest
+        raise damaged from None
+    if not whole:
+        raise damaged
+    if found != FORMAT:
+        raise InputError(f"{path} has format {found} and this version reads format {FORMAT}; upgrade landscape.")
+    return {name: value for name, value in manifest.items() if name != "format"}
+
+
+def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray] | None = None) -> str:
+    """The restarts are on disk, in one new shard whose file name this is.
+
+    Safe beside other writers in other processes. A kill at any moment leaves the whole shard or none of it.
+
+    Args:
+        folder: A run folder.
+        rows: Columns, each [r]: integers, floats, booleans, or text (None and NaN become null). "restart" is one of
+            them, unique and non-negative, in any order; "theta" is none of them. Every shard has the same columns.
+        weights: Restart to theta, [p], for those restarts in `rows` whose weights are kept.
+
+    Raises:
+        InputError: The folder is no run folder or cannot be written (disk full); earlier shards are untouched.
+        ValueError: The columns are not as described.
+    """
+    table = _table(rows, weights or {})
+    buffer = pa.BufferOutputStream()
+    # Dictionaries for text only: they are a gain there, and leave floats (NaN payloads, signed zeros) bit for bit.
+    text: Any = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=text, write_page_checksum=True)
+    content = buffer.getvalue().to_pybytes()
+    name = _shard_name(table["restart"].to_numpy(), content)
+    way_out = f"what was written before is kept, and `landscape resume {folder}` goes on from there"
+    with _in_one_sentence(f"Cannot write a shard in {folder}", way_out):
+        _require_run(folder)
+        _make_folder(folder / SHARDS)
+        _remove_leftovers(folder)
+        _remove_leftovers(folder / SHARDS)
+        _write(folder / SHARDS / name, content)
+    return name
+
+
+def read(folder: Path) -> Shards:
+    """Every restart of the run that is on disk undamaged, once.
+
+    A shard is damaged if its bytes do not match its name, its name is none of ours, or its columns are not those of
+    most shards. Where a restart was done twice, the shard first by name has it.
+
+    Raises:
+        InputError: The folder is no run folder, its manifest is damaged, or a file cannot be opened.
+    """
+    read_manifest(folder)
+    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+        names = sorted(path.name for path in (folder / SHARDS).iterdir()) if (folder / SHARDS).exists() else []
+        names = [name for name in names if not name.startswith(".") and not name.endswith(".damaged")]
+        tables = {name: table for name in names if (table := _load(folder / SHARDS / name)) is not None}
+    usual = Counter(_columns(table) for table in tables.values()).most_common(1)
+    good = {name: table for name, table in tables.items() if _columns(table) == usual[0][0]}
+    damaged = [name for name in names if name not in good]
+    if not good:
+        return Shards(rows={"restart": np.empty(0, np.int64)}, weights={}, damaged=damaged)
+    fields = next(iter(good.values())).column_names
+    table = pa.concat_tables([table.select(fields) for table in good.values()])
+    # np.unique gives the first of equals: the shard first by name.
+    table = table.take(np.unique(table["restart"].to_numpy(), return_index=True)[1])
+    rows = {name: np.array(table[name].to_numpy()) for name in fields if name != "theta"}
+    return Shards(rows=rows, weights=_weights(table), damaged=damaged)
+
+
+def set_damaged_aside(folder: Path, damaged: Sequence[str]) -> list[str]:
+    """The damaged shards are out of the way, under these new names, so that their restarts are done again."""
+    renamed = []
+    with _in_one_sentence(f"Cannot set damaged shards aside in {folder}"):
+        for name in damaged:
+            # Damaged again since it was first set aside: keep both.
+            endings = (".damaged" if count == 1 else f".{count}.damaged" for count in itertools.count(1))
+            aside = next(path for end in endings if not (path := folder / SHARDS / f"{name}{end}").exists())
+            (folder / SHARDS / name).rename(aside)
+            renamed.append(aside.name)
+        if renamed:
+            _sync_folder(folder / SHARDS)
+    return renamed
+
+
+def _require_run(folder: Path) -> None:
+    """There is a manifest in the folder."""
+    if not (folder / MANIFEST).exists():
+        raise InputError(f"{folder} is not a run folder: it has no {MANIFEST}.")
+
+
+def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest as JSON will give it back, with its format."""
+    if reserved := {"format", "digest"} & manifest.keys():
+        raise ValueError(f"{min(reserved)!r} is written by the store; the manifest has it already.")
+
+    def to_list(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        raise TypeError(f"{type(value).__name__} is no JSON type")
+
+    try:
+        return json.loads(json.dumps({"format": FORMAT, **manifest}, default=to_list, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The manifest cannot be written as JSON: {error}.") from error
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of a manifest without its digest, in hex; the rule is the same in every format."""
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _render(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of manifest.json."""
+    return (json.dumps({**manifest, "digest": _digest(manifest)}, indent=1) + "\n").encode()
+
+
+def _taken(folder: Path) -> InputError:
+    """What to tell someone whose --out holds a run."""
+    held = read_manifest(folder)
+    what = f"study {held.get('study', 'unknown')}, seed {held.get('seed', 'unknown')}"
+    return InputError(f"{folder} holds another run ({what}); choose another --out or `landscape resume {folder}`.")
+
+
+def _table(rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray]) -> pa.Table:
+    """The Arrow table of a shard: restart first, theta last and null where it was not kept."""
+    if "restart" not in rows or "theta" in rows:
+        raise ValueError(f"rows need a column 'restart' and none called 'theta'; they have {', '.join(rows)}.")
+    columns = {name: _column(name, np.asarray(rows[name])) for name in ("restart", *rows)}
+    restarts = np.asarray(rows["restart"])
+    if columns["restart"].type != pa.int64() or not len(restarts) or restarts.min() < 0:
+        raise ValueError("'restart' must hold non-negative integers, at least one.")
+    if len(np.unique(restarts)) != len(restarts):
+        raise ValueError("'restart' holds a restart twice.")
+    if lengths := {name: len(column) for name, column in columns.items() if len(column) != len(restarts)}:
+        raise ValueError(f"There are {len(restarts)} restarts, and columns of other lengths: {lengths}.")
+    if strangers := weights.keys() - set(restarts.tolist()):
+        raise ValueError(f"There are weights for restart {min(strangers)}, which is not in the rows.")
+    if any(np.ndim(theta) != 1 for theta in weights.values()):
+        raise ValueError("Weights must be one flat theta [p] a restart.")
+    kept = [np.asarray(weights[i], np.float64) if i in weights else None for i in restarts.tolist()]
+    return pa.table({**columns, "theta": pa.array(kept, THETA)})
+
+
+def _column(name: str, values: np.ndarray) -> pa.Array:
+    """One column, as int64, float64, boolean or text."""
+    kind = values.dtype.kind
+    if values.ndim != 1:
+        raise ValueError(f"Column {name!r} has shape {values.shape}; columns are one-dimensional.")
+    if kind in _NUMBERS and np.can_cast(values.dtype, _NUMBERS[kind]):
+        return pa.array(np.ascontiguousarray(values, _NUMBERS[kind]))
+    words = [None if value is None or value != value else value for value in values]  # NaN != NaN
+    if kind not in "OU" or not all(isinstance(word, str | None) for word in words):
+        raise ValueError(f"Column {name!r} ({values.dtype}) holds neither numbers of up to 64 bits nor text.")
+    return pa.array([word if word is None else str(word) for word in words], pa.string())
+
+
+def _shard_name(restarts: np.ndarray, content: bytes) -> str:
+    """The file name of a shard: which restarts it spans, how many, and the digest of its bytes."""
+    return f"restarts-{restarts.min()}-{restarts.max()}-{len(restarts)}-{_short_digest(content)}.parquet"
+
+
+def _short_digest(content: bytes) -> str:
+    """The first 128 bits of the SHA-256, in hex."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _load(path: Path) -> pa.Table | None:
+    """The table in a shard, None if it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EISDIR):  # a bad sector is damage; a file we may not open is not
+            return None
+        raise
+    if not path.name.endswith(f"-{_short_digest(content)}.parquet"):  # before a parser sees it
+        return None
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
+        types = dict(_columns(table))
+        sound = types.get("restart") == pa.int64() and types.get("theta") == THETA
+        return table if sound and path.name == _shard_name(table["restart"].to_numpy(), content) else None
+    except (pa.ArrowException, OSError, ValueError, KeyError):  # the right digest on a file that is no shard of ours
+        return None
+
+
+def _columns(table: pa.Table) -> tuple[tuple[str, pa.DataType], ...]:
+    """Names and types of the columns, by name."""
+    return tuple(sorted(((field.name, field.type) for field in table.schema), key=lambda column: column[0]))
+
+
+def _weights(table: pa.Table) -> dict[int, np.ndarray]:
+    """Restart to theta, [p], for those that have one."""
+    restarts, column = table["restart"].to_numpy(), table["theta"].combine_chunks()
+    ends, flat = column.offsets.to_numpy(), column.values.to_numpy()
+    kept = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    return {int(restarts[i]): flat[ends[i] : ends[i + 1]].copy() for i in kept}
+
+
+@contextlib.contextmanager
+def _in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
+    """An OSError inside becomes an InputError: what failed, the system's reason, the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: {error.strerror or error}{'; ' * bool(way_out)}{way_out}.") from error
+
+
+def _write(path: Path, content: bytes, fresh: bool = False) -> None:
+    """The file is on disk, complete, under its name; if `fresh`, FileExistsError where the name is taken."""
+    temporary = path.parent / f".writing-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if not fresh:
+            os.replace(temporary, path)
+        else:
+            try:
+                os.link(temporary, path)  # unlike a rename it never replaces: of two creators one wins
+            except OSError:
+                if path.exists():
+                    raise
+                os.replace(temporary, path)  # a file system without hard links
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """The folder and its parents exist, on disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The names in the folder are on disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """No temporary of a killed writer is left in the folder; those of live writers are."""
+    for path in folder.iterdir():
+        if (match := _TEMPORARY.fullmatch(path.name)) is None:
+            continue
+        with contextlib.suppress(OSError):  # another was faster, or it is not ours to remove: no reason to stop
+            dead = match["host"] == _host() and not _alive(int(match["pid"]))
+            if dead or time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine has that number; True where that cannot be asked."""
+    if os.name != "posix":  # os.kill(pid, 0) ends the process on Windows
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH  # EPERM: it lives, and is someone else's
+    return True
+
+
+def _host() -> str:
+    """The name of this machine, fit for a file name."""
+    return re.sub(r"[^\w.-]", "_", platform.node()) or "unknown"

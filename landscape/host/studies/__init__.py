@@ -1,0 +1,11 @@
+"""The named studies: frozen dataclasses of settings. Importing them needs no JAX; running them does.
+
+A study's fields are the options of `landscape run NAME` and the keys of its TOML file.
+"""
+
+from __future__ import annotations
+
+from landscape.host.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+
+STUDIES = {study.name: study for study in (SafranShamir, SafranShamirTable, TeacherStudy)}
+DEFAULT = SafranShamir

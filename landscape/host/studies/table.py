@@ -1,0 +1,134 @@
+"""A table of censuses, one a cell: prints itself, and answers `--json` like a census of all its restarts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.census import Census, share
+from landscape.host.studies.teachers import PUBLISHED
+from landscape.records import Label
+
+
+@dataclass(frozen=True)
+class Table:
+    """Censuses of several cells.
+
+    Attributes:
+        study: Name of the study.
+        censuses: Of the cells that were begun, in order.
+        cells: Number of cells in all.
+        folder: Where they are stored, None if nowhere.
+    """
+
+    study: str
+    censuses: list[Census]
+    cells: int
+    folder: str | None = None
+
+    @property
+    def finished(self) -> int:
+        """Number of restarts that are done, in all cells."""
+        return sum(census.finished for census in self.censuses)
+
+    @property
+    def restarts(self) -> int:
+        """Number of restarts in all cells."""
+        return self.cells * self.censuses[0].restarts
+
+    def cell_dicts(self) -> list[dict[str, Any]]:
+        """One record a cell: sizes, labels, shares, and the share by the paper's rule beside the published one."""
+        out = []
+        for census in self.censuses:
+            facts = census.problem
+            published = PUBLISHED.get((facts["teacher"], facts["width"]))
+            out.append(
+                {
+                    "teacher": facts["teacher"],
+                    "width": facts["width"],
+                    "restarts": census.restarts,
+                    "finished": census.finished,
+                    "labels": census.labels(),
+                    "shares": census.shares(),
+                    "paper_share": census.findings.get("paper_share"),
+                    "published_percent": None
+                    if published is None
+                    else dict(zip(("share", "low", "high"), published, strict=True)),
+                    "orbits": sum(level.orbits or 1 for level in census.levels),
+                    "unseen_mass": census.unseen[0],
+                    "max_grad_norm": max((level.grad_norm for level in census.levels), default=None),
+                    "seconds": census.seconds["total"],
+                }
+            )
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what `landscape run safran-shamir-table --json` prints."""
+        labels = Counter({str(label): 0 for label in Label})
+        seconds: Counter[str] = Counter()
+        for census in self.censuses:
+            labels.update(census.labels())
+            seconds.update(census.seconds)  # type: ignore[arg-type]
+        first = self.censuses[0]
+        return {
+            "study": self.study,
+            "problem": {
+                "kind": "table",
+                "cells": self.cells,
+                "width": None,
+                "parameters": None,
+                "normalisation": first.problem["normalisation"],
+            },
+            "restarts": self.restarts,
+            "seed": first.seed,
+            "labels": dict(labels),
+            "shares": {label: share(count, self.finished) for label, count in labels.items()},
+            "levels": [],
+            "lower_bound": first.lower_bound,
+            "best_seen": min((c.best_seen for c in self.censuses if c.best_seen is not None), default=None),
+            "unseen_mass": None,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "environment": first.environment,
+            "findings": {"finished": self.finished, "cells": self.cell_dicts()},
+        }
+
+    def __str__(self) -> str:
+        head = (
+            "k",
+            "n",
+            "restarts",
+            "global",
+            "spurious",
+            "saddle",
+            "undecided",
+            "unconv.",
+            "loss >= 1e-3 [95%]",
+            "published [95%]",
+            "orbits",
+            "seconds",
+        )
+        lines = []
+        for cell in self.cell_dicts():
+            bad, said = cell["paper_share"], cell["published_percent"]
+            labels = cell["labels"]
+            lines.append(
+                (
+                    str(cell["teacher"]),
+                    str(cell["width"]),
+                    str(cell["finished"]),
+                    str(labels["global"]),
+                    str(labels["spurious"]),
+                    str(labels["saddle"]),
+                    str(labels["undecided"]),
+                    str(labels["unconverged"]),
+                    f"{100 * bad['share']:.1f}% [{100 * bad['low']:.1f}, {100 * bad['high']:.1f}]" if bad else "-",
+                    f"{said['share']}% [{said['low']}, {said['high']}]" if said else "-",
+                    str(cell["orbits"]),
+                    f"{cell['seconds']:.1f}",
+                )
+            )
+        widths = [max(len(row[i]) for row in [head, *lines]) for i in range(len(head))]
+        text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in [head, *lines]]
+        text += ["", f"{self.study}: {self.finished} of {self.restarts} restarts"]
+        return "\n".join(text + ([f"stored in {self.folder}"] if self.folder else []))

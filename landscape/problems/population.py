@@ -1,0 +1,314 @@
+"""Teacher-student losses over Gaussian inputs, exact: no data, no sampling.
+
+F(W) = 1/2 E (sum_i s(w_i.x) - sum_j s(v_j.x))^2 for x ~ N(0, I_d), W [width, d] the student, V [k, d] the teacher
+(Safran and Shamir 2017 in their code's normalisation, with the 1/2). Beware when comparing: porcupine papers leave
+the 1/2 out, and Safran, Yehudai and Shamir 2021 print the formula without it while their Hessian has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from landscape.problems import gaussian
+from landscape.problems.network import Activation, Params
+from landscape.problems.network import activation as find_activation
+from landscape.problems.symmetry import Symmetry
+from landscape.records import InputError, LowerBound
+
+
+def _signed(student: Array, teacher: Array) -> tuple[Array, Array]:
+    """The network student - teacher as one set of neurons [width + k, d] with output weights +1 and -1."""
+    both = jnp.concatenate([student, teacher])
+    sign = jnp.concatenate([jnp.ones(len(student), both.dtype), -jnp.ones(len(teacher), both.dtype)])
+    return both, sign
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def population_loss(
+    activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
+) -> Float[Array, ""]:
+    """1/2 E (sum_i s(w_i.x) - sum_j s(v_j.x))^2 over x ~ N(0, I); differentiates by the analytic gradient."""
+    both, sign = _signed(student, teacher)
+    return 0.5 * (sign @ gaussian.moment(activation, both, both) @ sign)
+
+
+@population_loss.defjvp
+def _population_loss_jvp(activation, primals, tangents):
+    (student, teacher), (d_student, d_teacher) = primals, tangents
+    slope = jnp.sum(population_gradient(activation, student, teacher) * d_student)
+    # The loss is symmetric in the two networks.
+    slope = slope + jnp.sum(population_gradient(activation, teacher, student) * d_teacher)
+    return population_loss(activation, student, teacher), slope
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def population_gradient(
+    activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
+) -> Float[Array, "n d"]:
+    """dF/dw_i = sum_j d1 kappa(w_i, w_j) - sum_j d1 kappa(w_i, v_j)."""
+    both, sign = _signed(student, teacher)
+    return gaussian.moment_gradient(activation, student, both, sign)
+
+
+@population_gradient.defjvp
+def _population_gradient_jvp(activation, primals, tangents):
+    (student, teacher), (d_student, d_teacher) = primals, tangents
+    both, sign = _signed(student, teacher)
+    own, cross = gaussian.moment_hessian(activation, student, both, sign)
+    moved = sign[:, None] * jnp.concatenate([d_student, d_teacher])
+    return population_gradient(activation, student, teacher), (
+        jnp.einsum("iab,ib->ia", own, d_student) + jnp.einsum("ijab,jb->ia", cross, moved)
+    )
+
+
+def population_hessian(
+    activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
+) -> Float[Array, "n d n d"]:
+    """d2F/dw_i dw_j: own second derivatives on the diagonal blocks, d12 kappa(w_i, w_j) everywhere."""
+    both, sign = _signed(student, teacher)
+    n = len(student)
+    own, _ = gaussian.moment_hessian(activation, student, both, sign)
+    _, cross = gaussian.moment_hessian(activation, student, student, jnp.ones(n, student.dtype))
+    h = jnp.swapaxes(cross, 1, 2)
+    h = h.at[jnp.arange(n), :, jnp.arange(n), :].add(own)
+    return 0.5 * (h + jnp.transpose(h, (2, 3, 0, 1)))
+
+
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["teacher"], meta_fields=["width", "activation"]
+)  # a new teacher of the same shape does not recompile, a new width does
+@dataclass(frozen=True, eq=False)
+class TeacherStudent:
+    """A student of `width` neurons fitting a teacher over Gaussian inputs. Made by `teacher_student`.
+
+    theta is the student matrix [width, d] row by row; output weights are fixed at one.
+    """
+
+    teacher: Any  # [k, d] float64 NumPy; a tracer inside compiled code
+    width: int
+    activation: Activation
+
+    kind = "teacher_student"
+    normalisation = "1/2 E (student - teacher)^2, x ~ N(0, I)"
+    lower_bound = LowerBound(0.0, "a mean of squares")
+
+    @property
+    def d(self) -> int:
+        """Input dimension."""
+        return self.teacher.shape[1]
+
+    @property
+    def p(self) -> int:
+        """width * d."""
+        return self.width * self.d
+
+    @property
+    def scale(self) -> float:
+        """The largest teacher norm."""
+        return float(np.max(np.linalg.norm(self.teacher, axis=1)))
+
+    @property
+    def coercive(self) -> bool:
+        """Whether F grows with the student: not for erf, which is bounded, nor where neurons can cancel."""
+        return self.activation.name in ("relu", "abs", "quadratic", "gelu") or (
+            self.activation.homogeneous and self.activation.odd_and_even[1] != 0.0
+        )
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """Permutations of students, and every orthogonal map that leaves what the loss sees of the teacher unchanged.
+
+        The loss sees of a homogeneous teacher only the sum of its neurons (odd part) and the mass on each line (even
+        part), of a quadratic one sum v v^T, of erf the neurons up to cancelling pairs, of gelu the neurons up to sign
+        and their sum: so -1 is a symmetry of three relu neurons at 120 degrees.
+        """
+        anchors, colours = _anchors(self.activation, np.asarray(self.teacher))
+        return Symmetry(anchors, colours, (self.width, self.d), flips=self.activation.even)
+
+    def _student(self, theta: Array) -> Array:
+        return theta.reshape(self.width, self.d)
+
+    def _teacher(self, theta: Array) -> Array:
+        return jnp.asarray(self.teacher, theta.dtype)
+
+    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+        """F at theta. `jax.grad` and `jax.hessian` of it are the analytic ones."""
+        return population_loss(self.activation, self._student(theta), self._teacher(theta))
+
+    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+        """The gradient of F, right wherever no neuron is zero."""
+        return population_gradient(self.activation, self._student(theta), self._teacher(theta)).reshape(-1)
+
+    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+        """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
+        return population_hessian(self.activation, self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
+
+    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
+        """None: over Gaussian inputs the gradient jumps only where a whole neuron is zero."""
+        return theta[:0]
+
+    def loss_error(self, theta: np.ndarray) -> float:
+        """Rounding-error bound: F is a sum of (n + k)^2 moments, each of which cancels.
+
+        A moment's error is at most (d + 16) eps times the size |w_i||v_j| s (or the moment of the absolute values,
+        where s grows faster): d roundings in the inner product, at most 16 in the kernel. Adding a row and then the
+        row sums adds 2 (n + k) more. The sum of sizes is (sum of norms)^2 / 2 for homogeneous activations.
+        """
+        w = np.asarray(theta, np.float64).reshape(self.width, self.d)
+        norms = np.concatenate([np.linalg.norm(w, axis=1), np.linalg.norm(self.teacher, axis=1)])
+        size = {"quadratic": 3.0 * norms**2, "erf": np.minimum(2.0 * norms, 1.0)}.get(self.activation.name, norms)
+        if self.activation.homogeneous:
+            arc, linear = self.activation.arc_and_linear
+            weight = abs(arc) / 2 + abs(linear)
+        else:
+            weight = 1.0
+        operations = self.d + 16 + 2 * len(norms)
+        return float(0.5 * weight * operations * np.finfo(float).eps * np.sum(size) ** 2)
+
+    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+        """The least neuron norm, where the activation has a kink: the Hessian jumps only at a zero neuron."""
+        norms = jnp.linalg.norm(self._student(theta), axis=1)
+        return jnp.min(norms) if self.activation.kinked else jnp.full((), self.scale, theta.dtype)
+
+    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
+        """Lipschitz constant of the Hessian in a ball, for homogeneous activations; inf for the others.
+
+        For one pair E relu(w.x) relu(v.x) the third directional derivative is at most C |v|/|w|^2 in w alone,
+        C = 3 sqrt(3) / (4 pi), and 1/(pi |w|) in (w, w, v): h1 is homogeneous of degree -1 in w and linear in the part
+        of v orthogonal to w. Summed over pairs with sum |u_i|^2 = 1,
+
+            B = max_i C (sum_{j != i} |w_j| + sum_j |v_j|) / |w_i|^2 + (3 / pi) sqrt(n - 1) / min_i |w_i|,
+
+        about n times smaller than the bound of Safran and Shamir's code. Norms are taken at their worst in the ball.
+        """
+        if not self.activation.homogeneous:
+            return jnp.full((), jnp.inf, theta.dtype)
+        arc, _ = self.activation.arc_and_linear
+        norms = jnp.linalg.norm(self._student(theta), axis=1)
+        small, large = norms - radius, norms + radius
+        pull = jnp.sum(large) - large + jnp.sum(jnp.linalg.norm(self._teacher(theta), axis=1))
+        alone = 3 * np.sqrt(3) / (4 * np.pi) * jnp.max(pull / small**2)
+        mixed = 3 / np.pi * np.sqrt(self.width - 1) / jnp.min(small)
+        return jnp.where(jnp.min(small) > 0, abs(arc) * (alone + mixed), jnp.inf)
+
+    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+        """A random student. `init` is one of `INITS`."""
+        z = jax.random.normal(key, (self.width, self.d), jnp.float64)
+        if init == "sphere":
+            z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
+        else:
+            z = z * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init]
+        return init_scale * z.reshape(-1)
+
+    def read(self, theta: np.ndarray) -> Params:
+        """theta as `Params(hidden=[width, d])`."""
+        return Params(hidden=np.asarray(theta).reshape(self.width, self.d))
+
+    def write(self, params: Any) -> np.ndarray:
+        """theta of `Params` or of a bare [width, d] matrix."""
+        hidden = params.hidden if isinstance(params, Params) else params
+        if isinstance(params, Params) and params.outer is not None and not np.all(np.asarray(params.outer) == 1.0):
+            raise InputError("teacher_student fixes the output weights at one; leave outer out.")
+        hidden = np.asarray(hidden, np.float64)
+        if hidden.shape != (self.width, self.d):
+            raise InputError(f"hidden must have shape {(self.width, self.d)}, found {hidden.shape}.")
+        return hidden.reshape(-1)
+
+
+def _lines(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct lines of some vectors, unit [l, d], and the mass sum |v| on each, [l].
+
+    Vectors within 1e-12 rad of one line are on it: rounding of the rows themselves, not a tolerance of the loss.
+    """
+    directions: list[np.ndarray] = []
+    mass: list[float] = []
+    for v in vectors:
+        norm = float(np.linalg.norm(v))
+        if norm == 0:
+            continue
+        u = v / norm
+        for i, other in enumerate(directions):
+            if min(np.linalg.norm(u - other), np.linalg.norm(u + other)) < 1e-12:
+                mass[i] += norm
+                break
+        else:
+            directions.append(u)
+            mass.append(norm)
+    return np.array(directions).reshape(-1, vectors.shape[1]), np.array(mass)
+
+
+def _anchors(activation: Activation, teacher: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coloured vectors whose symmetry group is that of the loss."""
+    d = teacher.shape[1]
+    total = teacher.sum(axis=0)[None]
+    if activation.homogeneous:
+        odd, even = activation.odd_and_even
+        directions, mass = _lines(teacher)
+        ends = mass[:, None] * directions
+        parts = ([ends, -ends] if even else []) + ([total] if odd else [])
+        colours = [0] * (2 * len(ends) if even else 0) + ([1] if odd else [])
+        return np.concatenate(parts) if parts else np.zeros((0, d)), np.array(colours, int)
+    if activation.name == "quadratic":
+        # The eigenvectors of sum v v^T, up to sign, scaled by their eigenvalues; equal eigenvalues would allow
+        # rotations of their eigenspace, which these finite anchors miss: orbits may split, never merge.
+        values, vectors = np.linalg.eigh(teacher.T @ teacher)
+        ends = (values * vectors).T
+        return np.concatenate([ends, -ends]), np.zeros(2 * d, int)
+    if activation.name == "gelu":
+        return np.concatenate([teacher, -teacher, total]), np.array([0] * (2 * len(teacher)) + [1])
+    return teacher, np.zeros(len(teacher), int)
+
+
+def teacher_student(
+    teacher: Any, width: int | None = None, activation: str | Activation = "relu", slope: float = 0.01
+) -> TeacherStudent:
+    """The exact loss of a student of `width` neurons against a teacher, over Gaussian inputs.
+
+    Args:
+        teacher: Its neurons, one a row, [k, d].
+        width: Number of student neurons; the teacher's own by default.
+        activation: One of `landscape.problems.network.ACTIVATIONS`.
+        slope: Negative-side slope of leaky_relu.
+
+    Raises:
+        InputError: The teacher is empty, not a matrix, not finite or has a zero row; width is below one.
+    """
+    try:
+        teacher = np.array(teacher, np.float64)
+    except (TypeError, ValueError):
+        raise InputError("teacher must be a matrix of numbers, one neuron a row, all rows of one length.") from None
+    if teacher.ndim != 2:
+        raise InputError(f"teacher must be a matrix, one neuron a row; found an array of shape {teacher.shape}.")
+    if teacher.shape[0] == 0 or teacher.shape[1] == 0:
+        raise InputError(f"teacher has shape {teacher.shape}; it needs at least one neuron and one input.")
+    if not np.all(np.isfinite(teacher)):
+        row, column = np.argwhere(~np.isfinite(teacher))[0]
+        raise InputError(f"teacher[{row}][{column}] is {teacher[row, column]}; every entry must be finite.")
+    zero = np.flatnonzero(np.linalg.norm(teacher, axis=1) == 0)
+    if len(zero):
+        raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
+    width = len(teacher) if width is None else width
+    if int(width) != width or width < 1:
+        raise InputError(f"width must be a whole number of at least 1, found {width}.")
+    return TeacherStudent(teacher=teacher, width=int(width), activation=find_activation(activation, slope))
+
+
+def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:
+    """`teacher_student` for the teacher e_1, ..., e_k in R^d (d = k by default): Safran and Shamir's problem.
+
+    Raises:
+        InputError: k is below one, or d below k.
+    """
+    if int(k) != k or k < 1:
+        raise InputError(f"the teacher's size k must be a whole number of at least 1, found {k}.")
+    d = k if d is None else d
+    if int(d) != d or d < k:
+        raise InputError(f"the input dimension d must be at least k = {k}, found {d}: {k} orthonormal vectors need it.")
+    return teacher_student(np.eye(int(k), int(d)), width, **options)

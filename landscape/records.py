@@ -1,0 +1,150 @@
+"""What travels between the stages: names of outcomes, and plain records of arrays and findings."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Status(enum.IntEnum):
+    """How one restart ended. Failure is a value: a lane that diverges never stops the others."""
+
+    RUNNING = 0
+    CONVERGED = 1  # polished: the gradient norm is at its target
+    STALLED = 2  # stationary to the end of descent, but polish could not reach its target
+    BUDGET = 3  # the steps ran out first
+    DIVERGED = 4  # not finite, or growing without bound, at every step size tried
+
+
+class Label(enum.StrEnum):
+    """What a stationary point is. UNDECIDED is an honest answer; a wrong label is a defect."""
+
+    GLOBAL = "global"
+    SPURIOUS = "spurious"
+    SADDLE = "saddle"
+    TRAP = "trap"
+    AT_INFINITY = "at_infinity"
+    UNDECIDED = "undecided"
+    UNCONVERGED = "unconverged"
+
+
+class Evidence(enum.StrEnum):
+    """How strong the ground of a label is, strongest first."""
+
+    PROVED = "proved"  # interval arithmetic or an exact certificate
+    CERTIFIED = "certified"  # a theorem's inequality evaluated in floating point, with its rounding error
+    NUMERICAL = "numerical"  # tolerances only
+
+
+class Point(NamedTuple):
+    """The stationary point that one restart led to.
+
+    Attributes:
+        theta: Coordinates after polish, [p], float64.
+        loss: Loss at theta, in the problem's own normalisation.
+        loss_error: Bound on the rounding error of `loss`.
+        grad_norm: Euclidean norm of the gradient at theta (least norm over the subdifferential at a kink).
+        moved: Distance from the end of descent to theta.
+        status: A `Status`.
+    """
+
+    theta: np.ndarray
+    loss: float
+    loss_error: float
+    grad_norm: float
+    moved: float
+    status: int
+
+
+class Spectrum(NamedTuple):
+    """Eigenvalues of the Hessian at a point, with what they can be trusted for.
+
+    Attributes:
+        eigenvalues: Ascending, [p].
+        error: Each eigenvalue is within this of an eigenvalue of the exact Hessian.
+        lowest: Unit eigenvector of the least eigenvalue, [p].
+        index: Number of eigenvalues below -error.
+        zeros: Number of eigenvalues within the error of zero.
+        explained: How many of the zero modes a known symmetry or a duplicated neuron accounts for.
+    """
+
+    eigenvalues: np.ndarray
+    error: float
+    lowest: np.ndarray
+    index: int
+    zeros: int
+    explained: int
+
+    @property
+    def min_curvature(self) -> float:
+        """The least eigenvalue."""
+        return float(self.eigenvalues[0])
+
+
+@dataclass(frozen=True)
+class LowerBound:
+    """A number no loss of the problem lies below, and who says so."""
+
+    value: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The label of one point and the evidence for it. Fields that do not apply are None.
+
+    Attributes:
+        label: What the point is.
+        flavour: A refinement where theory gives one.
+        evidence: How strong the ground is; None for undecided and unconverged points.
+        by: The room or test that decided.
+        margin: By how much the deciding inequality held, in its own units.
+        loss: Loss of the point.
+        loss_error: Bound on its rounding error.
+        lower_bound: No point of the problem has a smaller loss.
+        excess: loss - lower_bound.
+        wider: How much lower a wider network could go, where known.
+        grad_norm: Gradient norm (least over the subdifferential).
+        min_curvature: Least Hessian eigenvalue.
+        escape: A direction of descent, [p], for saddles and traps.
+        reason: One sentence, always for undecided points.
+        polished: The verdict of the stationary point that the given one leads to.
+        moved: Distance from the given point to the polished one.
+    """
+
+    label: Label
+    flavour: str | None = None
+    evidence: Evidence | None = None
+    by: str | None = None
+    margin: float | None = None
+    loss: float | None = None
+    loss_error: float | None = None
+    lower_bound: float | None = None
+    excess: float | None = None
+    wider: float | None = None
+    grad_norm: float | None = None
+    min_curvature: float | None = None
+    escape: np.ndarray | None = field(default=None, compare=False)
+    reason: str | None = None
+    polished: Verdict | None = None
+    moved: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what `landscape label --json` prints for this point."""
+        names = ("label", "flavour", "evidence", "by", "loss", "lower_bound", "excess", "wider", "grad_norm",
+                 "min_curvature", "escape", "reason")  # fmt: skip
+        out: dict[str, Any] = {name: getattr(self, name) for name in names}
+        out["label"] = str(self.label)
+        out["evidence"] = None if self.evidence is None else str(self.evidence)
+        out["escape"] = None if self.escape is None else np.asarray(self.escape).tolist()
+        out["polished"] = None
+        if self.polished is not None:
+            out["polished"] = {**self.polished.as_dict(), "moved": self.moved}
+        return out
+
+
+class InputError(ValueError):
+    """Bad input: a sentence that says what was expected, what was found, and the way out (exit status 2)."""

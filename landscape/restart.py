@@ -1,0 +1,51 @@
+"""Starting points that depend on the seed and the restart's number only: not on batch, device, run or precision."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from landscape.problems.problem import Problem
+from landscape.records import InputError
+
+INITS = ("xavier", "he", "gaussian", "sphere")
+
+
+@partial(jax.jit, static_argnames=("init",))
+def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: float) -> jax.Array:
+    return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
+
+
+def start_points(
+    problem: Problem, seed: int, indices: np.ndarray, init: str = "xavier", init_scale: float = 1.0
+) -> np.ndarray:
+    """Starting points of the restarts with these numbers, [r, p] float64.
+
+    Drawn on the host CPU in float64 from `fold_in(key(seed), index)` with the threefry generator, so that the same
+    restart starts alike everywhere; a float32 descent rounds these.
+
+    Args:
+        problem: The landscape.
+        seed: Of the run.
+        indices: Restart numbers, [r].
+        init: "xavier": N(0, 1/d), Safran and Shamir's choice; "he": N(0, 2/d); "gaussian": N(0, 1); "sphere": unit
+            rows. Ignored by `from_loss`, which brings its own.
+        init_scale: Multiplies the draw.
+
+    Raises:
+        InputError: The name of the initialisation is unknown.
+    """
+    if init not in INITS:
+        raise InputError(f"init {init!r} is unknown; known are {', '.join(INITS)}.")
+    if not len(indices):
+        return np.zeros((0, problem.p))
+    # One compiled size: the draw of a restart is elementwise in its number, so padding changes nothing.
+    block = 256
+    padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // block) * block)
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        key = jax.random.key(seed, impl="threefry2x32")
+        blocks = [padded[i : i + block] for i in range(0, len(padded), block)]
+        drawn = [np.asarray(_draw(problem, key, numbers, init, init_scale)) for numbers in blocks]
+    return np.concatenate(drawn)[: len(indices)]
