@@ -13,6 +13,7 @@ import numpy as np
 from landscape.records import Evidence, Label
 
 LOSS_GAP = 1e-9  # losses closer than this, relative to the larger of the level's loss and one, are one level
+LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on this grid
 
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -161,13 +162,13 @@ def share(count: int, total: int) -> dict[str, float]:
     return {"share": count / total if total else 0.0, "low": low, "high": high}
 
 
-def levels_of(rows: dict[str, np.ndarray], orbit: np.ndarray) -> list[Level]:
+def levels_of(rows: dict[str, np.ndarray]) -> list[Level]:
     """Restarts grouped by label, flavour and loss.
 
     Args:
-        rows: Columns of the run.
-        orbit: Number of each restart's orbit, -1 where the point is not isolated, [r].
+        rows: Columns of the run; "orbit" is -1 where the point is not isolated.
     """
+    orbit = rows["orbit"]
     total = len(rows["restart"])
     order = [str(e) for e in Evidence]  # strongest first
     out = []
@@ -207,16 +208,18 @@ def levels_of(rows: dict[str, np.ndarray], orbit: np.ndarray) -> list[Level]:
     return sorted(out, key=lambda level: (not math.isfinite(level.loss), level.loss, level.label))
 
 
-def class_counts(rows: dict[str, np.ndarray], orbit: np.ndarray) -> list[int]:
-    """How often each orbit, or class of points that are not isolated, was reached; restarts without an end left out."""
-    seen: Counter[Any] = Counter()
-    for i, label in enumerate(rows["label"]):
-        if label in (Label.UNCONVERGED, Label.AT_INFINITY):
-            continue
-        loss = rows["loss"][i]
-        key = int(orbit[i]) if orbit[i] >= 0 else (label, rows["flavour"][i], round(float(loss) / 1e-8))
-        seen[key] += 1
-    return list(seen.values())
+def class_of(rows: dict[str, np.ndarray], i: int) -> Any:
+    """What row i is a member of: its orbit, or all points of its label, flavour and loss that are not isolated."""
+    if rows["orbit"][i] >= 0:
+        return int(rows["orbit"][i])
+    loss = float(rows["loss"][i])
+    return rows["label"][i], rows["flavour"][i], round(loss / LOSS_GRID) if math.isfinite(loss) else None
+
+
+def class_counts(rows: dict[str, np.ndarray]) -> list[int]:
+    """How often each class was reached; restarts without an end are left out."""
+    ended = [i for i, label in enumerate(rows.get("label", ())) if label not in (Label.UNCONVERGED, Label.AT_INFINITY)]
+    return list(Counter(class_of(rows, i) for i in ended).values())
 
 
 def _number(loss: float) -> str:
@@ -268,7 +271,8 @@ def render(census: Census, width: int = 150) -> str:
         console.print(f"no lower bound is known; best seen {census.best_seen:.12g}")
     console.print(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
     seconds = census.seconds
-    console.print(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
+    if seconds["total"]:  # a run read from its folder took no time
+        console.print(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
     if census.folder:
         console.print(f"stored in {census.folder}")
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -390,3 +390,7 @@ def _use_64_bits() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+
+
+if __name__ == "__main__":
+    main()

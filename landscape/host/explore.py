@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import jax
 import numpy as np
 
 from landscape import classify
-from landscape.census import Census, class_counts, levels_of
+from landscape.census import Census, class_counts, class_of, levels_of, unseen_mass
 from landscape.host import store
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.problems.population import TeacherStudent
@@ -31,6 +33,7 @@ def explore(
     *,
     starts: np.ndarray | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     progress: bool | None = None,
     **settings: Any,
 ) -> Census:
@@ -42,6 +45,7 @@ def explore(
         seed: Of the starting points; restart i of a seed is always the same.
         starts: Given starting points, [restarts, p], instead of random ones.
         out: A folder to keep the run in, made here; none by default.
+        resume: Go on with the run that `out` holds instead, if it is this very run.
         progress: Show a progress bar; by default if standard error is a terminal.
         **settings: Fields of `Settings`: init, optimiser (a name or an optax transformation), step_size, budget, ...
 
@@ -49,7 +53,7 @@ def explore(
         The census. After Ctrl-C, that of the restarts that are done.
 
     Raises:
-        InputError: A setting makes no sense, or `out` holds something already.
+        InputError: A setting makes no sense, or `out` holds something already (with `resume`: another run).
     """
     unknown = sorted(set(settings) - set(Settings._fields))
     if unknown:
@@ -61,10 +65,41 @@ def explore(
             raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
         restarts = len(starts)
     check_counts(restarts, seed)
+    said = _own_manifest(problem, chosen, restarts, seed, starts)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        store.create(folder, manifest("explore", {}, problem, chosen, restarts, seed))
-    return run(problem, chosen, restarts, seed, study="explore", folder=folder, starts=starts, progress=progress)
+    if folder is not None and resume and (folder / store.MANIFEST).exists():
+        held = store.read_manifest(folder)
+        # Where and in how many lanes a run goes on makes no difference to it.
+        for one in (held, said):
+            one["settings"].pop("lanes"), one["fields"].pop("lanes", None)
+        differs = [name for name in held if name != "environment" and held[name] != said.get(name)]
+        if differs:
+            raise InputError(f"{folder} holds another run: its {differs[0]} differs. Choose another folder.")
+    elif folder is not None:
+        store.create(folder, said)
+    return run(problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress)
+
+
+def _own_manifest(
+    problem: Problem, settings: Settings, restarts: int, seed: int, starts: np.ndarray | None
+) -> dict[str, Any]:
+    """The manifest of a run from Python: that of a named study where it is one, so that `landscape resume` knows it."""
+    from landscape.host.studies.teachers import TeacherStudy
+
+    if isinstance(problem, TeacherStudent) and isinstance(settings.optimiser, str) and starts is None:
+        return TeacherStudy(
+            restarts=restarts,
+            seed=seed,
+            teacher=json.dumps(problem.teacher.tolist()),
+            width=problem.width,
+            activation=problem.activation.name,
+            slope=problem.activation.slope,
+            **settings._asdict(),
+        ).manifest()
+    fields = {} if starts is None else {"starts": hashlib.sha256(starts.tobytes()).hexdigest()}
+    if isinstance(problem, TeacherStudent):
+        fields["teacher"] = json.dumps(problem.teacher.tolist())
+    return manifest("explore", fields, problem, settings, restarts, seed)
 
 
 def check_counts(restarts: int, seed: int) -> None:
@@ -193,11 +228,8 @@ def _shard(
     theta = np.concatenate([batch[1] for batch in batches])
     weights: dict[Any, tuple[int, np.ndarray]] = {}
     for i, restart in enumerate(rows["restart"]):
-        orbit = rows["orbit"][i]
-        level = round(float(rows["loss"][i]) / 1e-8) if np.isfinite(rows["loss"][i]) else None
-        key = orbit if orbit >= 0 else (rows["label"][i], rows["flavour"][i], level)
         if rows["label"][i] != Label.UNCONVERGED:
-            weights.setdefault(key, (int(restart), theta[i]))
+            weights.setdefault(class_of(rows, i), (int(restart), theta[i]))
     return rows, dict(weights.values())
 
 
@@ -257,7 +289,6 @@ def census(
     """The census of these rows: labels that rest on a witness settled, orbits named by their first restart."""
     rows = settled(rows)
     finished = len(rows["restart"])
-    orbit = rows.get("orbit", np.zeros(0, np.int64))
     bound = None if problem is None or problem.lower_bound is None else problem.lower_bound
     return Census(
         study=study,
@@ -265,10 +296,10 @@ def census(
         restarts=restarts,
         seed=seed,
         rows=rows,
-        weights=weights,
-        levels=levels_of(rows, orbit) if finished else [],
+        weights=_one_each(rows, weights),
+        levels=levels_of(rows) if finished else [],
         lower_bound=None if bound is None else {"value": bound.value, "by": bound.by},
-        unseen=unseen(rows, orbit),
+        unseen=unseen_mass(class_counts(rows)),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=where,
         findings=findings(rows) if finished else {},
@@ -276,11 +307,13 @@ def census(
     )
 
 
-def unseen(rows: dict[str, np.ndarray], orbit: np.ndarray) -> tuple[float, float]:
-    """Unseen mass and its upper limit, from the rows."""
-    from landscape.census import unseen_mass
-
-    return unseen_mass(class_counts(rows, orbit) if len(rows["restart"]) else [])
+def _one_each(rows: dict[str, np.ndarray], weights: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Weights of one member, the one with the least number, of every orbit and class."""
+    chosen: dict[Any, int] = {}
+    for i, restart in enumerate(rows["restart"]):
+        if int(restart) in weights:
+            chosen.setdefault(class_of(rows, i), int(restart))
+    return {restart: weights[restart] for restart in chosen.values()}
 
 
 def settled(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

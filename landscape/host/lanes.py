@@ -31,6 +31,7 @@ from landscape.restart import start_points
 from landscape.spectrum import spectrum
 
 CHUNK = 100  # steps between looks at a lane: a look costs about one step of a thousand lanes
+SETTLE = 2000  # a descent whose loss has not fallen in so many steps is going back and forth: its step is too long
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
 STATIONARY = 1e-10  # the last rung of `retire`: below Safran and Shamir's stop, 1e-9 / (2 pi) a neuron
 TARGET = 1e-12  # gradient norm after polish, times the problem's scale
@@ -109,6 +110,7 @@ class _Job:
     steps: int = 0
     threshold: float = 0.0
     step_scale: float = 1.0
+    mark: float = np.inf  # loss at the last multiple of SETTLE steps
     state: Any = None  # its Lane as NumPy arrays, None before the first step
 
 
@@ -318,6 +320,7 @@ class Driver:
         """Takes out of their lanes the restarts that are nearly stationary, diverged, or out of budget."""
         grad_norm, loss = np.asarray(lanes.grad_norm, np.float64), np.asarray(lanes.loss, np.float64)
         scale = self.problem.scale
+        floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * scale
         finished = []
         host: Any = None
         for slot, job in enumerate(jobs):
@@ -325,6 +328,10 @@ class Driver:
                 continue
             job.steps += CHUNK
             wild = not (np.isfinite(loss[slot]) and grad_norm[slot] < 1e4 * scale)  # the paper's guard, 2 pi |g| > 1e4
+            if job.steps % SETTLE == 0:
+                # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
+                wild = wild or bool(loss[slot] >= job.mark and grad_norm[slot] > floor)
+                job.mark = float(loss[slot])
             if not wild and grad_norm[slot] > job.threshold * scale and job.steps < self.settings.budget:
                 continue
             if host is None:
@@ -332,7 +339,7 @@ class Driver:
             state = jax.tree.map(lambda x, s=slot: np.array(x[s]), host)
             jobs[slot] = None
             if wild and job.step_scale > 0.5**HALVINGS:
-                job.step_scale /= 2
+                job.step_scale, job.mark, job.threshold = job.step_scale / 2, np.inf, self.settings.retire
                 job.state = None
                 waiting.append(job)
                 continue

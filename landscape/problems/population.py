@@ -175,7 +175,8 @@ class TeacherStudent:
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The least neuron norm, where the activation has a kink: the Hessian jumps only at a zero neuron."""
         norms = jnp.linalg.norm(self._student(theta), axis=1)
-        return jnp.min(norms) if self.activation.kinked else jnp.full((), self.scale, theta.dtype)
+        reach = norms if self.activation.kinked else jnp.linalg.norm(self._teacher(theta), axis=1)
+        return jnp.min(reach)
 
     def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
         """Lipschitz constant of the Hessian in a ball, for homogeneous activations; inf for the others.

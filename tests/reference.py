@@ -1,0 +1,110 @@
+"""Slow, independent implementations that the tests compare with: 60-digit arithmetic and plain finite differences."""
+
+import mpmath as mp
+import numpy as np
+
+from landscape.problems.network import activation
+
+mp.mp.dps = 60
+
+# Every activation, the leaky one at a slope inside (0, 1), one outside and one that makes it nearly even.
+ALL = tuple(
+    activation(name, slope)
+    for name, slope in (
+        ("relu", 0),
+        ("leaky_relu", 0.1),
+        ("leaky_relu", -2.5),
+        ("abs", 0),
+        ("linear", 0),
+        ("quadratic", 0),
+        ("erf", 0),
+        ("gelu", 0),
+    )
+)
+HOMOGENEOUS = tuple(a for a in ALL if a.homogeneous)
+
+
+def pointwise(act, z):
+    """s(z) in NumPy."""
+    from scipy.special import erf, ndtr
+
+    return {
+        "relu": lambda: np.maximum(z, 0),
+        "leaky_relu": lambda: np.where(z > 0, z, act.slope * z),
+        "abs": lambda: np.abs(z),
+        "linear": lambda: z,
+        "quadratic": lambda: z * z,
+        "erf": lambda: erf(z),
+        "gelu": lambda: z * ndtr(z),
+    }[act.name]()
+
+
+def exact(x):
+    """The floats of an array as exact 60-digit numbers."""
+    return [exact(row) for row in x] if np.ndim(x) else mp.mpf(float(x))
+
+
+def moment(act, u, v):
+    """E s(u.x) s(v.x), 60 digits: the table of theory/gaussian.md, section 6. u and v are lists of mpf."""
+    a, b, c = (mp.fsum(x * y for x, y in zip(p, q, strict=True)) for p, q in ((u, u), (v, v), (u, v)))
+    if act.name == "linear":
+        return c
+    if act.name == "quadratic":
+        return a * b + 2 * c * c
+    if act.name == "erf":
+        return 2 / mp.pi * mp.asin(2 * c / mp.sqrt((1 + 2 * a) * (1 + 2 * b)))
+    if act.name == "gelu":
+        top, bottom = a * b - c * c + c * c / (1 + a) + c * c / (1 + b), mp.sqrt((1 + a) * (1 + b) - c * c)
+        return c / 4 + (c * mp.asin(c / mp.sqrt((1 + a) * (1 + b))) + top / bottom) / (2 * mp.pi)
+    size = mp.sqrt(a * b)
+    if size == 0:
+        return mp.mpf(0)
+    cos = max(min(c / size, mp.mpf(1)), mp.mpf(-1))
+    t = mp.acos(cos)
+    relu = size * (mp.sin(t) + (mp.pi - t) * cos) / (2 * mp.pi)
+    slope = {"relu": mp.mpf(0), "leaky_relu": mp.mpf(act.slope), "abs": mp.mpf(-1)}[act.name]
+    # s = (1 - l) relu + l z, and E relu(u.x) v.x = u.v / 2.
+    return (1 - slope) ** 2 * relu + slope * c
+
+
+def loss(act, student, teacher):
+    """F, 60 digits, of exact rows."""
+    rows = [*student, *teacher]
+    sign = [1] * len(student) + [-1] * len(teacher)
+    pairs = ((i, j) for i in range(len(rows)) for j in range(i + 1))
+    return mp.fsum((1 if i == j else 2) * sign[i] * sign[j] * moment(act, rows[i], rows[j]) for i, j in pairs) / 2
+
+
+# At 60 digits a step of 1e-18 leaves a truncation error of 1e-18 times the third derivative (the Hessian of a
+# homogeneous activation is only Lipschitz) and a rounding error of 1e-60 / 1e-36: eight digits below float64.
+STEP = mp.mpf(10) ** -18
+
+
+def _moved(x, i, step):
+    y = list(x)
+    y[i] += step
+    return y
+
+
+def gradient(f, x):
+    """Of f at a list of mpf, by central differences."""
+    return np.array([float((f(_moved(x, i, STEP)) - f(_moved(x, i, -STEP))) / (2 * STEP)) for i in range(len(x))])
+
+
+def hessian(f, x):
+    """Of f at a list of mpf, by central differences."""
+    p, h = len(x), STEP
+    out = np.zeros((p, p))
+    middle = f(x)
+    for i in range(p):
+        out[i, i] = float((f(_moved(x, i, h)) - 2 * middle + f(_moved(x, i, -h))) / h**2)
+        for j in range(i):
+            corners = [s * t * f(_moved(_moved(x, i, s * h), j, t * h)) for s in (1, -1) for t in (1, -1)]
+            out[i, j] = out[j, i] = float(mp.fsum(corners) / (4 * h**2))
+    return out
+
+
+def central_differences(f, x, h):
+    """Jacobian of f: [p] -> [...] in float64, the derivative on the last axis."""
+    columns = [(np.asarray(f(x + h * e)) - np.asarray(f(x - h * e))) / (2 * h) for e in np.eye(len(x))]
+    return np.stack(columns, axis=-1)

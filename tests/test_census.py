@@ -1,0 +1,102 @@
+"""The statistics of a census: intervals cover, unseen mass is what Good and Turing say, levels are split by label."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from landscape.census import class_counts, levels_of, share, unseen_mass, wilson
+
+
+def rows(losses, labels, **columns):
+    r = len(losses)
+    base = {
+        "restart": np.arange(r),
+        "loss": np.array(losses, float),
+        "loss_error": np.full(r, 1e-14),
+        "grad_norm": np.full(r, 1e-13),
+        "min_curvature": np.full(r, np.nan),
+        "label": np.array(labels, object),
+        "flavour": np.full(r, None, object),
+        "evidence": np.array(["certified"] * r, object),
+        "by": np.array(["test"] * r, object),
+    }
+    return base | columns
+
+
+@pytest.mark.parametrize(("count", "total"), [(3, 1000), (346, 1000), (126, 1000), (949, 1000), (1, 20)])
+def test_wilson_solves_the_score_equation(count, total):
+    # The end points are the p at which the observed share is 1.96 standard deviations of p away.
+    for p in wilson(count, total):
+        z = abs(count / total - p) / math.sqrt(p * (1 - p) / total)
+        assert z == pytest.approx(stats.norm.ppf(0.975), rel=1e-9)
+
+
+def test_wilson_at_the_ends_and_of_nothing():
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == 1.0
+    assert wilson(0, 10)[1] == pytest.approx(0.2775, abs=5e-5)  # Agresti and Coull 1998, table of examples
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert share(0, 0) == {"share": 0.0, "low": 0.0, "high": 1.0}
+
+
+def test_the_published_intervals_of_safran_and_shamir_are_wilsons():
+    # theory: 34.6% of 1000 is [31.7, 37.6], 0.3% is [.1, .9]
+    assert [round(100 * x, 1) for x in wilson(346, 1000)] == [31.7, 37.6]
+    assert [round(100 * x, 1) for x in wilson(3, 1000)] == [0.1, 0.9]
+
+
+def test_unseen_mass_is_the_share_of_singletons_and_its_limit_is_never_below_three_over_n():
+    assert unseen_mass([997, 3]) == (0.0, 3 / 1000)
+    estimate, upper = unseen_mass([996, 3, 1])
+    assert estimate == 1 / 1000
+    assert upper >= 3 / 1000
+    assert unseen_mass([1] * 10)[0] == 1.0
+    assert unseen_mass([]) == (1.0, 1.0)
+
+
+def test_the_upper_limit_of_the_unseen_mass_covers():
+    # 200 classes with geometric shares, 400 draws: the limit must lie above the true missing mass in 95% of repeats,
+    # and in at least 90% here (400 repeats: a standard error of 1.1%).
+    rng = np.random.default_rng(3)
+    shares = 0.97 ** np.arange(200)
+    shares /= shares.sum()
+    covered = 0
+    for _ in range(400):
+        counts = rng.multinomial(400, shares)
+        covered += shares[counts == 0].sum() <= unseen_mass([int(c) for c in counts if c])[1]
+    assert covered / 400 > 0.9
+
+
+def test_levels_are_keyed_by_loss_label_and_flavour():
+    r = rows([0.0, 1e-15, 0.02, 0.02 + 1e-13, 0.02], ["global", "global", "spurious", "spurious", "saddle"])
+    levels = levels_of(r | {"orbit": np.array([0, 0, 2, 3, 4])})
+    assert [(level.label, level.count, level.orbits) for level in levels] == [
+        ("global", 2, 1),
+        ("saddle", 1, 1),
+        ("spurious", 2, 2),
+    ]
+    assert sum(level.share for level in levels) == pytest.approx(1.0)
+
+
+def test_a_level_carries_its_weakest_evidence():
+    r = rows([0.02, 0.02], ["spurious"] * 2, evidence=np.array(["certified", "numerical"], object))
+    assert levels_of(r | {"orbit": np.array([0, 0])})[0].evidence == "numerical"
+
+
+def test_a_set_that_is_not_isolated_has_no_orbits_and_is_one_class():
+    r = rows([0.0, 1e-16, 0.0], ["global"] * 3)
+    assert levels_of(r | {"orbit": np.array([-1, -1, -1])})[0].orbits is None
+    assert class_counts(r | {"orbit": np.array([-1, -1, -1])}) == [3]
+
+
+def test_restarts_without_an_end_are_one_level_and_no_class():
+    r = rows(
+        [0.3, 0.1, 0.0], ["unconverged", "unconverged", "global"], evidence=np.array([None, None, "certified"], object)
+    )
+    levels = levels_of(r | {"orbit": np.array([-1, -1, 2])})
+    assert [(level.label, level.count) for level in levels] == [("global", 1), ("unconverged", 2)]
+    assert class_counts(r | {"orbit": np.array([-1, -1, 2])}) == [1]

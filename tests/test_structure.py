@@ -1,0 +1,89 @@
+"""The flow is the folder: imports point one way, nothing but the host touches the world, start-up needs no JAX."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import landscape
+
+ROOT = Path(landscape.__file__).parent
+# Each may import what stands before it.
+ORDER = [
+    "records",
+    "problems.network",
+    "problems.symmetry",
+    "problems.gaussian",
+    "problems.problem",
+    "problems.population",
+    "restart",
+    "descent",
+    "polish",
+    "spectrum",
+    "theory.teacher_student",
+    "classify",
+    "census",
+]
+BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("landscape"):
+            inner = node.module.removeprefix("landscape").removeprefix(".")
+            found |= {f"{inner}.{alias.name}".strip(".") for alias in node.names} | ({inner} if inner else set())
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.removeprefix("landscape.") for alias in node.names if alias.name.startswith("landscape.")
+            }
+    return found
+
+
+def test_imports_point_the_way_the_data_walks():
+    files = {str(p.relative_to(ROOT).with_suffix("")).replace("/", "."): p for p in ROOT.rglob("*.py")}
+    core = {name: path for name, path in files.items() if not name.startswith("host") and not name.endswith("__init__")}
+    assert set(core) == set(ORDER), "a new module needs its place in ORDER"
+    for name, path in core.items():
+        used = {module for module in _imports(path) if module in files}
+        late = {module for module in used if module.startswith("host") or ORDER.index(module) >= ORDER.index(name)}
+        assert not late, f"{name} imports {late}, which come after it"
+
+
+def test_descent_and_polish_see_no_network():
+    for name in BLIND:
+        used = _imports(ROOT / f"{name}.py")
+        assert not {m for m in used if m.startswith(("problems.network", "problems.population", "theory"))}
+
+
+def test_help_and_import_need_no_jax():
+    code = (
+        "import sys, landscape; from landscape.host import cli\n"
+        "try: cli.main(['studies'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert 'jax' not in sys.modules, 'jax was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_importing_the_package_changes_no_global_setting():
+    code = (
+        "import jax; before = dict(jax.config.values)\n"
+        "import landscape, landscape.host.explore, landscape.host.label\n"
+        "landscape.explore(landscape.orthonormal_teacher(2), 4, progress=False)\n"
+        "assert dict(jax.config.values) == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+
+
+def test_every_public_name_is_there_and_an_unknown_one_is_named():
+    for name in landscape.__all__:
+        assert getattr(landscape, name) is not None
+    try:
+        landscape.no_such_name  # noqa: B018
+    except AttributeError as error:
+        assert "no_such_name" in str(error)
+    else:
+        raise AssertionError
