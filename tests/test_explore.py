@@ -1,4 +1,4 @@
-"""A run can be killed at any moment: resumed, it gives the labels of an undisturbed one. Censuses are true and repeat."""
+"""A run can be killed at any moment and resumes to the labels of an undisturbed one; censuses are true and repeat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAME = ("restart", "label", "flavour", "evidence", "by", "orbit", "steps")
 
 
 def agree(one, other):
-    """Two censuses are the same, restart by restart: labels, orbits and evidence identical, losses within their error."""
+    """Two censuses are the same restart by restart: labels, orbits, evidence identical, losses within their error."""
     for name in SAME:
         np.testing.assert_array_equal(one.rows[name], other.rows[name], err_msg=name)
     error = one.rows["loss_error"] + other.rows["loss_error"]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import landscape
 
 ROOT = Path(landscape.__file__).parent
@@ -81,9 +83,5 @@ def test_importing_the_package_changes_no_global_setting():
 def test_every_public_name_is_there_and_an_unknown_one_is_named():
     for name in landscape.__all__:
         assert getattr(landscape, name) is not None
-    try:
+    with pytest.raises(AttributeError, match="no_such_name"):
         landscape.no_such_name  # noqa: B018
-    except AttributeError as error:
-        assert "no_such_name" in str(error)
-    else:
-        raise AssertionError

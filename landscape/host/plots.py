@@ -7,6 +7,7 @@ display and in any thread. A figure of a run without finished restarts says so. 
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from PIL import Image  # a dependency of Matplotlib
 
 from landscape.census import Census, Level, wilson
 from landscape.records import Label
@@ -46,9 +48,10 @@ MARKERS = {
     "unconverged": "X",
 }
 INK, FAINT, GRID = "#222222", "#767676", "#E4E4E4"
-NEGATIVE, CURVATURE = "#D55E00", "#0072B2"  # eigenvalues, below and above zero
+NEGATIVE, POSITIVE, UNKNOWN = "#C2185B", "#3B3B3B", "#5B5B8C"  # eigenvalues; descents whose label is not known
 EXTRA = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#4D4D4D")  # n = k, k + 1, ...
 EXTRA_MARKERS = ("o", "s", "D", "^", "v", "P")
+DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 2.0}
 
 DPI = 130
 NAMED_LEVELS = 12  # more are drawn, but only the most frequent carry their name
@@ -82,81 +85,70 @@ def shares_by_teacher(
     figure, ax = _axes(ax, (7.6, 4.9))
     cells = sorted((c for c in cells if sum(c["labels"].values())), key=lambda c: (c["teacher"], c["width"]))
     published = published or {}
-    extras = sorted({c["width"] - c["teacher"] for c in cells} | {n - k for k, n in published})
-    crosses: list[tuple[int, float]] = []
     room = False
-    for i, extra in enumerate(extras):
-        colour, marker = EXTRA[i % len(EXTRA)], EXTRA_MARKERS[i % len(EXTRA_MARKERS)]
+    for extra in sorted({c["width"] - c["teacher"] for c in cells} | {n - k for k, n in published}):
+        look: dict[str, Any] = {"color": EXTRA[extra % len(EXTRA)], "marker": EXTRA_MARKERS[extra % len(EXTRA)]}
         drawn = [c for c in cells if c["width"] - c["teacher"] == extra]
-        share, low, high, reach = (np.zeros(len(drawn)) for _ in range(4))
-        for j, cell in enumerate(drawn):
-            labels, total = cell["labels"], sum(cell["labels"].values())
-            count, open_ = labels["spurious"], labels["undecided"] + labels["unconverged"]
-            share[j] = 100 * count / total
-            low[j], high[j] = (100 * bound for bound in wilson(count, total))
-            reach[j] = 100 * (count + open_) / total
-            paper = cell.get("paper_share")
-            if paper and abs(100 * paper["share"] - share[j]) > 1e-9:
-                crosses.append((cell["teacher"], 100 * paper["share"]))
-        k = np.array([c["teacher"] for c in drawn])
-        if len(drawn):
-            ax.errorbar(
-                k,
-                share,
-                yerr=[np.maximum(share - low, 0), np.maximum(high - share, 0)],
-                color=colour,
-                marker=marker,
-                markersize=5,
-                linewidth=1.4,
-                elinewidth=1.4,
-                capsize=2.5,
-                zorder=3,
-                label=_extra(extra),
-            )
+        if drawn:
+            k = np.array([c["teacher"] for c in drawn])
+            share, low, high, reach = np.array([_spurious_percent(c) for c in drawn]).T
+            error = [np.maximum(share - low, 0), np.maximum(high - share, 0)]
+            line: dict[str, Any] = {"markersize": 5, "linewidth": 1.4, "elinewidth": 1.4, "capsize": 2.5, "zorder": 3}
+            ax.errorbar(k, share, yerr=error, label=_extra(extra), **line, **look)
             wider = reach > high
             room |= bool(np.any(wider))
-            ax.vlines(k[wider], high[wider], reach[wider], color=colour, linestyle=":", linewidth=1.2, zorder=2)
+            ax.vlines(k[wider], high[wider], reach[wider], colors=look["color"], zorder=5, **DOTTED)
         said = sorted((k, *published[k, n]) for k, n in published if n - k == extra)
         if said:
-            x, y, y_low, y_high = np.array(said, float).T
-            ax.errorbar(
-                x,
-                y,
-                yerr=[y - y_low, y_high - y],
-                color=colour,
-                alpha=0.75,
-                marker=marker,
-                markersize=11,
-                markerfacecolor="none",
-                linestyle="none",
-                elinewidth=0.8,
-                capsize=5,
-                zorder=2,
-            )
+            k, share, low, high = np.array(said, float).T
+            ring: dict[str, Any] = {
+                "markersize": 11,
+                "markerfacecolor": "none",
+                "linestyle": "none",
+                "elinewidth": 0.8,
+                "capsize": 5,
+            }
+            ax.errorbar(k, share, yerr=[share - low, high - share], alpha=0.75, zorder=2, **ring, **look)
+    handles = list(ax.get_legend_handles_labels()[0])
+    papers = [(c["teacher"], c["paper_share"], _spurious_percent(c)[0]) for c in cells if c.get("paper_share")]
+    rules = {paper["rule"] for _, paper, _ in papers if "rule" in paper}
+    rule = f"\n({rules.pop()})" if len(rules) == 1 else ""
+    if published:
+        text = f"published, with 95% interval{rule}"
+        handles.append(_proxy("o", INK, text, markersize=10, markerfacecolor="none"))
+    crosses = [(k, 100 * paper["share"]) for k, paper, ours in papers if abs(100 * paper["share"] - ours) > 1e-9]
+    if crosses:
+        ax.plot(*np.array(crosses).T, "x", color=INK, markersize=5, zorder=4)
+        handles.append(_proxy("x", INK, "ours by the published rule"))
+    if room:
+        text = "if all undecided and\nunconverged were spurious"
+        handles.append(Line2D([], [], color=FAINT, label=text, **DOTTED))
     ax.set_xlabel("teacher size k (neurons)")
     ax.set_ylabel("restarts that end at a spurious minimum (%)")
     ax.set_ylim(-3, 103)
     ax.set_yticks(range(0, 101, 20))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _quiet(ax)
-    if not cells:
+    if not handles:
         _say_empty(ax)
-    counts = sorted({sum(c["labels"].values()) for c in cells})
-    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    _title(ax, title or f"Spurious minima by size of the teacher\n{many} finished restarts a cell, bars: 95% Wilson")
-    handles, _ = ax.get_legend_handles_labels()
-    if published:
-        handles.append(_proxy("o", INK, "published, with 95% interval", markersize=10, markerfacecolor="none"))
-    if crosses:
-        ax.plot(*np.array(crosses).T, "x", color=INK, markersize=5, zorder=4)
-        handles.append(_proxy("x", INK, "ours by the published rule"))
-    if room:
-        handles.append(
-            Line2D([], [], color=FAINT, linestyle=":", label="if all undecided or\nunconverged were spurious")
-        )
-    if handles:
-        ax.legend(handles=handles, frameon=False, fontsize=9, loc="upper left")
+    else:
+        ax.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
+    counts = sorted({sum(c["labels"].values()) for c in cells}) or [0]
+    many = " to ".join(str(count) for count in sorted({counts[0], counts[-1]}))
+    _title(
+        ax,
+        title or f"Spurious minima by size of the teacher\n{many} finished restarts a cell, bars: 95% Wilson interval",
+    )
     return figure
+
+
+def _spurious_percent(cell: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Percent of spurious ends with its interval, and with undecided and unconverged ones added."""
+    labels = cell["labels"]
+    count, total = labels["spurious"], sum(labels.values())
+    low, high = wilson(count, total)
+    open_ = labels["undecided"] + labels["unconverged"]
+    return 100 * count / total, 100 * low, 100 * high, 100 * (count + open_) / total
 
 
 def _extra(extra: int) -> str:
@@ -176,9 +168,9 @@ def loss_levels(census: Census, ax: Axes | None = None) -> Figure:
     """
     figure, ax = _axes(ax, (8.2, 5.0))
     levels = [level for level in census.levels if np.isfinite(level.loss)]
-    ax.set_xlabel(f"share of the {census.finished} finished restarts (%), bars: 95% Wilson interval")
-    ax.set_ylabel(f"loss F = {_normalisation(census)}", wrap=True)
-    _title(ax, f"Loss levels, {_run(census)}")
+    ax.set_xlabel(f"share of {_many(census.finished, 'finished restart')} (%), bars: 95% Wilson interval")
+    ax.set_ylabel(_wrapped(f"loss F = {_normalisation(census)}", 58))
+    _title(ax, f"Loss levels\n{_run(census)}")
     _quiet(ax)
     if not levels:
         _say_empty(ax, None if not census.finished else "no restart has a finite loss")
@@ -222,7 +214,7 @@ def loss_levels(census: Census, ax: Axes | None = None) -> Figure:
             for x in COLOURS
             if groups[x]
         ]
-        ax.legend(handles=handles, frameon=False, fontsize=8.5, loc="best")
+        ax.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=8.5, loc="best")
     notes = []
     if crowded:
         notes.append(f"the {NAMED_LEVELS} most frequent of {len(levels)} levels are named")
@@ -281,13 +273,7 @@ def _name_levels(ax: Axes, levels: list[Level], noise: float) -> None:
 
 
 def _level_name(level: Level, noise: float) -> str:
-    loss = (
-        "0 to rounding"
-        if abs(level.loss) <= noise
-        else f"{level.loss:.7f}"
-        if 1e-3 < abs(level.loss) < 1e3
-        else f"{level.loss:.4g}"
-    )
+    loss = "0 to rounding" if abs(level.loss) <= noise else f"{level.loss:.7g}"
     if _no_level(level.label):
         return f"{_words(level.label)}, from {loss}"
     orbits = "not isolated" if level.orbits is None else _many(level.orbits, "orbit")
@@ -371,8 +357,8 @@ def spectra(census: Census, problem: Problem, ax: Axes | None = None) -> Figure:
     The axis is logarithmic with a linear part around zero where eigenvalues span more than a decade.
     """
     found = level_spectra(census, problem)
-    figure, ax = _axes(ax, (8.2, 1.9 + 0.52 * max(3, len(found))))
-    _title(ax, f"Hessian spectra, {_run(census)}")
+    figure, ax = _axes(ax, (8.2, 1.9 + 0.52 * max(2, len(found))))
+    _title(ax, f"Hessian spectra of the points found\n{_run(census)}")
     _quiet(ax, grid="x")
     ax.set_yticks([])
     label = "eigenvalue of the Hessian of F"
@@ -384,10 +370,9 @@ def spectra(census: Census, problem: Problem, ax: Axes | None = None) -> Figure:
     linear = _eigenvalue_axis(ax, values)
     around = "" if linear is None else f" (linear within ±{linear:g})"
     ax.set_xlabel(f"{label}{around}\nF = {_normalisation(census)}")
-    ax.axvline(0.0, color=INK, linewidth=1.0, zorder=1)
+    ax.axvline(0.0, color=FAINT, linewidth=0.9, zorder=1)
     tallest = np.log1p(max(max((m for _, m in multiplicities(row.eigenvalues)), default=1) for row in found))
     noise, names = _noise(census), []
-    figure.canvas.draw() if False else None
     for y, row in enumerate(found):
         ax.axhline(y, color=GRID, linewidth=0.8, zorder=0)
         sticks = multiplicities(row.eigenvalues)
@@ -395,7 +380,7 @@ def spectra(census: Census, problem: Problem, ax: Axes | None = None) -> Figure:
             some = [(x, m) for x, m in sticks if (x < -row.error) == negative]
             if some:
                 x, m = np.array(some).T
-                colour = NEGATIVE if negative else CURVATURE
+                colour = NEGATIVE if negative else POSITIVE
                 ax.vlines(x, y, y + 0.62 * np.log1p(m) / tallest, color=colour, linewidth=1.8, zorder=3)
         if not sticks:
             ax.text(
@@ -418,8 +403,10 @@ def spectra(census: Census, problem: Problem, ax: Axes | None = None) -> Figure:
         text.set_color(INK if row.level.label == Label.UNCONVERGED else COLOURS[row.level.label])
     eligible = sum(not _no_level(level.label) for level in census.levels)
     notes = [
-        f"p = {len(found[0].eigenvalues)} eigenvalues a row, one point a level; height: log of multiplicity, written above it"
+        f"{problem.p} eigenvalues at one point of each level; height: logarithm of the multiplicity, written where it fits"
     ]
+    if any(np.any(row.eigenvalues < -row.error) for row in found):
+        notes.append("magenta: negative by more than its error")
     if eligible > len(found):
         notes.append(f"{len(found)} of {eligible} levels")
     _note(ax, "; ".join(notes))
@@ -458,7 +445,7 @@ def _count_sticks(ax: Axes, sticks: list[tuple[float, int]], y: float, tallest: 
     written: list[tuple[float, float]] = []
     for i in sorted(range(len(sticks)), key=lambda i: -sticks[i][1]):
         x, m = sticks[i]
-        half = 2.4 * len(str(m)) + 1.0  # points, at size 7
+        half = 2.2 * len(str(m)) + 0.6  # points, at size 7
         left, right = position[i] - half, position[i] + half
         top = np.log1p(m) / tallest
         clear = all(right < a or left > b for a, b in written)
@@ -608,9 +595,9 @@ def draw_curves(
     base, said = (bound.value, "lower bound") if bound is not None else (0.0, "")
     if bound is None and len(finite) and np.min(finite) <= 0:
         base, said = float(np.min(finite)), "least loss of the sample"
-    above = "F" if base == 0 else f"F − {base:.6g} ({said})"
+    above = "loss F" if base == 0 else f"F − {base:.6g} ({said})\nF"
     labels, mismatch = _labels_of(curves, problem, census)
-    left.set_ylabel(f"{above}\nF = {problem.normalisation}")
+    left.set_ylabel(_wrapped(f"{above} = {problem.normalisation}", 58))
     right.set_ylabel("norm of the gradient of F")
     floor = curves.floor if np.isfinite(curves.floor) and curves.floor > 0 else np.finfo(float).tiny
     excess = np.maximum(curves.loss - base, floor)  # NaN stays NaN
@@ -640,7 +627,7 @@ def draw_curves(
             )
     counts = Counter(labels)
     handles = [
-        Line2D([], [], color=COLOURS.get(label, CURVATURE), linewidth=2, label=f"{_words(label)} ({counts[label]})")
+        Line2D([], [], color=COLOURS.get(label, UNKNOWN), linewidth=2, label=f"{_words(label)} ({counts[label]})")
         for label in (*COLOURS, "descent")
         if counts[label] and (census is not None and not mismatch)
     ]
@@ -681,7 +668,7 @@ def _draw_lines(ax: Axes, steps: np.ndarray, y: np.ndarray, labels: list[str]) -
     names = np.array(labels, object)
     # The rarest on top: a few spurious descents are not buried under the global ones.
     for label, _ in Counter(labels).most_common():
-        some, colour = y[:, names == label], COLOURS.get(label, CURVATURE)
+        some, colour = y[:, names == label], COLOURS.get(label, UNKNOWN)
         if len(labels) > SINGLE_CURVES:
             alive = np.any(np.isfinite(some), axis=1)
             low, middle, high = np.nanquantile(some[alive], (0.1, 0.5, 0.9), axis=1)
@@ -732,8 +719,16 @@ def census_figures(
 
 def save(figure: Figure, path: str | Path) -> Path:
     """Writes a figure, PNG or what its suffix says; returns the path."""
-    figure.savefig(path, dpi=DPI)
-    return Path(path)
+    path = Path(path)
+    if path.suffix != ".png":
+        figure.savefig(path, dpi=DPI)
+        return path
+    # 256 colours are all that lines on white need, and a quarter of the bytes.
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True, dpi=(DPI, DPI))
+    return path
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------
@@ -770,7 +765,7 @@ def _note(ax: Axes, text: str) -> None:
         ax.annotate(
             _wrapped(text, 105),
             (0.0, 0.0),
-            xycoords=ax.xaxis.label,  # below the axis label, wherever that ends
+            xycoords=("axes fraction", ax.xaxis.label),  # below the axis label, wherever that ends
             xytext=(0, -4),
             textcoords="offset points",
             va="top",
@@ -780,16 +775,8 @@ def _note(ax: Axes, text: str) -> None:
 
 
 def _say_empty(ax: Axes, text: str | None = None) -> None:
-    ax.text(
-        0.5,
-        0.5,
-        text or "no finished restarts",
-        transform=ax.transAxes,
-        ha="center",
-        va="center",
-        fontsize=12,
-        color=FAINT,
-    )
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, text or "no finished restarts", transform=ax.transAxes, ha="center", va="center", color=FAINT)
 
 
 def _proxy(marker: str, colour: str, label: str, **options: Any) -> Line2D:
@@ -801,7 +788,7 @@ def _run(census: Census) -> str:
     facts = census.problem
     sizes = [f"{name} {facts[name]}" for name in ("teacher", "width", "activation") if facts.get(name) is not None]
     done = f"{census.restarts}" if census.finished == census.restarts else f"{census.finished} of {census.restarts}"
-    return ", ".join([census.study, *sizes, f"{done} restarts, seed {census.seed}"])
+    return ", ".join([census.study, *sizes, f"{done} restart{'' if done == '1' else 's'}, seed {census.seed}"])
 
 
 def _normalisation(census: Census) -> str:

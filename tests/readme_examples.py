@@ -1,0 +1,47 @@
+"""Runs the README: its shell and Python blocks in order, and compares what they print with what it says they print.
+
+A block is run if it is fenced as sh or python and no `<!-- not run -->` stands above it; a text block right after one
+is its expected output. Numbers of seconds differ from run to run and are left out of the comparison.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(
+    r"(?P<skip><!-- not run[^>]*-->\n)?```(?P<kind>sh|python)\n(?P<code>.*?)```\n(?:\n```text\n(?P<out>.*?)```\n)?",
+    re.S,
+)
+
+
+def blocks() -> list[dict[str, str | None]]:
+    """The runnable blocks of the README."""
+    return [m.groupdict() for m in BLOCK.finditer(README.read_text()) if not m["skip"]]
+
+
+def _comparable(text: str) -> list[str]:
+    lines = (line.rstrip() for line in text.strip().splitlines())
+    return [re.sub(r" +", " ", line) for line in lines if " s, " not in line and "stored in" not in line]
+
+
+def main(folder: Path) -> None:
+    """Runs every block in the folder; exits with 1 at the first difference."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, block in enumerate(blocks()):
+        command = (
+            ["bash", "-e", "-c", block["code"]] if block["kind"] == "sh" else [sys.executable, "-c", block["code"]]
+        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            sys.exit(f"README block {i} failed with status {done.returncode}:\n{block['code']}\n{done.stderr}")
+        if block["out"] is not None and _comparable(done.stdout) != _comparable(block["out"]):
+            sys.exit(f"README block {i} printed something else:\n{done.stdout}\nand the README says:\n{block['out']}")
+        print(f"README block {i} ({block['kind']}): runs{'' if block['out'] is None else ', prints what it says'}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
