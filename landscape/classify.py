@@ -15,6 +15,7 @@ from landscape.theory import teacher_student as room
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
 )
+NEARBY = 1e-3  # a Newton step longer than this, times the scale, does not point at a stationary point
 MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of undecided minima, and of spurious ones
 
 
@@ -34,8 +35,15 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
     degenerate and polished points on it show eigenvalues down to -0.1. Needs no Hessian.
     """
     bound = problem.lower_bound
-    if bound is None or not point.loss - bound.value <= point.loss_error + _left_to_fall(problem, point):
+    if bound is None or not np.isfinite(point.loss):
         return None
+    excess = point.loss - bound.value
+    if excess > point.loss_error:
+        # A user's loss may be exact to far better than its polished point is stationary; a teacher-student one never is.
+        if isinstance(problem, TeacherStudent) or excess > point.grad_norm * problem.scale:
+            return None
+        if excess > point.loss_error + (_left_to_fall(problem, point.theta) or 0.0):
+            return None
     known = _known(problem, point)
     if bound.value - point.loss > point.loss_error:
         reason = (
@@ -53,21 +61,19 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
     return Verdict(label=Label.UNDECIDED, reason=reason, **known)
 
 
-def _left_to_fall(problem: Problem, point: Point) -> float:
-    """How far below the polished point the stationary one can lie: g' |H|^-1 g, beside rounding.
+def _left_to_fall(problem: Problem, theta: np.ndarray) -> float | None:
+    """How far below theta the stationary point next to it can lie: g' |H|^-1 g; None where there is none next to it.
 
     Half of it is the Newton decrement, exact for a quadratic; a loss that grows like distance^m falls by (m - 1) / m of
-    it. Nothing for teacher-student losses: their rounding error is far larger.
+    it. A long Newton step leads to no stationary point nearby: exp(-x) has decrement exp(-x) / 2 everywhere.
     """
-    bound = problem.lower_bound
-    if isinstance(problem, TeacherStudent) or bound is None:
-        return 0.0
-    if not point.loss - bound.value <= point.grad_norm * problem.scale:
-        return 0.0
-    grad, hessian = evaluate(problem, point.theta)
+    grad, hessian = evaluate(problem, theta)
     values, vectors = np.linalg.eigh(hessian)
     seen = np.abs(values) > len(values) * np.finfo(float).eps * np.max(np.abs(values))
-    return float(np.sum((vectors[:, seen].T @ grad) ** 2 / np.abs(values[seen])))
+    along = vectors[:, seen].T @ grad
+    if np.linalg.norm(along / values[seen]) > NEARBY * problem.scale:
+        return None
+    return float(np.sum(along**2 / np.abs(values[seen])))
 
 
 def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
@@ -148,14 +154,26 @@ def _saddle(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> 
 
 
 def _descend(problem: Problem, point: Point, direction: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """A step along +-direction to a loss lower by more than both errors, and the rest of the drop."""
-    sizes = problem.scale * np.geomspace(1e-4, 0.5, 24)
-    steps = np.concatenate([sizes[:, None] * direction, -sizes[:, None] * direction])
-    values = losses(problem, point.theta + steps)
-    values = np.where(np.isfinite(values), values, np.inf)
-    best = int(np.argmin(values))
-    drop = point.loss - values[best] - point.loss_error - problem.loss_error(point.theta + steps[best])
-    return (steps[best], float(drop)) if drop > 0 else None
+    """A step along +-direction to a loss lower by more than both errors, and the rest of the drop.
+
+    The loss may not rise on the way by more than the errors: what lies behind a barrier is another valley, and says
+    nothing of this point.
+    """
+    sizes = problem.scale * np.geomspace(1e-6, 0.5, 48)
+    best: tuple[np.ndarray, float] | None = None
+    for sign in (1.0, -1.0):
+        steps = sign * sizes[:, None] * direction
+        values = losses(problem, point.theta + steps)
+        before, error = point.loss, point.loss_error
+        for step, value in zip(steps, values, strict=True):
+            own = problem.loss_error(point.theta + step)
+            if not value <= before + error + own:
+                break
+            drop = point.loss - value - point.loss_error - own
+            if drop > 0 and (best is None or drop > best[1]):
+                best = (step, float(drop))
+            before, error = min(before, float(value)), own
+    return best
 
 
 def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> Verdict | None:
@@ -187,6 +205,13 @@ def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) ->
     if spectrum.zeros != spectrum.explained:
         return None
     flavour = "flat" if spectrum.zeros else "strict"
+    fall = _left_to_fall(problem, point.theta)
+    if fall is None:
+        reason = f"not stationary: at gradient norm {point.grad_norm:.2g} the Newton step is long"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    if witnessed and point.loss - point.loss_error <= fall:
+        reason = f"a gradient norm of {point.grad_norm:.2g} can explain the whole loss: the minimum may be at zero"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     if not witnessed:
         return Verdict(label=Label.UNDECIDED, flavour=f"{flavour} minimum", reason=NOT_ATTAINED, **known)
     return Verdict(

@@ -148,3 +148,15 @@ class Verdict:
 
 class InputError(ValueError):
     """Bad input: a sentence that says what was expected, what was found, and the way out (exit status 2)."""
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """The value as an int.
+
+    Raises:
+        InputError: It is not a whole number, or is below `least`.
+    """
+    number = isinstance(value, int | np.integer | float) and not isinstance(value, bool) and float(value).is_integer()
+    if number and value >= least:
+        return int(value)
+    raise InputError(f"{name} must be a whole number of at least {least}, found {value}.")

@@ -13,7 +13,7 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
     """The whole spectrum of the Hessian at one point, on the host in float64.
 
     The error is p eps |H|_F for the symmetric eigensolver (backward stable, Weyl) plus 16 eps |H|_F sqrt(p) for the
-    entries, each of which is a sum of moments with a relative error of a few eps of the terms it is made of.
+    entries, plus the problem's own bound where the terms of an entry cancel.
 
     Args:
         problem: The landscape, for the symmetries that explain zero modes.
@@ -27,7 +27,7 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
         raise FloatingPointError("the Hessian is not finite at this point.")
     values, vectors = np.linalg.eigh(hessian)
     p = len(values)
-    error = float((p + 16 * np.sqrt(p)) * np.finfo(float).eps * np.linalg.norm(hessian))
+    error = float((p + 16 * np.sqrt(p)) * np.finfo(float).eps * np.linalg.norm(hessian)) + problem.hessian_error(theta)
     # Where the loss grows cubically a polish to gradient norm 1e-12 stops at a curvature of its square root: an
     # eigenvalue of 1e-6 may be a zero. (The least positive one known for spurious minima is 4e-6 of the largest, at
     # teachers of 100 neurons; such a point is decided by its certificate, not by this count.)

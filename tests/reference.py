@@ -92,15 +92,14 @@ def gradient(f, x):
 
 
 def hessian(f, x):
-    """Of f at a list of mpf, by central differences."""
+    """Of f at a list of mpf, by forward differences: at a step of 1e-18 their error is still that small."""
     p, h = len(x), STEP
     out = np.zeros((p, p))
-    middle = f(x)
+    middle, ahead = f(x), [f(_moved(x, i, h)) for i in range(p)]
     for i in range(p):
-        out[i, i] = float((f(_moved(x, i, h)) - 2 * middle + f(_moved(x, i, -h))) / h**2)
-        for j in range(i):
-            corners = [s * t * f(_moved(_moved(x, i, s * h), j, t * h)) for s in (1, -1) for t in (1, -1)]
-            out[i, j] = out[j, i] = float(mp.fsum(corners) / (4 * h**2))
+        for j in range(i + 1):
+            corner = f(_moved(_moved(x, i, h), j, h))
+            out[i, j] = out[j, i] = float((corner - ahead[i] - ahead[j] + middle) / h**2)
     return out
 
 

@@ -3,6 +3,8 @@
 The reference is 60-digit arithmetic (tests/reference.py), which is itself checked here against quadrature.
 """
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -45,7 +47,7 @@ def at_angle(rng, t, d=3):
 ANGLES = (0.0, 1e-9, 1e-8, 1e-4, 1e-2, 1.0, np.pi / 2, 2.0, np.pi - 1e-2, np.pi - 1e-4, np.pi - 1e-9, np.pi)
 
 
-# --- values ------------------------------------------------------------------------------------------------------
+# --- values ---
 
 
 @pytest.mark.parametrize(("name", "slope"), TABLE)
@@ -64,10 +66,12 @@ def test_reference_moment_is_the_integral(act):
             # Polar coordinates: E r^2 = 2, then the mean over the direction; the integrand is smooth between the
             # four kinks, and trapezoids between consecutive kinks at Gauss-Legendre nodes converge geometrically.
             t = np.arccos(u @ v / 0.91)
-            kinks = np.sort(np.r_[np.array([np.pi / 2, -np.pi / 2, t + np.pi / 2, t - np.pi / 2]) % (2 * np.pi), 0, 2 * np.pi])
+            kinks = np.sort(
+                np.r_[np.array([np.pi / 2, -np.pi / 2, t + np.pi / 2, t - np.pi / 2]) % (2 * np.pi), 0, 2 * np.pi]
+            )
             nodes, weights = np.polynomial.legendre.leggauss(40)
             integral = 0.0
-            for low, high in zip(kinks[:-1], kinks[1:], strict=True):
+            for low, high in pairwise(kinks):
                 phi = (low + high) / 2 + (high - low) / 2 * nodes
                 values = reference.pointwise(act, 1.3 * np.cos(phi)) * reference.pointwise(act, 0.7 * np.cos(phi - t))
                 integral += (high - low) / 2 * weights @ values
@@ -97,7 +101,9 @@ def test_supplement_is_within_two_ulp_of_pi_and_exact_at_the_ends(dtype):
     eps = np.finfo(dtype).eps
     rng = np.random.default_rng(2)
     near_one = 1 - np.geomspace(eps, 0.5, 60)
-    c = np.r_[rng.uniform(-1, 1, 300), near_one, -near_one, 0.5, -0.5, np.nextafter(0.5, 1), 1e-300, -1e-9].astype(dtype)
+    c = np.r_[rng.uniform(-1, 1, 300), near_one, -near_one, 0.5, -0.5, np.nextafter(0.5, 1), 1e-300, -1e-9].astype(
+        dtype
+    )
     exact = np.array([float(mp.pi - mp.acos(mp.mpf(float(x)))) for x in c])
     ulp = np.spacing(dtype(np.pi))
     assert np.max(np.abs(np.asarray(gaussian.supplement(c), float) - exact)) <= 2 * ulp
@@ -150,7 +156,7 @@ def test_zero_vectors_have_zero_moments_and_finite_derivatives(act):
         assert np.all(np.isfinite(part))
 
 
-# --- derivatives -------------------------------------------------------------------------------------------------
+# --- derivatives ---
 
 
 @pytest.mark.parametrize("act", ALL, ids=str)
@@ -167,9 +173,7 @@ def test_derivatives_are_the_finite_differences_of_the_level_below(act):
 
     own, cross = moment_hessian(act, u, v, weight)
     differences = reference.central_differences(lambda x: moment_gradient(act, x.reshape(3, 4), v, weight), flat, 1e-5)
-    np.testing.assert_allclose(
-        np.einsum("iaib->iab", differences.reshape(3, 4, 3, 4)), own, rtol=1e-8, atol=3e-8
-    )
+    np.testing.assert_allclose(np.einsum("iaib->iab", differences.reshape(3, 4, 3, 4)), own, rtol=1e-8, atol=3e-8)
     for j in range(2):
         one = np.eye(2)[j]
         differences = reference.central_differences(
@@ -222,7 +226,7 @@ def test_curvature_of_a_homogeneous_moment_annihilates_the_vector_itself(act):
     np.testing.assert_allclose(np.sum(slope * u, axis=1), value, rtol=0, atol=50 * 16 * EPS)
 
 
-# --- precision and transformations -----------------------------------------------------------------------------------
+# --- precision and transformations ---
 
 
 @pytest.mark.parametrize("act", ALL, ids=str)
@@ -233,7 +237,10 @@ def test_float32_is_finite_and_accurate_at_every_angle(act):
         u, v = (x.astype(np.float32) for x in at_angle(rng, t))
         half = (moment(act, u, v), moment_gradient(act, u, v, np.ones(1, np.float32)))
         half += tuple(moment_hessian(act, u, v, np.ones(1, np.float32)))
-        full = (moment(act, u.astype(float), v.astype(float)), moment_gradient(act, u.astype(float), v.astype(float), np.ones(1)))
+        full = (
+            moment(act, u.astype(float), v.astype(float)),
+            moment_gradient(act, u.astype(float), v.astype(float), np.ones(1)),
+        )
         full += tuple(moment_hessian(act, u.astype(float), v.astype(float), np.ones(1)))
         for low, high in zip(half, full, strict=True):
             assert low.dtype == np.float32

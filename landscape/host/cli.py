@@ -167,7 +167,8 @@ def _plot(arguments: list[str]) -> int:
         plots.save(plots.shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
         paths = [path]
     else:
-        paths = plots.census_figures(result, stored_study(folder).problem(), figures)
+        study = stored_study(folder)
+        paths = plots.census_figures(result, study.problem(), figures, settings=study.settings())
     for path in paths:
         print(path)
     return OK

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from landscape.host import store
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.problems.population import TeacherStudent
 from landscape.problems.problem import Problem
-from landscape.records import Evidence, InputError, Label, Verdict
+from landscape.records import Evidence, InputError, Label, Verdict, whole
 
 SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
 SHARD_ROWS = 2000  # ... and whenever so many wait
@@ -108,10 +109,9 @@ def check_counts(restarts: int, seed: int) -> None:
     Raises:
         InputError: They do not.
     """
-    if int(restarts) != restarts or restarts < 1:
-        raise InputError(f"restarts must be a whole number of at least 1, found {restarts}.")
-    if int(seed) != seed or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number of at least 0, found {seed}.")
+    whole("restarts", restarts, 1)
+    if whole("seed", seed, 0) >= 2**63:
+        raise InputError(f"seed must be below 2^63, found {seed}.")
 
 
 def manifest(
@@ -302,9 +302,14 @@ def census(
         unseen=unseen_mass(class_counts(rows)),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=where,
-        findings=findings(rows) if finished else {},
+        findings=_basins(rows) | findings(rows) if finished else {},
         folder=None if folder is None else str(folder),
     )
+
+
+def _basins(rows: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How many polished points are shown to be where their descent would have ended, and how many on what else."""
+    return {"basins": dict(sorted(Counter(str(ground) for ground in rows["basin"] if ground).items()))}
 
 
 def _one_each(rows: dict[str, np.ndarray], weights: dict[int, np.ndarray]) -> dict[int, np.ndarray]:

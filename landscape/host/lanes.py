@@ -26,7 +26,7 @@ from landscape import classify, descent
 from landscape.polish import Polished, evaluate, newton_to_stationary, polish
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import OrbitIndex
-from landscape.records import InputError, Point, Spectrum, Status, Verdict
+from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
 
@@ -71,9 +71,7 @@ class Settings(NamedTuple):
             InputError: They do not.
         """
         for name in ("budget", "lanes"):
-            value = getattr(self, name)
-            if int(value) != value or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, found {value}.")
+            whole(name, getattr(self, name), 1)
         for name in ("init_scale", "step_size", "retire"):
             value = getattr(self, name)
             if not 0 < value < np.inf:
@@ -111,6 +109,7 @@ class _Job:
     threshold: float = 0.0
     step_scale: float = 1.0
     mark: float = np.inf  # loss at the last multiple of SETTLE steps
+    basin: str | None = None  # on what ground the polish was taken for the descent's own end
     state: Any = None  # its Lane as NumPy arrays, None before the first step
 
 
@@ -359,8 +358,9 @@ class Driver:
         """Polishes; a point that the descent may not have been approaching is refused, and its restart goes on.
 
         A restart near a saddle has a small gradient too. It is accepted where the polish is shown to end where the
-        descent would; or at the lower bound; or at a clear minimum close by; or, at the last rung, in any case: a
-        descent that gets this close to a saddle has, for its budget, stopped there.
+        descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where
+        no bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat
+        minimum; or, at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
         """
         scale, problem = self.problem.scale, self.problem
         polished = self._polish(np.stack([theta for _, theta, _, _ in offered]))
@@ -372,19 +372,35 @@ class Driver:
             bound = problem.lower_bound
             at_bound = bound is not None and one.loss - bound.value <= error
             close = one.definite and one.moved <= 0.01 * scale
-            if stationary and (one.trapped or at_bound or (close and not self._bounded(theta))):
+            basin = None
+            if stationary and one.trapped:
+                basin = "shown"
+            elif stationary and at_bound:
+                basin = "lower bound"
+            elif stationary and close and (not self._bounded(theta) or self._convex_between(job, theta, one.theta)):
+                basin = "numerical"
+            if basin is not None:
+                job.basin = basin
                 finished.append((job, _point(one, error, Status.CONVERGED), one))
                 continue
             if job.threshold > STATIONARY:
                 job.threshold = max(STATIONARY, job.threshold / 10)
                 waiting.append(job)
                 continue
+            job.basin = "stopped"
             end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
             loss = float(classify.losses(problem, end[None])[0])
             status = Status.CONVERGED if grad_norm <= TARGET * scale else Status.STALLED
             moved = float(np.linalg.norm(end - theta))
             finished.append((job, Point(end, loss, problem.loss_error(end), grad_norm, moved, status), None))
         return finished
+
+    def _convex_between(self, job: _Job, theta: np.ndarray, end: np.ndarray) -> bool:
+        """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
+        if job.threshold > 1.01e-2 * self.settings.retire:
+            return False
+        between = [theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)]
+        return all(np.linalg.eigvalsh(evaluate(self.problem, t)[1])[0] > 0 for t in between)
 
     def _bounded(self, theta: np.ndarray) -> bool:
         """Whether the problem knows a bound on its third derivative, so that `trapped` can be shown."""
@@ -419,6 +435,7 @@ class Driver:
                     "by": verdict.by,
                     "margin": np.nan if verdict.margin is None else float(verdict.margin),
                     "reason": verdict.reason,
+                    "basin": job.basin,
                     "orbit": orbit,
                 }
             )
@@ -481,7 +498,7 @@ def _point(polished: Polished, error: float, status: Status) -> Point:
     )
 
 
-TEXT = ("label", "flavour", "evidence", "by", "reason")
+TEXT = ("label", "flavour", "evidence", "by", "reason", "basin")
 WHOLE = ("restart", "status", "steps", "orbit")
 
 

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from landscape.host.lanes import Settings
     from landscape.problems.problem import Problem
 
-# Okabe and Ito (2008), told apart by people of every colour vision, with a marker each for print without colour.
+# Okabe and Ito (2008) and greys, told apart by eyes of every kind, with a marker each for print without colour.
 COLOURS = {
     "global": "#0072B2",
     "spurious": "#D55E00",
     "saddle": "#009E73",
-    "trap": "#CC79A7",
+    "trap": "#E69F00",
     "at_infinity": "#56B4E9",
     "undecided": "#4D4D4D",
-    "unconverged": "#A6A6A6",
+    "unconverged": "#B0B0B0",
 }
 MARKERS = {
     "global": "o",
@@ -98,9 +98,9 @@ def shares_by_teacher(
             wider = reach > high
             room |= bool(np.any(wider))
             ax.vlines(k[wider], high[wider], reach[wider], colors=look["color"], zorder=5, **DOTTED)
-        said = sorted((k, *published[k, n]) for k, n in published if n - k == extra)
-        if said:
-            k, share, low, high = np.array(said, float).T
+        points = sorted((k, *published[k, n]) for k, n in published if n - k == extra)
+        if points:
+            k, share, low, high = np.array(points, float).T
             ring: dict[str, Any] = {
                 "markersize": 11,
                 "markerfacecolor": "none",
@@ -135,10 +135,8 @@ def shares_by_teacher(
         ax.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
     counts = sorted({sum(c["labels"].values()) for c in cells}) or [0]
     many = " to ".join(str(count) for count in sorted({counts[0], counts[-1]}))
-    _title(
-        ax,
-        title or f"Spurious minima by size of the teacher\n{many} finished restarts a cell, bars: 95% Wilson interval",
-    )
+    said = f"Spurious minima by size of the teacher\nfinished restarts a cell: {many}; bars: 95% Wilson interval"
+    _title(ax, title or said)
     return figure
 
 
@@ -152,7 +150,7 @@ def _spurious_percent(cell: dict[str, Any]) -> tuple[float, float, float, float]
 
 
 def _extra(extra: int) -> str:
-    return "n = k" if extra == 0 else f"n = k {'+' if extra > 0 else '−'} {abs(extra)}"
+    return "n = k" if extra == 0 else f"n = k {'+' if extra > 0 else '-'} {abs(extra)}"
 
 
 # -- loss levels -------------------------------------------------------------------------------------------------------
@@ -403,7 +401,7 @@ def spectra(census: Census, problem: Problem, ax: Axes | None = None) -> Figure:
         text.set_color(INK if row.level.label == Label.UNCONVERGED else COLOURS[row.level.label])
     eligible = sum(not _no_level(level.label) for level in census.levels)
     notes = [
-        f"{problem.p} eigenvalues at one point of each level; height: logarithm of the multiplicity, written where it fits"
+        f"{problem.p} eigenvalues at one point of each level; height: log of the multiplicity, written where it fits"
     ]
     if any(np.any(row.eigenvalues < -row.error) for row in found):
         notes.append("magenta: negative by more than its error")
@@ -454,7 +452,8 @@ def _count_sticks(ax: Axes, sticks: list[tuple[float, int]], y: float, tallest: 
         )
         if m > 1 and clear and not hidden:
             written.append((left, right))
-            ax.text(x, y + 0.62 * top + 0.02, str(m), ha="center", va="bottom", fontsize=7, color=INK, zorder=4)
+            text = ax.text(x, y + 0.62 * top + 0.02, str(m), ha="center", va="bottom", fontsize=7, color=INK, zorder=4)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})  # over the zero line
 
 
 # -- descents ----------------------------------------------------------------------------------------------------------
@@ -537,7 +536,9 @@ def sample_curves(
             loss.append(np.asarray(lanes.loss, np.float64))
             grad_norm.append(np.asarray(lanes.grad_norm, np.float64))
         ends = np.asarray(lanes.theta, np.float64)
-    errors = np.array([problem.loss_error(end) for end in ends[np.all(np.isfinite(ends), axis=1)][:20]])
+        # Not where a descent has diverged: the rounding error there is no floor for the others.
+        tame = np.all(np.isfinite(ends), axis=1) & (loss[-1] <= loss[0])
+        errors = np.array([problem.loss_error(end) for end in ends[tame][:20]])
     coarser = float(jnp.finfo(dtype).eps) / float(np.finfo(np.float64).eps)
     floor = coarser * float(np.median(errors)) if len(errors) else float("nan")
     return Curves(steps=looks, restarts=chosen, loss=np.stack(loss), grad_norm=np.stack(grad_norm), floor=floor)
@@ -595,7 +596,7 @@ def draw_curves(
     base, said = (bound.value, "lower bound") if bound is not None else (0.0, "")
     if bound is None and len(finite) and np.min(finite) <= 0:
         base, said = float(np.min(finite)), "least loss of the sample"
-    above = "loss F" if base == 0 else f"F − {base:.6g} ({said})\nF"
+    above = "loss F" if base == 0 else f"F - {base:.6g} ({said})\nF"
     labels, mismatch = _labels_of(curves, problem, census)
     left.set_ylabel(_wrapped(f"{above} = {problem.normalisation}", 58))
     right.set_ylabel("norm of the gradient of F")
@@ -612,7 +613,7 @@ def draw_curves(
         _draw_lines(ax, curves.steps, y, labels)
         _log_limits(ax, y)
     if np.any(np.isfinite(excess)) and np.isfinite(curves.floor):
-        bottom, top = left.get_ylim()
+        top = left.get_ylim()[1]
         if np.nanmin(excess) < 100 * floor:
             left.set_ylim(floor / 30, top)
             left.axhspan(floor / 30, floor, color="#EFEFEF", zorder=0)
@@ -633,7 +634,7 @@ def draw_curves(
     ]
     if handles:
         right.legend(handles=handles, frameon=False, fontsize=9, loc="best")
-    run = _run(census) if census is not None else f"{problem.kind}, width {problem.width}"
+    run = _run(census) if census is not None else ", ".join(_sizes({"kind": problem.kind, "width": problem.width}))
     figure.suptitle(_wrapped(f"{_many(len(curves.restarts), 'descent')} of {run}", 100), fontsize=11, x=0.01, ha="left")
     if mismatch:
         _note(
@@ -785,10 +786,15 @@ def _proxy(marker: str, colour: str, label: str, **options: Any) -> Line2D:
 
 def _run(census: Census) -> str:
     """Study, sizes, restarts and seed of a run."""
-    facts = census.problem
-    sizes = [f"{name} {facts[name]}" for name in ("teacher", "width", "activation") if facts.get(name) is not None]
     done = f"{census.restarts}" if census.finished == census.restarts else f"{census.finished} of {census.restarts}"
-    return ", ".join([census.study, *sizes, f"{done} restart{'' if done == '1' else 's'}, seed {census.seed}"])
+    return ", ".join(
+        [census.study, *_sizes(census.problem), f"{done} restart{'' if done == '1' else 's'}, seed {census.seed}"]
+    )
+
+
+def _sizes(facts: dict[str, Any]) -> list[str]:
+    said = [f"{name} {facts[name]}" for name in ("teacher", "width", "activation") if facts.get(name) is not None]
+    return said if "teacher" in facts else [str(facts.get("kind", "")).replace("_", " "), *said]
 
 
 def _normalisation(census: Census) -> str:

@@ -123,7 +123,7 @@ def moment_gradient(
         c = _dot(uu, vv)
         # sin t and pi - t are taken from one cosine: near t = 0 their errors, sqrt(eps) each, cancel in the
         # combination sin t u/|u| + (pi - t) v/|v|, which is what keeps the gradient exact at W = V.
-        radial = _sine(c) @ (weight * nv)
+        radial = jnp.sum(_sine(c) * (weight * nv), axis=1)
         flat = jnp.matmul(supplement(c), weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
         return arc / (2 * np.pi) * (radial[:, None] * uu + flat) + linear * (weight @ v)
     k = _smooth(activation, u, v)
@@ -205,7 +205,10 @@ def _homogeneous_hessian(activation: Activation, u: Array, v: Array, weight: Arr
 
 
 class _Partials(NamedTuple):
-    """A moment as a function of a = |u|^2, b = |v|^2, c = u.v, and its partial derivatives, each [m, q]."""
+    """A moment as a function of a = |u|^2, b = |v|^2, c = u.v, and its partial derivatives, each [m, q].
+
+    Made from a, b, c and g = a b - c^2, which is not independent but more accurate than its formula.
+    """
 
     value: Array
     a: Array
@@ -220,19 +223,23 @@ class _Partials(NamedTuple):
 def _smooth(activation: Activation, u: Array, v: Array) -> _Partials:
     a = jnp.sum(u * u, axis=-1)[:, None]
     b = jnp.sum(v * v, axis=-1)[None, :]
-    return _SMOOTH[activation.name](a, b, _dot(u, v))
+    c = _dot(u, v)
+    # a b - c^2 loses a b eps where long neurons are nearly parallel; as a |v - (c / a) u|^2 it does not.
+    ratio = jnp.where(a > 0, c / jnp.where(a > 0, a, 1.0), 0.0)
+    apart = v[None, :, :] - ratio[:, :, None] * u[:, None, :]
+    return _SMOOTH[activation.name](a, b, c, a * jnp.sum(apart * apart, axis=-1))
 
 
-def _quadratic(a: Array, b: Array, c: Array) -> _Partials:
+def _quadratic(a: Array, b: Array, c: Array, g: Array) -> _Partials:
     """a b + 2 c^2 (Isserlis)."""
     zero, one = jnp.zeros_like(c), jnp.ones_like(c)
     return _Partials(a * b + 2 * c * c, b * one, 4 * c, zero, one, zero, zero, 4 * one)
 
 
-def _erf(a: Array, b: Array, c: Array) -> _Partials:
+def _erf(a: Array, b: Array, c: Array, g: Array) -> _Partials:
     """(2 / pi) arcsin(2 c / sqrt((1 + 2a)(1 + 2b))) (Williams 1998), for s(z) = erf(z)."""
     aa, bb = 1 + 2 * a, 1 + 2 * b
-    d = aa * bb - 4 * c * c  # > 0: c^2 <= a b
+    d = 1 + 2 * a + 2 * b + 4 * g  # (1 + 2a)(1 + 2b) - 4 c^2
     root = jnp.sqrt(d)
     cube = 4 / (np.pi * d * root)
     return _Partials(
@@ -247,18 +254,18 @@ def _erf(a: Array, b: Array, c: Array) -> _Partials:
     )
 
 
-def _gelu(a: Array, b: Array, c: Array) -> _Partials:
+def _gelu(a: Array, b: Array, c: Array, g: Array) -> _Partials:
     """E gelu gelu with gelu(z) = z Phi(z), by Price's theorem; A = 1 + a, B = 1 + b, D = A B - c^2.
 
     value = c/4 + c asin(c / sqrt(A B)) / (2 pi) + N / (2 pi sqrt(D)),  N = a b - c^2 + c^2/A + c^2/B.
     Derivatives of N D^(-1/2) by the product rule, N and D being polynomials in c and rational in a and b.
     """
     aa, bb = 1 + a, 1 + b
-    d = aa * bb - c * c
+    d = 1 + a + b + g
     r1 = 1 / jnp.sqrt(d)
     r3, r5 = r1 / d, r1 / (d * d)
     c2 = c * c
-    n = a * b - c2 + c2 / aa + c2 / bb
+    n = g + c2 / aa + c2 / bb
     n_a, n_b, n_c = b - c2 / aa**2, a - c2 / bb**2, 2 * c * (1 / aa + 1 / bb - 1)
     n_aa, n_ac, n_bc, n_cc = 2 * c2 / aa**3, -2 * c / aa**2, -2 * c / bb**2, 2 * (1 / aa + 1 / bb - 1)
     d_a, d_b, d_c = bb, aa, -2 * c
@@ -281,7 +288,7 @@ def _gelu(a: Array, b: Array, c: Array) -> _Partials:
     )
 
 
-_SMOOTH: dict[str, Callable[[Array, Array, Array], _Partials]] = {
+_SMOOTH: dict[str, Callable[[Array, Array, Array, Array], _Partials]] = {
     "quadratic": _quadratic,
     "erf": _erf,
     "gelu": _gelu,

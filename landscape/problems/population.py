@@ -20,7 +20,7 @@ from landscape.problems import gaussian
 from landscape.problems.network import Activation, Params
 from landscape.problems.network import activation as find_activation
 from landscape.problems.symmetry import Symmetry
-from landscape.records import InputError, LowerBound
+from landscape.records import InputError, LowerBound, whole
 
 
 def _signed(student: Array, teacher: Array) -> tuple[Array, Array]:
@@ -53,8 +53,11 @@ def population_gradient(
     activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
 ) -> Float[Array, "n d"]:
     """dF/dw_i = sum_j d1 kappa(w_i, w_j) - sum_j d1 kappa(w_i, v_j)."""
-    both, sign = _signed(student, teacher)
-    return gaussian.moment_gradient(activation, student, both, sign)
+    # Two calls and not one over both networks: the teacher is shared by all restarts, so that its part of a batch is
+    # one large matrix product (1.5x faster at k = 20).
+    one = lambda neurons: jnp.ones(len(neurons), student.dtype)  # noqa: E731
+    own = gaussian.moment_gradient(activation, student, student, one(student))
+    return own - gaussian.moment_gradient(activation, student, teacher, one(teacher))
 
 
 @population_gradient.defjvp
@@ -155,22 +158,49 @@ class TeacherStudent:
         return theta[:0]
 
     def loss_error(self, theta: np.ndarray) -> float:
-        """Rounding-error bound: F is a sum of (n + k)^2 moments, each of which cancels.
+        """Rounding-error bound: F is a sum over all pairs of the n + k neurons of moments that cancel.
 
-        A moment's error is at most (d + 16) eps times the size |w_i||v_j| s (or the moment of the absolute values,
-        where s grows faster): d roundings in the inner product, at most 16 in the kernel. Adding a row and then the
-        row sums adds 2 (n + k) more. The sum of sizes is (sum of norms)^2 / 2 for homogeneous activations.
+        A moment of homogeneous activations has an error of at most (d + 16) eps |u||v|: d roundings in the inner
+        product, at most 16 in the kernel. The smooth ones go through D = (1 + a)(1 + b) - c^2 (with 2a, 2b, 2c for
+        erf), which loses eps (1 + a)(1 + b) where long neurons are nearly parallel. Adding a row and then the row sums
+        makes 2 (n + k) roundings more of everything added.
         """
         w = np.asarray(theta, np.float64).reshape(self.width, self.d)
         norms = np.concatenate([np.linalg.norm(w, axis=1), np.linalg.norm(self.teacher, axis=1)])
-        size = {"quadratic": 3.0 * norms**2, "erf": np.minimum(2.0 * norms, 1.0)}.get(self.activation.name, norms)
+        a, b = np.square(norms)[:, None], np.square(norms)[None, :]
+        roundings = self.d + 16
         if self.activation.homogeneous:
             arc, linear = self.activation.arc_and_linear
-            weight = abs(arc) / 2 + abs(linear)
+            size = (abs(arc) / 2 + abs(linear)) * np.sqrt(a * b)
+            error = roundings * size
+        elif self.activation.name == "quadratic":
+            size = 3 * a * b
+            error = roundings * size
+        elif self.activation.name == "erf":
+            size = np.minimum(1.0, 2 * np.sqrt(a * b))
+            error = roundings * (size + np.sqrt(a * b / (1 + a + b)))
         else:
-            weight = 1.0
-        operations = self.d + 16 + 2 * len(norms)
-        return float(0.5 * weight * operations * np.finfo(float).eps * np.sum(size) ** 2)
+            size = np.sqrt(a * b)
+            error = roundings * (size + a * b / np.sqrt(1 + a + b))
+        return float(0.5 * np.finfo(float).eps * np.sum(error + 2 * len(norms) * size))
+
+    def hessian_error(self, theta: np.ndarray) -> float:
+        """Rounding-error bound in the spectral norm, for homogeneous activations; relative for the others.
+
+        Pulls of |v| / |w_i| on a short neuron cancel, and |H| does not remember their size. A diagonal block has an
+        error of at most (d + n + k + 16) eps sum_j |x_j| / |w_i|, the rest as much of its own norm, at most n.
+        """
+        eps = np.finfo(float).eps
+        if not self.activation.homogeneous:
+            return 0.0
+        arc, linear = self.activation.arc_and_linear
+        norms = np.linalg.norm(np.asarray(theta, np.float64).reshape(self.width, self.d), axis=1)
+        total = np.sum(norms) + np.sum(np.linalg.norm(self.teacher, axis=1))
+        roundings = self.d + self.width + len(self.teacher) + 16
+        if np.min(norms) == 0:
+            return float("inf")  # no Hessian there
+        pull = total / float(np.min(norms))
+        return float(eps * roundings * (abs(arc) * (pull / np.pi + self.width) + abs(linear) * self.width))
 
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The least neuron norm, where the activation has a kink: the Hessian jumps only at a zero neuron."""
@@ -295,10 +325,8 @@ def teacher_student(
     zero = np.flatnonzero(np.linalg.norm(teacher, axis=1) == 0)
     if len(zero):
         raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
-    width = len(teacher) if width is None else width
-    if int(width) != width or width < 1:
-        raise InputError(f"width must be a whole number of at least 1, found {width}.")
-    return TeacherStudent(teacher=teacher, width=int(width), activation=find_activation(activation, slope))
+    width = len(teacher) if width is None else whole("width", width, 1)
+    return TeacherStudent(teacher=teacher, width=width, activation=find_activation(activation, slope))
 
 
 def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:
@@ -307,9 +335,8 @@ def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, 
     Raises:
         InputError: k is below one, or d below k.
     """
-    if int(k) != k or k < 1:
-        raise InputError(f"the teacher's size k must be a whole number of at least 1, found {k}.")
-    d = k if d is None else d
-    if int(d) != d or d < k:
+    k = whole("the teacher's size k", k, 1)
+    d = k if d is None else whole("the input dimension d", d, 1)
+    if d < k:
         raise InputError(f"the input dimension d must be at least k = {k}, found {d}: {k} orthonormal vectors need it.")
-    return teacher_student(np.eye(int(k), int(d)), width, **options)
+    return teacher_student(np.eye(k, d), width, **options)

@@ -90,6 +90,10 @@ class Problem(Protocol):
         """Bound on the rounding error of `loss` at theta in float64."""
         ...
 
+    def hessian_error(self, theta: np.ndarray) -> float:
+        """Bound on the rounding error of `hessian` in the spectral norm, beyond a few eps of the Hessian itself."""
+        ...
+
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The Hessian is continuous closer to theta than this."""
         ...
@@ -170,6 +174,10 @@ class UserLoss:
         values = np.asarray(_losses(self, np.concatenate([theta[None], nudges])), np.float64)
         eps = float(jnp.finfo(_losses(self, theta[None]).dtype).eps)
         return float(4 * np.max(np.abs(values - values[0])) + 8 * eps * abs(values[0]))
+
+    def hessian_error(self, theta: np.ndarray) -> float:
+        """None known beyond a few eps of the Hessian itself."""
+        return 0.0
 
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """Unknown: taken as the scale."""

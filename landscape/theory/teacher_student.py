@@ -48,10 +48,11 @@ def zero_set_gap(problem: TeacherStudent, theta: np.ndarray) -> float:
 def _line_gap(w: np.ndarray, v: np.ndarray) -> float:
     """Largest mismatch of mass on a teacher line, and all mass off the lines, in units of the lightest line."""
     directions, mass = _lines(v)
-    along = np.abs(w @ directions.T)  # [n, l]
-    nearest = np.argmax(along, axis=1)
-    on_line = along[np.arange(len(w)), nearest]
-    off_line = np.sqrt(np.maximum(np.sum(w * w, axis=1) - on_line**2, 0.0))
+    along = w @ directions.T  # [n, l]
+    # The residual vector, not |w|^2 - along^2, whose rounding is a neuron's own length times sqrt(eps).
+    distance = np.linalg.norm(w[:, None] - along[:, :, None] * directions[None], axis=2)
+    nearest = np.argmin(distance, axis=1)
+    off_line, on_line = distance.min(axis=1), np.abs(along[np.arange(len(w)), nearest])
     carried = np.bincount(nearest, weights=on_line, minlength=len(mass))
     return float(max(np.max(np.abs(carried - mass)), np.sum(off_line)) / np.min(mass))
 
