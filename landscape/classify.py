@@ -39,7 +39,7 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
         return None
     excess = point.loss - bound.value
     if excess > point.loss_error:
-        # A user's loss may be exact to far better than its polished point is stationary; a teacher-student one never is.
+        # A user's loss may be known far better than its polished point is stationary; a teacher-student one never is.
         if isinstance(problem, TeacherStudent) or excess > point.grad_norm * problem.scale:
             return None
         if excess > point.loss_error + (_left_to_fall(problem, point.theta) or 0.0):

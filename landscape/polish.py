@@ -136,7 +136,8 @@ def polish(
         loss=end.loss,
         grad_norm=norm(end.grad),
         moved=moved,
-        definite=at_least(1e-5 * size),
+        # Beside a dying neuron the Hessian is rounding noise over its length.
+        definite=at_least(1e-5 * size) & (problem.smooth_radius(end.theta) > 1e-6 * scale),
         trapped=trapped,
         steps=end.steps,
     )

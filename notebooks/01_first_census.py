@@ -17,7 +17,8 @@
 # the labels rest on. The landscape is Safran and Shamir's (2017): a two-layer ReLU network with $n$ neurons learns a
 # teacher with $k$ orthonormal neurons from Gaussian inputs,
 #
-# $$F(W) = \tfrac12\, \mathbb E_x \Bigl(\sum_i [w_i^\top x]_+ - \sum_j [v_j^\top x]_+\Bigr)^2 ,\qquad x \sim \mathcal N(0, I).$$
+# $$F(W) = \tfrac12\, \mathbb E_x \Bigl(\sum_i [w_i^\top x]_+ - \sum_j [v_j^\top x]_+\Bigr)^2,
+# \quad x \sim \mathcal N(0, I).$$
 #
 # The expectation has a closed form, so there is no data and no sampling noise: a minimum is a minimum.
 
@@ -32,7 +33,7 @@ small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 150 if small else 1000
 
 problem = ls.orthonormal_teacher(8)
-problem.kind, problem.width, problem.p, problem.normalisation
+print(problem.kind, problem.width, problem.p, problem.normalisation)
 
 # %% [markdown]
 # ## The census
@@ -55,7 +56,7 @@ print(census)
 # * *orbits* counts points up to the symmetry of the problem: permuting students, permuting coordinates.
 
 # %%
-census.labels(), census.unseen
+print(census.labels(), census.unseen)
 
 # %% [markdown]
 # ## What a spurious minimum looks like

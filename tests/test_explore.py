@@ -164,12 +164,13 @@ def test_teachers_that_sum_to_zero_have_global_minima_that_match_no_teacher():
     assert len(ends) == 1
 
 
-@pytest.mark.parametrize(("k", "n"), [(6, 7), (6, 9)])
+@pytest.mark.parametrize(("k", "n"), [(6, 7), (6, 9), (10, 11)])
 def test_wider_students_end_globally_and_never_at_a_saddle_of_loss_zero(k, n):
     census = ls.explore(ls.orthonormal_teacher(k, n), 60, progress=False)
     assert census.labels()["global"] == 60
     assert np.max(census.rows["grad_norm"]) <= 1e-12
-    assert all(level.orbits is None for level in census.levels)
+    # Not even points with a dying neuron, whose Hessian is noise, count as isolated.
+    assert np.all(census.rows["orbit"] == -1)
 
 
 def test_a_narrow_student_has_a_best_seen_and_no_global():

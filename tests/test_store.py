@@ -127,7 +127,7 @@ def test_columns_may_come_in_any_order(run):
     assert_holds(store.read(run), [1, 2, 3, 4])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bits=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8))
 def test_floats_keep_every_bit(tmp_path_factory, bits):
     folder = tmp_path_factory.mktemp("bits") / "run"

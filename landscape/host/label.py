@@ -12,6 +12,8 @@ import numpy as np
 from landscape import classify
 from landscape.host.lanes import REACH, TARGET
 from landscape.polish import evaluate, newton_to_stationary, polish
+from landscape.problems.network import Params
+from landscape.problems.population import TeacherStudent
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
@@ -34,9 +36,10 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
     Raises:
         InputError: The shape is wrong or a number is not finite.
     """
-    hidden = getattr(params, "hidden", params)
-    if isinstance(hidden, np.ndarray | jax.Array | list) and np.ndim(np.asarray(hidden)) == 3:
-        return [label_one(problem, problem.write(one)) for one in np.asarray(hidden)]
+    if isinstance(problem, TeacherStudent):
+        hidden = params.hidden if isinstance(params, Params) else params
+        if np.ndim(hidden) == 3:
+            return [label_one(problem, problem.write(one)) for one in np.asarray(hidden)]
     return label_one(problem, problem.write(params))
 
 

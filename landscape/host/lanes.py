@@ -367,7 +367,8 @@ class Driver:
         finished = []
         for i, (job, theta, _, _) in enumerate(offered):
             one = Polished(*(column[i] for column in polished))
-            error = problem.loss_error(np.asarray(one.theta))
+            reached = np.asarray(one.theta)
+            error = problem.loss_error(reached)
             stationary = one.grad_norm <= TARGET * scale
             bound = problem.lower_bound
             at_bound = bound is not None and one.loss - bound.value <= error
@@ -377,7 +378,7 @@ class Driver:
                 basin = "shown"
             elif stationary and at_bound:
                 basin = "lower bound"
-            elif stationary and close and (not self._bounded(theta) or self._convex_between(job, theta, one.theta)):
+            elif stationary and close and (not self._bounded(theta) or self._convex_between(job, theta, reached)):
                 basin = "numerical"
             if basin is not None:
                 job.basin = basin
