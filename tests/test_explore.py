@@ -45,11 +45,11 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
     inside = 0
     for _ in range(kills):
         shards = lambda: len(list(folder.glob("shards/*.parquet")))  # noqa: E731
-        wanted = shards() + int(rng.integers(0, 5))
+        wanted = shards() + int(rng.integers(0, 20))
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stderr=subprocess.DEVNULL)
         while process.poll() is None and shards() < wanted:
             time.sleep(0.002)
-        time.sleep(float(rng.uniform(0.0, 0.3)))
+        time.sleep(float(rng.uniform(0.0, 0.03)))
         process.send_signal(signal.SIGKILL)
         process.wait()
         if (folder / store.MANIFEST).exists():
