@@ -49,7 +49,7 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stderr=subprocess.DEVNULL)
         while process.poll() is None and shards() < wanted:
             time.sleep(0.002)
-        time.sleep(float(rng.uniform(0.0, 0.03)))
+        time.sleep(float(rng.uniform(0.0, 0.1)))
         process.send_signal(signal.SIGKILL)
         process.wait()
         if (folder / store.MANIFEST).exists():

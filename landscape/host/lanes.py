@@ -154,8 +154,8 @@ class Driver:
         self.known: list[tuple[int, Verdict]] = []  # name and verdict of each orbit, in the order of `orbits`
         self.devices = jax.local_devices()
         self.dtype = jnp.dtype(settings.dtype)
-        # One polish at a time fits the cache and the memory: 2^22 numbers of Hessians, between 8 and 256 points.
-        self.polish_batch = int(np.clip(2 ** int(np.log2(2**22 / max(1, problem.p) ** 2 + 1e-9)), 8, 256))
+        # One polish at a time fits the cache and the memory: 2^22 numbers of Hessians, between 8 and 64 points.
+        self.polish_batch = int(np.clip(2 ** int(np.log2(2**22 / max(1, problem.p) ** 2 + 1e-9)), 8, 64))
         self._compiled: dict[Any, Any] = {}
 
     # -- compiled pieces: the only place where vmap, jit and sharding are applied -------------------------------------
@@ -239,7 +239,7 @@ class Driver:
                     self.clock.seconds["descent"] -= self.clock.seconds["compile"] - compiled
                 finished += self._look(lanes, jobs, waiting, offered)
             # A full batch at a time while there is work for the lanes; at the end whatever there is.
-            if len(offered) >= self.polish_batch or (offered and not new and not waiting):
+            if len(offered) >= min(self.polish_batch, size) or (offered and not new and not waiting):
                 with self.clock.running("polish"):
                     compiled = self.clock.seconds["compile"]
                     finished += self._offer(offered, waiting)
