@@ -249,7 +249,8 @@ def render(census: Census, width: int = 150) -> str:
             f"{level.grad_norm:.0e}",
         )
     text = io.StringIO()
-    console = Console(file=text, width=width, no_color=True, highlight=False)
+    # In a notebook rich would display the lines itself and leave the text empty.
+    console = Console(file=text, width=width, color_system=None, highlight=False, force_jupyter=False)
     facts = census.problem
     title = ", ".join(
         f"{name} {facts[name]}" for name in ("teacher", "width", "dimension", "activation") if name in facts

@@ -262,6 +262,13 @@ def test_a_census_prints_itself_and_its_json_is_json():
     }  # fmt: skip
 
 
+def test_a_census_prints_itself_in_a_notebook_too(monkeypatch):
+    census = ls.explore(ls.orthonormal_teacher(2), 4, progress=False)
+    said = str(census)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(census) == said
+
+
 def test_label_judges_the_point_as_given_and_where_it_leads():
     problem = ls.orthonormal_teacher(4)
     exact = ls.label(problem, ls.Params(hidden=np.eye(4)))
