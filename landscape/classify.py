@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape.polish import evaluate
 from landscape.problems.population import TeacherStudent
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
 from landscape.theory import teacher_student as room
 
@@ -22,10 +22,7 @@ MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of und
 def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     """The loss at several points [r, p], in float64, [r]."""
     with jax.enable_x64(True):
-        return np.asarray(_losses(problem, jnp.asarray(thetas, jnp.float64)), np.float64)
-
-
-_losses = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)))
+        return np.asarray(losses_at(problem, jnp.asarray(thetas, jnp.float64)), np.float64)
 
 
 def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:

@@ -171,8 +171,8 @@ class UserLoss:
         theta = np.asarray(theta, np.float64)
         rng = np.random.default_rng(0)
         nudges = theta * (1 + np.finfo(float).eps * rng.choice([-1.0, 0.0, 1.0], size=(16, theta.size)))
-        values = np.asarray(_losses(self, np.concatenate([theta[None], nudges])), np.float64)
-        eps = float(jnp.finfo(_losses(self, theta[None]).dtype).eps)
+        values = np.asarray(losses_at(self, np.concatenate([theta[None], nudges])), np.float64)
+        eps = float(jnp.finfo(losses_at(self, theta[None]).dtype).eps)
         return float(4 * np.max(np.abs(values - values[0])) + 8 * eps * abs(values[0]))
 
     def hessian_error(self, theta: np.ndarray) -> float:
@@ -209,7 +209,7 @@ _register(
     ("function", "unravel", "init", "p", "bound", "canonical", "width", "kind", "normalisation", "scale", "coercive"),
 )
 
-_losses = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)))
+losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)))
 
 
 def from_loss(

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from landscape.problems.network import Activation
 from landscape.problems.population import TeacherStudent, _lines
 
 # A point belongs to the zero set if it misses it by less than this fraction of the lightest thing the teacher has.
@@ -148,7 +149,8 @@ def spurious_certificate(
     limit = 0.1 * float(np.min(norms)) if problem.activation.kinked else 0.1 * problem.scale
     if not problem.activation.homogeneous or min_curvature <= 0 or limit <= 0:
         return nothing
-    bound = third_derivative_bound(problem.activation, norms, problem.teacher, limit)
+    with jax.enable_x64(True):
+        bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
     # A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
     eps = np.finfo(float).eps
     roundings = problem.d + 16 + problem.width + len(problem.teacher)
@@ -165,24 +167,13 @@ def spurious_certificate(
     return Certificate(radius=float(radius), margin=float(loss - loss_error - drop))
 
 
-def third_derivative_bound(activation: Activation, norms: np.ndarray, teacher: np.ndarray, radius: float) -> float:
-    """`TeacherStudent.third_derivative` on the host, from the student's norms."""
-    small, large = norms - radius, norms + radius
-    arc, _ = activation.arc_and_linear
-    pull = np.sum(large) - large + np.sum(np.linalg.norm(teacher, axis=1))
-    alone = 3 * np.sqrt(3) / (4 * np.pi) * np.max(pull / small**2)
-    return float(abs(arc) * (alone + 3 / np.pi * np.sqrt(len(norms) - 1) / np.min(small)))
-
-
 def birth_slope(problem: TeacherStudent, theta: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Slope of the loss as a new neuron grows from zero in the unit directions u [m, d]: sum_j f(u, w_j) - f(u, v_j).
 
     Zero along the other neurons' directions at any critical point (Euler). Negative somewhere means a dead neuron
     can come alive and descend (Safran, Yehudai and Shamir 2021).
     """
-    w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
-    others = np.concatenate([w[np.linalg.norm(w, axis=1) > 0], problem.teacher])
-    sign = np.concatenate([np.ones(len(others) - len(problem.teacher)), -np.ones(len(problem.teacher))])
+    others, sign = _alive(problem, theta)
     norm = np.linalg.norm(others, axis=1)
     c = np.clip(u @ (others / norm[:, None]).T, -1, 1)
     arc, linear = problem.activation.arc_and_linear
@@ -198,9 +189,7 @@ def steepest_birth(problem: TeacherStudent, theta: np.ndarray, tries: int = 256)
     rng = np.random.default_rng(0)
     u = np.concatenate([problem.teacher, -problem.teacher, rng.normal(size=(tries, problem.d))])
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
-    others = np.concatenate([w[np.linalg.norm(w, axis=1) > 0], problem.teacher])
-    sign = np.concatenate([np.ones(len(others) - len(problem.teacher)), -np.ones(len(problem.teacher))])
+    others, sign = _alive(problem, theta)
     norm = np.linalg.norm(others, axis=1)
     arc, linear = problem.activation.arc_and_linear
     for _ in range(200):
@@ -212,3 +201,10 @@ def steepest_birth(problem: TeacherStudent, theta: np.ndarray, tries: int = 256)
     slopes = birth_slope(problem, theta, u)
     best = int(np.argmin(slopes))
     return u[best], float(slopes[best])
+
+
+def _alive(problem: TeacherStudent, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All neurons that are not zero, students then teachers, with their output weights +1 and -1."""
+    w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
+    w = w[np.linalg.norm(w, axis=1) > 0]
+    return np.concatenate([w, problem.teacher]), np.repeat([1.0, -1.0], [len(w), len(problem.teacher)])
