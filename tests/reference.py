@@ -1,9 +1,13 @@
-"""Slow, independent implementations that the tests compare with: 60-digit arithmetic and plain finite differences."""
+"""What several tests use: slow, independent implementations (60-digit arithmetic, finite differences), and `judged`."""
 
 import mpmath as mp
 import numpy as np
 
+from landscape.classify import classify, losses
+from landscape.polish import evaluate
 from landscape.problems.network import activation
+from landscape.records import Point, Status
+from landscape.spectrum import spectrum
 
 mp.mp.dps = 60
 
@@ -107,3 +111,19 @@ def central_differences(f, x, h):
     """Jacobian of f: [p] -> [...] in float64, the derivative on the last axis."""
     columns = [(np.asarray(f(x + h * e)) - np.asarray(f(x - h * e))) / (2 * h) for e in np.eye(len(x))]
     return np.stack(columns, axis=-1)
+
+
+def judged(problem, theta, status=Status.CONVERGED):
+    """(point, spectrum, verdict) at theta as it is."""
+    theta = np.asarray(theta, float).reshape(-1)
+    gradient, hessian = evaluate(problem, theta)
+    point = Point(
+        theta=theta,
+        loss=float(losses(problem, theta[None])[0]),
+        loss_error=problem.loss_error(theta),
+        grad_norm=float(np.linalg.norm(gradient)),
+        moved=0.0,
+        status=status,
+    )
+    found = spectrum(problem, theta, hessian)
+    return point, found, classify(problem, point, found)

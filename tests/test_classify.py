@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from reference import ALL
+from reference import ALL, judged
 from scipy.optimize import brentq
 from scipy.stats import ortho_group
 from test_reference_minima import stationary
 
-from landscape.classify import at_lower_bound, classify, losses, settle
+from landscape.classify import at_lower_bound, losses, settle
 from landscape.polish import evaluate, newton_to_stationary, polish
 from landscape.problems.population import orthonormal_teacher, teacher_student
 from landscape.problems.problem import from_loss
@@ -29,22 +29,6 @@ from landscape.theory.teacher_student import (
 )
 
 polished = jax.jit(polish)
-
-
-def judged(problem, theta, status=Status.CONVERGED):
-    """(point, spectrum, verdict) at theta as it is."""
-    theta = np.asarray(theta, float).reshape(-1)
-    gradient, hessian = evaluate(problem, theta)
-    point = Point(
-        theta=theta,
-        loss=float(losses(problem, theta[None])[0]),
-        loss_error=problem.loss_error(theta),
-        grad_norm=float(np.linalg.norm(gradient)),
-        moved=0.0,
-        status=status,
-    )
-    found = spectrum(problem, theta, hessian)
-    return point, found, classify(problem, point, found)
 
 
 def at_bound(problem, theta):

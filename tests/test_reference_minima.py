@@ -13,12 +13,12 @@ import jax
 import mpmath as mp
 import numpy as np
 import pytest
+import reference
 
-from landscape.classify import classify, losses
+from landscape.classify import losses
 from landscape.polish import evaluate, newton_to_stationary, polish
 from landscape.problems.population import orthonormal_teacher
-from landscape.records import Evidence, Label, Point, Status
-from landscape.spectrum import spectrum
+from landscape.records import Evidence, Label
 
 KNOWN = json.loads((Path(__file__).parent / "data" / "orthonormal_minima.json").read_text())
 polished = jax.jit(polish)
@@ -52,18 +52,9 @@ def stationary(kind, k, p=1):
 
 def judged(problem, theta):
     """(point, spectrum, verdict) of a stationary point."""
-    gradient, hessian = evaluate(problem, theta)
-    point = Point(
-        theta=theta,
-        loss=float(losses(problem, theta[None])[0]),
-        loss_error=problem.loss_error(theta),
-        grad_norm=float(np.linalg.norm(gradient)),
-        moved=0.0,
-        status=Status.CONVERGED,
-    )
+    point, found, verdict = reference.judged(problem, theta)
     assert point.grad_norm <= 1e-12
-    found = spectrum(problem, theta, hessian)
-    return point, found, classify(problem, point, found)
+    return point, found, verdict
 
 
 def finished(problem, theta, reach=5.0, steps=60):

@@ -60,6 +60,10 @@ def test_descent_and_polish_see_no_network():
         assert not {m for m in used if m.startswith(("problems.network", "problems.population", "theory"))}
 
 
+def _run_in_a_fresh_process(code):
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+
+
 def test_help_and_import_need_no_jax():
     code = (
         "import sys, landscape; from landscape.host import cli\n"
@@ -67,7 +71,7 @@ def test_help_and_import_need_no_jax():
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert 'jax' not in sys.modules, 'jax was imported'"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+    _run_in_a_fresh_process(code)
 
 
 def test_importing_the_package_changes_no_global_setting():
@@ -77,7 +81,7 @@ def test_importing_the_package_changes_no_global_setting():
         "landscape.explore(landscape.orthonormal_teacher(2), 4, progress=False)\n"
         "assert dict(jax.config.values) == before"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+    _run_in_a_fresh_process(code)
 
 
 def test_every_public_name_is_there_and_an_unknown_one_is_named():
