@@ -21,8 +21,11 @@ MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of und
 
 def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     """The loss at several points [r, p], in float64, [r]."""
+    # Blocks of one size: one program.
+    blocks = [np.resize(thetas[i : i + 64], (64, thetas.shape[1])) for i in range(0, len(thetas), 64)]
     with jax.enable_x64(True):
-        return np.asarray(losses_at(problem, jnp.asarray(thetas, jnp.float64)), np.float64)
+        values = [np.asarray(losses_at(problem, jnp.asarray(block, jnp.float64)), np.float64) for block in blocks]
+    return np.concatenate(values)[: len(thetas)]
 
 
 def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:

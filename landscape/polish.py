@@ -5,25 +5,28 @@ is shown and not hoped: if the Hessian at the polished point is at least lambda,
 is convex, so the point is the only stationary one there, and on the sphere of radius r the loss is higher by at
 least lambda^3 / (3 B^2). A descent that stands inside the ball, with less than that left to fall, can never leave
 it: it converges to this very point.
+
+The loop is on the host and its parts are compiled: a Hessian is expensive to compile and cheap to run, and the one of
+the last step is used again for what is said of the end.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from landscape.problems.problem import Problem
 
 
 class Polished(NamedTuple):
-    """Outcome of a polish.
+    """Outcome of a polish of b points.
 
     Attributes:
-        theta: The polished point, [p].
+        theta: The polished points, [b, p].
         loss: Loss there.
         grad_norm: Gradient norm there.
         moved: Distance from the start of the polish.
@@ -33,31 +36,76 @@ class Polished(NamedTuple):
         steps: Iterations used.
     """
 
-    theta: Float[Array | np.ndarray, " p"]
-    loss: Float[Array | np.ndarray, ""]
-    grad_norm: Float[Array | np.ndarray, ""]
-    moved: Float[Array | np.ndarray, ""]
-    definite: Bool[Array | np.ndarray, ""]
-    trapped: Bool[Array | np.ndarray, ""]
-    steps: Array | np.ndarray
+    theta: Float[np.ndarray, "b p"]
+    loss: Float[np.ndarray, " b"]
+    grad_norm: Float[np.ndarray, " b"]
+    moved: Float[np.ndarray, " b"]
+    definite: Bool[np.ndarray, " b"]
+    trapped: Bool[np.ndarray, " b"]
+    steps: np.ndarray
 
 
-class _Carry(NamedTuple):
-    theta: Array
-    loss: Array
-    grad: Array
-    shift: Array
-    refused: Array  # steps refused in a row
-    steps: Array
+@jax.jit
+def _derivatives(problem: Problem, theta: Any) -> Any:
+    return jax.vmap(lambda t: (problem.loss(t), problem.gradient(t), problem.hessian(t)))(theta)
+
+
+@jax.jit
+def _solve(hessian: Any, grad: Any, shift: Any) -> Any:
+    """-(H + shift)^-1 g; NaN where H + shift has no Cholesky factor."""
+
+    def one(h: Any, g: Any, mu: Any) -> Any:
+        factor = jax.lax.linalg.cholesky(h + mu * jnp.eye(len(g), dtype=g.dtype), symmetrize_input=False)
+        return -jax.scipy.linalg.cho_solve((factor, True), g)
+
+    return jax.vmap(one)(hessian, grad, shift)
+
+
+@jax.jit
+def _chosen(mask: Any, new: Any, old: Any) -> Any:
+    return jnp.where(mask[:, None, None], new, old)
+
+
+@jax.jit
+def ball(problem: Problem, theta: Any) -> Any:
+    """Of each point [b, p]: radius of a ball in which the third derivative is bounded, and that bound."""
+
+    def one(t: Any) -> Any:
+        radius = 0.1 * problem.smooth_radius(t)
+        return radius, problem.third_derivative(t, radius)
+
+    return jax.vmap(one)(theta)
+
+
+@jax.jit
+def _sizes(hessian: Any) -> Any:
+    return jnp.sqrt(jnp.sum(hessian * hessian, axis=(1, 2)))
+
+
+def batch_size(p: int) -> int:
+    """How many points are polished at once: a few MB of Hessians on a CPU, 256 MB on an accelerator; one program."""
+    fits = (2**20 if jax.default_backend() == "cpu" else 2**25) / max(1, p) ** 2
+    return int(np.clip(1 << int(np.log2(max(1.0, fits))), 1, 16 if jax.default_backend() == "cpu" else 256))
+
+
+def curvature_needed(bound: Any, distance: Any, grad_norm: Any, scale: float) -> Any:
+    """The least curvature at a polished point that traps a descent at this distance, with this gradient norm.
+
+    Left to fall: at most |g| times the distance, by convexity inside the ball. The polished point may itself miss the
+    exact one by its own gradient norm / lambda, which the factor 2 on the distance covers many times over.
+    """
+    reach = 2.0 * distance + 1e-12 * scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.maximum(bound * reach, np.cbrt(3.0 * np.square(bound) * grad_norm * reach))
 
 
 def polish(
     problem: Problem,
-    theta: Float[Array, " p"],
-    target: Float[Array, ""] | float,
-    reach: Float[Array, ""] | float,
-    noise: Float[Array, ""] | float,
-    scale: Float[Array, ""] | float,
+    theta: np.ndarray,
+    target: float,
+    reach: float,
+    noise: np.ndarray | float,
+    scale: float,
     max_steps: int = 60,
 ) -> Polished:
     """Newton's method with a shift, monotone in the loss and never further than `reach` from its start.
@@ -70,77 +118,69 @@ def polish(
 
     Args:
         problem: The landscape.
-        theta: End of the descent, float64.
+        theta: Ends of descents, [b, p] float64; each b compiles anew.
         target: Gradient norm at which to stop.
         reach: Longest allowed distance from theta.
-        noise: Rounding error of the loss near theta; the loss may rise by this where the gradient falls.
+        noise: Rounding error of the loss near theta, [b]; the loss may rise by this where the gradient falls.
         scale: Size of the gradient far from stationary points.
         max_steps: Ceiling on iterations, refused ones included.
     """
-    start = theta
-    eye = jnp.eye(theta.shape[0], dtype=theta.dtype)
-    norm = jnp.linalg.norm
+    with jax.enable_x64(True):
+        start = np.array(theta, np.float64)
+        b, p = start.shape
+        noise = np.broadcast_to(np.asarray(noise, float), (b,))
+        here = start.copy()
+        loss, grad, hessian = _derivatives(problem, here)
+        loss, grad = np.array(loss), np.array(grad)
+        norm = np.linalg.norm(grad, axis=1)
+        first_norm = norm.copy()
+        shift, refused, steps = np.zeros(b), np.zeros(b, int), np.zeros(b, int)
+        while True:
+            # After five refusals mu exceeds any curvature of interest: what holds the point is `reach`, not curvature.
+            running = (norm > target) & (steps < max_steps) & (refused < 6) & np.isfinite(norm)
+            if not running.any():
+                break
+            step = np.array(_solve(hessian, grad, shift * np.sqrt(norm / scale)))
+            found = np.isfinite(step).all(axis=1) & running
+            trial = np.where(found[:, None], here + step, here)
+            new_loss, new_grad, new_hessian = _derivatives(problem, trial)
+            new_loss, new_grad = np.array(new_loss), np.array(new_grad)
+            new_norm = np.linalg.norm(new_grad, axis=1)
+            lower, flatter = new_loss < loss - noise, new_norm < norm
+            good = (
+                found
+                & (np.linalg.norm(trial - start, axis=1) <= reach)
+                & (lower | (flatter & (new_loss <= loss + noise)))
+            )
+            here[good], loss[good], grad[good], norm[good] = trial[good], new_loss[good], new_grad[good], new_norm[good]
+            eased = np.where(shift < 1e-3, 0.0, 0.2 * shift)
+            shift = np.where(good, eased, np.where(running, np.maximum(0.05, 8.0 * shift), shift))
+            refused = np.where(good, 0, refused + running)
+            steps = steps + running
+            hessian = new_hessian if good[running].all() else _chosen(good, new_hessian, hessian)
 
-    def running(c: _Carry) -> Array:
-        # After five refusals mu exceeds any curvature of interest: what holds the point is `reach`, not curvature.
-        return (norm(c.grad) > target) & (c.steps < max_steps) & (c.refused < 6) & jnp.isfinite(norm(c.grad))
+        moved = np.linalg.norm(here - start, axis=1)
+        size = np.asarray(_sizes(hessian))
+        radius, bound = (np.asarray(x) for x in ball(problem, here))
+        rounding = 4.0 * p * np.finfo(float).eps * size
 
-    def step(c: _Carry) -> _Carry:
-        mu = c.shift * jnp.sqrt(norm(c.grad) / scale)
-        factor = jax.lax.linalg.cholesky(problem.hessian(c.theta) + mu * eye, symmetrize_input=False)
-        s = -jax.scipy.linalg.cho_solve((factor, True), c.grad)
-        trial = jnp.where(jnp.isfinite(s), c.theta + s, c.theta)
-        loss, grad = problem.loss(trial), problem.gradient(trial)
-        flatter = norm(grad) < norm(c.grad)
-        lower = loss < c.loss - noise
-        good = (
-            jnp.all(jnp.isfinite(s)) & (norm(trial - start) <= reach) & (lower | (flatter & (loss <= c.loss + noise)))
+        def at_least(curvature: np.ndarray) -> Any:
+            """Whether every eigenvalue of the Hessian is at least `curvature`, by a Cholesky factorisation."""
+            return np.all(np.isfinite(np.asarray(_solve(hessian, grad, -curvature))), axis=1)
+
+        needed = curvature_needed(bound, moved, first_norm, scale)
+        possible = np.isfinite(needed)
+        possible[possible] = needed[possible] <= (bound * radius)[possible]
+        return Polished(
+            theta=here,
+            loss=loss,
+            grad_norm=norm,
+            moved=moved,
+            # Beside a dying neuron the Hessian is rounding noise over its length.
+            definite=at_least(1e-5 * size) & (radius > 1e-7 * scale),
+            trapped=possible & at_least(np.where(possible, needed, 0.0) + rounding) if possible.any() else possible,
+            steps=steps,
         )
-        keep = lambda new, old: jnp.where(good, new, old)  # noqa: E731
-        eased = jnp.where(c.shift < 1e-3, 0.0, 0.2 * c.shift)
-        return _Carry(
-            keep(trial, c.theta),
-            keep(loss, c.loss),
-            keep(grad, c.grad),
-            keep(eased, jnp.maximum(0.05, 8.0 * c.shift)),
-            keep(jnp.zeros((), int), c.refused + 1),
-            c.steps + 1,
-        )
-
-    none = jnp.zeros((), int)
-    first = _Carry(theta, problem.loss(theta), problem.gradient(theta), jnp.zeros((), theta.dtype), none, none)
-    end = jax.lax.while_loop(running, step, first)
-
-    moved = norm(end.theta - start)
-    hessian = problem.hessian(end.theta)
-    size = norm(hessian)
-    rounding = 4.0 * theta.shape[0] * jnp.finfo(theta.dtype).eps * size
-
-    def at_least(curvature: Array) -> Array:
-        """Whether every eigenvalue of the Hessian is at least `curvature`, by a Cholesky factorisation."""
-        return jnp.all(jnp.isfinite(jax.lax.linalg.cholesky(hessian - curvature * eye, symmetrize_input=False)))
-
-    # Left to fall: at most |g| times the distance, by convexity inside the ball. The polished point may itself miss
-    # the exact one by grad_norm / lambda, which the factor 2 on the distance covers many times over.
-    radius = 0.1 * problem.smooth_radius(end.theta)
-    bound = problem.third_derivative(end.theta, radius)
-    distance = 2.0 * moved + 1e-12 * scale
-    needed = jnp.maximum(bound * distance, jnp.cbrt(3.0 * bound**2 * norm(first.grad) * distance))
-    trapped = (
-        (needed <= bound * radius)
-        & jnp.isfinite(needed)
-        & at_least(jnp.where(jnp.isfinite(needed), needed, 0.0) + rounding)
-    )
-    return Polished(
-        theta=end.theta,
-        loss=end.loss,
-        grad_norm=norm(end.grad),
-        moved=moved,
-        # Beside a dying neuron the Hessian is rounding noise over its length.
-        definite=at_least(1e-5 * size) & (problem.smooth_radius(end.theta) > 1e-6 * scale),
-        trapped=trapped,
-        steps=end.steps,
-    )
 
 
 def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, reach: float) -> tuple[np.ndarray, float]:
@@ -168,10 +208,8 @@ def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, rea
 
 
 def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient [p] and Hessian [p, p] at one point, in float64 on the host."""
+    """Gradient [p] and Hessian [p, p] at one point, in float64 on the host; by the program that `polish` uses."""
     with jax.enable_x64(True):
-        grad, hessian = _evaluate(problem, jnp.asarray(theta, jnp.float64))
-        return np.asarray(grad), np.asarray(hessian)
-
-
-_evaluate = jax.jit(lambda problem, theta: (problem.gradient(theta), problem.hessian(theta)))
+        many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))
+        _, grad, hessian = _derivatives(problem, many)
+        return np.array(grad[0]), np.array(hessian[0])

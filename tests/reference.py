@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 
 from landscape.classify import classify, losses
-from landscape.polish import evaluate
+from landscape.polish import Polished, evaluate, polish
 from landscape.problems.network import activation
 from landscape.records import Point, Status
 from landscape.spectrum import spectrum
@@ -127,3 +127,9 @@ def judged(problem, theta, status=Status.CONVERGED):
     )
     found = spectrum(problem, theta, hessian)
     return point, found, classify(problem, point, found)
+
+
+def polished(problem, theta, *arguments) -> Polished:
+    """One point polished."""
+    many = polish(problem, np.asarray(theta)[None], *arguments)
+    return Polished(*(column[0] for column in many))

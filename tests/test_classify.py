@@ -15,7 +15,7 @@ from scipy.stats import ortho_group
 from test_reference_minima import stationary
 
 from landscape.classify import at_lower_bound, losses, settle
-from landscape.polish import evaluate, newton_to_stationary, polish
+from landscape.polish import evaluate, newton_to_stationary
 from landscape.problems.population import orthonormal_teacher, teacher_student
 from landscape.problems.problem import from_loss
 from landscape.records import Evidence, Label, Point, Status
@@ -27,8 +27,6 @@ from landscape.theory.teacher_student import (
     steepest_birth,
     zero_set_gap,
 )
-
-polished = jax.jit(polish)
 
 
 def at_bound(problem, theta):
@@ -43,7 +41,7 @@ def finished(problem, theta, reach=1.0):
     """theta polished to the accuracy the driver asks for."""
     theta = np.asarray(theta, float).reshape(-1)
     target = 1e-12 * problem.scale
-    end = polished(problem, theta, target, reach, problem.loss_error(theta), problem.scale)
+    end = reference.polished(problem, theta, target, reach, problem.loss_error(theta), problem.scale)
     assert end.grad_norm <= target
     return np.asarray(end.theta)
 

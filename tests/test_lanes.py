@@ -44,8 +44,8 @@ def numpy_gradient(w, v):
 def test_descent_follows_twenty_lines_of_numpy():
     problem = ls.orthonormal_teacher(4, width=5)
     theta = ls.start_points(problem, 3, np.arange(1))[0]
-    lane = descent.init(problem, descent.optimiser(), jnp.asarray(theta), jnp.ones(()))
-    advance = jax.jit(lambda lane: descent.advance(problem, descent.optimiser(), lane, 1))
+    lane = descent.init(problem, descent.method(), jnp.asarray(theta), jnp.ones(()))
+    advance = jax.jit(lambda lane: descent.advance(problem, descent.method(), lane, 1))
     w = theta.reshape(5, 4)
     for _ in range(30):
         lane = advance(lane)
@@ -144,7 +144,7 @@ def test_a_lane_that_diverges_at_every_step_is_recorded_and_the_others_go_on():
 def test_the_budget_ends_a_restart_as_unconverged():
     rows = finished(ls.orthonormal_teacher(8), np.arange(4), budget=200)
     assert set(rows["label"]) == {"unconverged"}
-    assert np.all(rows["steps"] == 200)
+    assert np.all(rows["steps"] == 240)  # two chunks
     assert np.all(rows["grad_norm"] > 1e-5)
 
 
@@ -183,17 +183,22 @@ def test_float32_descent_is_polished_in_float64():
 def test_a_second_run_of_the_same_size_compiles_nothing():
     problem = ls.orthonormal_teacher(3)
     driver = Driver(problem, Settings(lanes=16), 0)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
+    )
     list(driver.run(np.arange(16)))
-    before = len(driver._compiled)
+    assert compiled
+    compiled.clear()
     list(driver.run(np.arange(16, 32)))
-    assert len(driver._compiled) == before
+    assert not compiled
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (dict(budget=0), "budget must be"),
-        (dict(lanes=0), "lanes must be"),
+        (dict(lanes=-1), "lanes must be"),
         (dict(step_size=-1.0), "step_size must be"),
         (dict(dtype="float16"), "dtype must be"),
         (dict(optimiser="newton"), "optimiser 'newton' is unknown"),
@@ -202,3 +207,41 @@ def test_a_second_run_of_the_same_size_compiles_nothing():
 def test_a_senseless_setting_is_named(wrong, words):
     with pytest.raises(ls.InputError, match=words):
         ls.explore(ls.orthonormal_teacher(2), 2, **wrong)
+
+
+@pytest.mark.parametrize("name", ["flow", "lbfgs", "gradient-descent"])
+def test_a_recognised_restart_ends_at_a_stationary_point_next_to_its_descent(name):
+    # Of 100 restarts at k = 8 nearly all are recognised; each is checked by a route of its own: the gradient at the
+    # point it is given, its loss, and a polish of nobody but itself.
+    problem = ls.orthonormal_teacher(**ORTHONORMAL_8)
+    parts = list(Driver(problem, Settings(optimiser=name, lanes=64), 1).run(np.arange(100)))
+    rows = {column: np.concatenate([part[0][column] for part in parts]) for column in parts[0][0]}
+    thetas = np.concatenate([part[1] for part in parts])
+    assert {"global", "spurious"} == set(rows["label"])
+    with jax.enable_x64(True):
+        gradients = np.asarray(problem.gradients(jnp.asarray(thetas)))
+        losses = np.array([problem.loss(jnp.asarray(theta)) for theta in thetas])
+    assert np.linalg.norm(gradients, axis=1).max() <= 2e-12
+    assert np.all(np.abs(losses - rows["loss"]) <= 2 * rows["loss_error"])
+    assert np.all(rows["moved"] <= 0.1)
+    assert len(np.unique(thetas, axis=0)) > 90  # not all one point: each its own image
+
+
+def test_the_flow_ends_where_short_descent_steps_do():
+    # Theory: at k = 8 both follow the same flow; step 0.01 and 0.02 agree in all of these too.
+    problem = ls.orthonormal_teacher(**ORTHONORMAL_8)
+    flow = finished(problem, np.arange(64), seed=1, optimiser="flow")
+    short = finished(problem, np.arange(64), seed=1, step_size=0.02)
+    assert np.mean(np.abs(flow["loss"] - short["loss"]) < 1e-9) >= 0.98
+    assert flow["steps"].mean() < 0.05 * short["steps"].mean()
+
+
+def test_stragglers_move_to_a_narrow_block_and_end_as_they_would(monkeypatch):
+    from landscape.host import lanes
+
+    problem = ls.orthonormal_teacher(**ORTHONORMAL_8)
+    plain = finished(problem, np.arange(24), seed=1)
+    monkeypatch.setattr(lanes, "PATIENCE", 0)
+    narrowed = finished(problem, np.arange(24), seed=1)
+    for column in ("label", "steps", "basin"):
+        np.testing.assert_array_equal(plain[column], narrowed[column])

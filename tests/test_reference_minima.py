@@ -9,19 +9,17 @@ import json
 from functools import cache
 from pathlib import Path
 
-import jax
 import mpmath as mp
 import numpy as np
 import pytest
 import reference
 
 from landscape.classify import losses
-from landscape.polish import evaluate, newton_to_stationary, polish
+from landscape.polish import evaluate, newton_to_stationary
 from landscape.problems.population import orthonormal_teacher
 from landscape.records import Evidence, Label
 
 KNOWN = json.loads((Path(__file__).parent / "data" / "orthonormal_minima.json").read_text())
-polished = jax.jit(polish)
 
 
 def block(k, p, a=0.0, f=0.0, b=0.0, e=0.0, c=0.0, g=0.0):
@@ -59,7 +57,7 @@ def judged(problem, theta):
 
 def finished(problem, theta, reach=5.0, steps=60):
     """theta polished, as the driver does it but with a long reach."""
-    end = polished(problem, theta, 1e-13, reach, problem.loss_error(theta), 1.0, steps)
+    end = reference.polished(problem, theta, 1e-13, reach, problem.loss_error(theta), 1.0, steps)
     return np.asarray(end.theta), end
 
 

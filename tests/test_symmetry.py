@@ -10,6 +10,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import ortho_group
 
+import landscape as ls
 from landscape.problems import symmetry as module
 from landscape.problems.symmetry import OrbitIndex, Symmetry, continuous_modes, same_orbit
 
@@ -434,3 +435,49 @@ def test_shapes_that_do_not_fit_are_refused():
         Symmetry(np.eye(3), np.zeros(3, int), (2, 4))
     with pytest.raises(ValueError, match="colours of shape"):
         Symmetry(np.eye(3), np.zeros(2, int), (2, 3))
+
+
+@pytest.mark.parametrize("activation", ["relu", "abs", "erf", "gelu"])
+@pytest.mark.parametrize("sizes", [(5, 5), (5, 7), (12, 12)])
+def test_images_are_the_group_element_that_lays_a_known_point_over_an_approximate_one(activation, sizes):
+    k, width = sizes
+    rng = np.random.default_rng(k + width)
+    problem = ls.orthonormal_teacher(k, width, activation=activation)
+    index = OrbitIndex(problem.symmetry, 1e-7)
+    known = rng.normal(size=(width, k)) / np.sqrt(k)
+    index.add(known.reshape(-1), 1.0)
+    exact = []
+    for _ in range(12):
+        moved = known[rng.permutation(width)][:, rng.permutation(k)]
+        if activation == "abs":
+            moved = moved * rng.choice([-1.0, 1.0], size=(width, 1))
+        exact.append(moved.reshape(-1))
+    exact = np.array(exact)
+    near = exact + 1e-4 * rng.normal(size=exact.shape) / np.sqrt(exact.shape[1])
+    found, images = index.images(near, np.ones(12), np.full(12, 1e-3), 1e-2)
+    assert (found == 0).all()
+    np.testing.assert_allclose(images, exact, rtol=0, atol=1e-13)  # a permutation and a product with one, to rounding
+    # No orbit is named for a point further away than asked for, or of another loss.
+    assert (index.images(near, np.ones(12), np.full(12, 1e-3), 1e-6)[0] == -1).all()
+    assert (index.images(near, np.full(12, 1.1), np.full(12, 1e-3), 1e-2)[0] == -1).all()
+    # A point with one row changed by more than the reach is in another orbit whatever the bijection.
+    far = exact.copy()
+    far[:, 0] += 0.05
+    assert (index.images(far, np.ones(12), np.full(12, 1.0), 1e-2)[0] == -1).all()
+
+
+def test_images_claim_nothing_where_a_rotation_is_free():
+    # Two teachers in R^4: the bijection of anchors does not determine the orthogonal map.
+    problem = ls.orthonormal_teacher(2, 3, 4)
+    index = OrbitIndex(problem.symmetry, 1e-7)
+    theta = np.random.default_rng(0).normal(size=12)
+    index.add(theta, 0.0)
+    assert index.images(theta[None], np.zeros(1), np.ones(1), 0.1)[0].tolist() == [-1]
+
+
+def test_images_without_a_group_are_the_points_themselves():
+    index = OrbitIndex(None, 1e-7)
+    index.add(np.array([1.0, 2.0]), 0.5)
+    found, images = index.images(np.array([[1.0, 2.001], [2.0, 1.0]]), np.full(2, 0.5), np.full(2, 0.1), 0.01)
+    assert found.tolist() == [0, -1]
+    np.testing.assert_array_equal(images[0], [1.0, 2.0])

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from landscape import classify
 from landscape.host.lanes import REACH, TARGET
-from landscape.polish import evaluate, newton_to_stationary, polish
+from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent
 from landscape.problems.problem import Problem
@@ -66,12 +64,9 @@ def _stationary(problem: Problem, theta: np.ndarray) -> np.ndarray:
         end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
         if grad_norm <= TARGET * scale:
             return end
-    with jax.enable_x64(True):
-        down = _polish(problem, jnp.asarray(theta), TARGET * scale, REACH * scale, problem.loss_error(theta), scale)
-        return np.asarray(down.theta)
-
-
-_polish = jax.jit(polish)
+    # As many as the driver polishes at once: no second program.
+    many = np.tile(theta, (batch_size(len(theta)), 1))
+    return polish(problem, many, TARGET * scale, REACH * scale, problem.loss_error(theta), scale).theta[0]
 
 
 def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> Verdict:

@@ -1,16 +1,22 @@
 """The lane driver: restarts in lanes that are refilled, the jit boundary, devices.
 
-Every restart keeps its own clock. It runs in whatever lane is free, in chunks of a fixed number of steps; at the end
-of a chunk a lane whose gradient is small goes to the polish and its place goes to the next restart. Nothing that
-happens to a restart depends on the others, so labels do not depend on the number of lanes or devices.
+Every restart keeps its own clock. It runs in whatever lane is free, in chunks of a fixed number of gradients; at the
+end of a chunk a lane whose gradient is small is recognised as on its way to a known minimum, or polished, and its place
+goes to the next restart. What a restart finds does not depend on the others.
+
+Lanes stand in blocks that fit a core's cache, and a block runs its whole chunk before the next one begins. The blocks
+are dealt to groups: on a CPU one group a core, each in its own thread, elsewhere two, so that the host works on one
+while the devices work on the other. Within a group the blocks are sharded over all local devices.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,22 +26,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import monitoring
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from landscape import classify, descent
-from landscape.polish import Polished, evaluate, newton_to_stationary, polish
+from landscape.descent import Lane, Method
+from landscape.polish import Polished, ball, batch_size, curvature_needed, evaluate, newton_to_stationary, polish
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
 
-CHUNK = 100  # steps between looks at a lane: a look costs about one step of a thousand lanes
-SETTLE = 2000  # a descent whose loss has not fallen in so many steps is going back and forth: its step is too long
+CHUNK = 120  # gradients between looks at a lane; a multiple of the ring of L-BFGS
+SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
+TAIL = 4  # lanes of the block for the last stragglers ...
+PATIENCE = 40  # ... which is made when they have had a wide one for so many chunks
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
 STATIONARY = 1e-10  # the last rung of `retire`: below Safran and Shamir's stop, 1e-9 / (2 pi) a neuron
 TARGET = 1e-12  # gradient norm after polish, times the problem's scale
 REACH = 0.1  # the polish never moves further than this, times the problem's scale
+CLOSE = 0.01  # a known minimum is recognised, and a numerical basin believed, no further away than this
 SAME_POINT = 1e-7  # polished points of one orbit agree to TARGET / curvature, 1e-8 at a curvature of 1e-4
 
 
@@ -47,11 +58,13 @@ class Settings(NamedTuple):
         init_scale: Multiplies the starts.
         optimiser: A name of `descent.OPTIMISERS` or any optax transformation.
         step_size: 0.1, the paper's.
-        budget: Steps of one restart before it is given up as unconverged. The paper has none; at width k + 1 its stop
-            takes 200,000 steps and more.
+        tolerance: Largest local error of a step of "flow", times the problem's scale. At 0.01, 99.5% of restarts end
+            where descent with step 0.02 does.
+        budget: Gradients of one restart before it is given up as unconverged. The paper has none; at width k + 1 its
+            stop takes 200,000 steps and more.
         retire: A lane is first offered to the polish at this gradient norm, times the problem's scale; each time the
             polish refuses, at a tenth of it.
-        lanes: Restarts that run at once. Labels do not depend on it.
+        lanes: Restarts that run at once; 0 for 512 on a CPU and 16384 elsewhere. Labels do not depend on it.
         dtype: Of the descent; polish, spectrum and labels are always in float64.
     """
 
@@ -59,9 +72,10 @@ class Settings(NamedTuple):
     init_scale: float = 1.0
     optimiser: str | optax.GradientTransformation = "gradient-descent"
     step_size: float = 0.1
+    tolerance: float = 0.01
     budget: int = 200_000
     retire: float = 1e-5
-    lanes: int = 512
+    lanes: int = 0
     dtype: str = "float64"
 
     def check(self) -> Settings:
@@ -70,15 +84,28 @@ class Settings(NamedTuple):
         Raises:
             InputError: They do not.
         """
-        for name in ("budget", "lanes"):
-            whole(name, getattr(self, name), 1)
-        for name in ("init_scale", "step_size", "retire"):
+        whole("budget", self.budget, 1)
+        whole("lanes", self.lanes, 0)
+        for name in ("init_scale", "step_size", "tolerance", "retire"):
             value = getattr(self, name)
             if not 0 < value < np.inf:
                 raise InputError(f"{name} must be a positive number, found {value}.")
         if self.dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be float32 or float64, found {self.dtype!r}.")
         return self
+
+    def method(self, scale: float = 1.0) -> Method:
+        """The way down these settings name.
+
+        Args:
+            scale: Of the problem.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        if isinstance(self.optimiser, str):
+            return descent.method(self.optimiser, self.step_size, self.tolerance * scale)
+        return descent.from_optax(self.optimiser)
 
 
 class Progress(NamedTuple):
@@ -110,12 +137,43 @@ class _Job:
     step_scale: float = 1.0
     mark: float = np.inf  # loss at the last multiple of SETTLE steps
     basin: str | None = None  # on what ground the polish was taken for the descent's own end
-    state: Any = None  # its Lane as NumPy arrays, None before the first step
+    state: Lane | None = None  # as NumPy arrays, None before the first step
+
+
+class _Offer(NamedTuple):
+    """A nearly stationary restart."""
+
+    job: _Job
+    theta: np.ndarray
+    loss: float
+    grad_norm: float
+
+
+@dataclass
+class _Orbit:
+    """A known isolated stationary point, and what traps a descent near it (see `polish`)."""
+
+    name: int | None  # the first restart accepted there, None while there is none
+    verdict: Verdict
+    curvature: float  # a lower bound on every eigenvalue
+    radius: float
+    bound: float  # on the third derivative within the radius
+
+
+_compiling = [0.0]  # seconds that this process has spent in tracing, lowering and compiling
+
+
+def _heard(event: str, duration_secs: float, **_: str | int) -> None:
+    if event.startswith("/jax/core/compile/") and event.endswith("_duration"):
+        _compiling[0] += duration_secs
+
+
+monitoring.register_event_duration_secs_listener(_heard)
 
 
 @dataclass
 class Clock:
-    """Seconds spent in each stage."""
+    """Seconds spent in each stage, compilation apart; `descent` is the time in which the host had nothing to do."""
 
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("compile", "descent", "polish", "classify"), 0.0)
@@ -123,12 +181,115 @@ class Clock:
 
     @contextmanager
     def running(self, stage: str) -> Iterator[None]:
-        """Adds the time inside to the stage."""
-        begun = time.perf_counter()
+        """Adds the time inside to the stage, less what went into compilation."""
+        begun, compiled = time.perf_counter(), _compiling[0]
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - begun
+            spent, compiled = time.perf_counter() - begun, _compiling[0] - compiled
+            # Two programs may compile at once: no more than the time there was.
+            self.seconds["compile"] += min(compiled, spent)
+            self.seconds[stage] += max(0.0, spent - compiled)
+
+
+# -- compiled pieces: the only place where vmap, jit and sharding are applied ------------------------------------------
+# Leaves of lanes are [blocks, lanes of a block, ...], or [blocks, ..., lanes of a block] where the problem wants the
+# lanes on the last axis; scalars of a lane are [blocks, lanes of a block] in both.
+
+
+def _chunk(method: Method, steps: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, `steps` gradients later, one block after the other."""
+    trailing = problem.trailing and method.trailing
+
+    def block(i: Any, lanes: Lane) -> Lane:
+        one = jax.tree.map(lambda x: x[i], lanes)
+        if trailing:
+            one = descent.advance(problem, method, one, steps)
+        else:
+            one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
+        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
+
+    return jax.lax.fori_loop(0, active[0], block, lanes)
+
+
+@partial(jax.jit, static_argnames=("method", "trailing"))
+def _fresh(problem: Problem, method: Method, trailing: bool, theta: Any, step_scale: Any) -> Lane:
+    """Rows of lanes at the start of their descents, as `_taken` gives them."""
+    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
+
+
+@partial(jax.jit, static_argnames="trailing", donate_argnums=1)
+def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
+    """The lanes with rows put in these places [m]; a place beyond the last is none."""
+    size = lanes.loss.shape[1]
+    at = (where // size, ..., where % size) if trailing else (where // size, where % size)
+    return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
+
+
+@partial(jax.jit, static_argnames="trailing")
+def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
+    """Rows of the lanes in these places [m]."""
+    size = lanes.loss.shape[1]
+    return jax.tree.map(
+        lambda x: x[(where // size, ..., where % size) if trailing else (where // size, where % size)], lanes
+    )
+
+
+class _Group:
+    """Lanes that advance together, and the host's book of who is in them."""
+
+    def __init__(self, blocks: int, size: int, sharding: NamedSharding):
+        places = blocks * size
+        self.size, self.sharding = size, sharding
+        devices = sharding.mesh.size
+        # Places in the order they are filled: the first blocks of every device, then the second ones.
+        order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
+        self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
+        self.per_device = blocks // devices
+        self.lanes: Any = None
+        self.idle = 0  # chunks since the last restart came in
+        self.jobs: list[_Job | None] = [None] * places
+        self.taken = np.zeros(places, bool)
+        self.steps = np.zeros(places, np.int64)
+        self.threshold = np.zeros(places)
+        self.mark = np.zeros(places)
+
+    def put(self, place: int, job: _Job) -> None:
+        """The job has this place."""
+        self.jobs[place], self.taken[place] = job, True
+        self.steps[place], self.threshold[place], self.mark[place] = job.steps, job.threshold, job.mark
+
+    def leave(self, place: int) -> _Job:
+        """The job of this place, which is free again."""
+        job = self.jobs[place]
+        assert job is not None
+        self.jobs[place], self.taken[place] = None, False
+        job.steps, job.mark = int(self.steps[place]), float(self.mark[place])
+        return job
+
+    def active(self) -> np.ndarray:
+        """How many blocks each device has to run, [devices]: up to the last with a lane in it."""
+        blocks = self.taken.reshape(-1, self.per_device, self.size).any(axis=2)
+        return np.max(np.where(blocks, 1 + np.arange(self.per_device), 0), axis=1).astype(np.int32)
+
+    def moves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places to be emptied, and free ones before them, so that whole blocks fall idle; none if none would."""
+        filled = np.flatnonzero(self.taken[self.order])
+        count = len(filled)
+        blocks = -(-count // self.size)
+        if not count or blocks * self.size > filled[-1]:
+            return np.zeros(0, int), np.zeros(0, int)
+        late = filled[filled >= blocks * self.size]
+        free = np.flatnonzero(~self.taken[self.order][: blocks * self.size])[: len(late)]
+        return self.order[late], self.order[free]
+
+    def move(self, source: np.ndarray, target: np.ndarray) -> None:
+        """The book follows lanes that moved."""
+        for a, b in zip(source, target, strict=True):
+            self.jobs[b], self.jobs[a] = self.jobs[a], None
+        for column in (self.taken, self.steps, self.threshold, self.mark):
+            column[target] = column[source]
+        self.taken[source] = False
 
 
 class Driver:
@@ -145,67 +306,15 @@ class Driver:
         """
         settings = settings.check()
         self.problem, self.settings, self.seed, self.starts = problem, settings, seed, starts
-        if isinstance(settings.optimiser, str):
-            self.optimiser = descent.optimiser(settings.optimiser, settings.step_size)
-        else:
-            self.optimiser = optax.with_extra_args_support(settings.optimiser)
+        self.method = settings.method(problem.scale)
+        self.trailing = problem.trailing and self.method.trailing
         self.clock = Clock()
         self.orbits = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
-        self.known: list[tuple[int, Verdict]] = []  # name and verdict of each orbit, in the order of `orbits`
+        self.known: list[_Orbit] = []  # in the order of `orbits`
         self.devices = jax.local_devices()
         self.dtype = jnp.dtype(settings.dtype)
-        # One polish at a time fits the cache and the memory: 2^22 numbers of Hessians, between 8 and 64 points.
-        self.polish_batch = int(np.clip(2 ** int(np.log2(2**22 / max(1, problem.p) ** 2 + 1e-9)), 8, 64))
-        self._compiled: dict[Any, Any] = {}
-
-    # -- compiled pieces: the only place where vmap, jit and sharding are applied -------------------------------------
-
-    def _compile(self, name: str, function: Callable, *arguments: Any) -> Any:
-        """`function` compiled for arguments of these shapes, once; compile time is kept apart from run time."""
-        shapes = jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), arguments)
-        key = (name, str(shapes))
-        if key not in self._compiled:
-            with self.clock.running("compile"):
-                self._compiled[key] = jax.jit(function).lower(*arguments).compile()
-        return self._compiled[key]
-
-    def _lanes_sharding(self, lanes: int) -> NamedSharding:
-        devices = self.devices if lanes % len(self.devices) == 0 else self.devices[:1]
-        return NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
-
-    def _init(self, theta: np.ndarray, step_scale: np.ndarray) -> Any:
-        fresh = jax.vmap(partial(descent.init, self.problem, self.optimiser))
-        arguments = (theta.astype(self.dtype), step_scale.astype(self.dtype))
-        return self._compile("init", fresh, *arguments)(*arguments)
-
-    def _advance(self, lanes: Any) -> Any:
-        def chunk(problem: Problem, lanes: Any) -> Any:
-            return jax.vmap(lambda lane: descent.advance(problem, self.optimiser, lane, CHUNK))(lanes)
-
-        return self._compile("advance", chunk, self.problem, lanes)(self.problem, lanes)
-
-    def _polish(self, theta: np.ndarray) -> Polished:
-        """Polished points of any number of ends of descent, in padded batches of one size."""
-        if not len(theta):
-            raise ValueError("nothing to polish")
-        scale = self.problem.scale
-        noise = np.array([self.problem.loss_error(t) for t in theta])
-        small = min(8, self.polish_batch)
-        batch = self.polish_batch if len(theta) > small else small
-        parts = []
-        for i in range(0, len(theta), batch):
-            # Padding repeats the last point, which is stationary as soon as it is.
-            index = np.minimum(np.arange(i, i + batch), len(theta) - 1)
-            arguments = (self.problem, jnp.asarray(theta[index]), jnp.asarray(noise[index]))
-
-            def whole(problem: Problem, theta: Any, noise: Any) -> Polished:
-                return jax.vmap(
-                    lambda t, e: polish(problem, t, TARGET * scale, REACH * scale, e, scale),
-                )(theta, noise)
-
-            done = self._compile("polish", whole, *arguments)(*arguments)
-            parts.append([np.asarray(column)[: len(theta) - i] for column in done])
-        return Polished(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        self._programs: dict[Any, Any] = {}
+        self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -217,179 +326,339 @@ class Driver:
             report: Called between chunks.
         """
         begun = time.perf_counter()
-        new = deque(int(i) for i in restarts)
+        self._new, self._next = np.asarray(restarts), 0
         waiting: deque[_Job] = deque()
-        size = self._lane_count(len(new))
-        jobs: list[_Job | None] = [None] * size
-        lanes: Any = None
-        offered: list[tuple[_Job, np.ndarray, float, float]] = []
+        offered: deque[_Offer] = deque()
         counts: Counter[str] = Counter()
-        total = len(new)
-        while new or waiting or offered or any(job is not None for job in jobs):
-            active = sum(job is not None for job in jobs)
-            if not new and not waiting and 0 < active <= size // 4 and size > 4 * len(self.devices):
-                lanes, jobs, size = self._shrink(lanes, jobs, size // 4)
+        if not len(self._new):
+            return
+        groups = self._groups(len(self._new))
+        pool = ThreadPoolExecutor(len(groups) + 1)
+        running: dict[Future, _Group] = {}
+        try:
             with self.clock.running("descent"):
-                lanes = self._refill(lanes, jobs, new, waiting)
-            finished: list[tuple[_Job, Point, Polished | None]] = []
-            if any(job is not None for job in jobs):
+                warm = pool.submit(self._warm)
+                for group in groups:
+                    self._start(group, waiting, pool, running)
+                if self._next < len(self._new):
+                    warm.result()  # short runs have no use for it
+            while running or offered or waiting:
+                finished: list[tuple[_Job, Point, Polished | None]] = []
                 with self.clock.running("descent"):
-                    compiled = self.clock.seconds["compile"]
-                    lanes = jax.block_until_ready(self._advance(lanes))
-                    self.clock.seconds["descent"] -= self.clock.seconds["compile"] - compiled
-                finished += self._look(lanes, jobs, waiting, offered)
-            # A full batch at a time while there is work for the lanes; at the end whatever there is.
-            if len(offered) >= min(self.polish_batch, size) or (offered and not new and not waiting):
-                with self.clock.running("polish"):
-                    compiled = self.clock.seconds["compile"]
-                    finished += self._offer(offered, waiting)
-                    self.clock.seconds["polish"] -= self.clock.seconds["compile"] - compiled
-                offered = []
-            if finished:
-                with self.clock.running("classify"):
-                    batch = self._judge(finished)
-                counts.update(batch[0]["label"])
-                yield batch
-            if report is not None:
-                report(Progress(sum(counts.values()), total, dict(counts), time.perf_counter() - begun))
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        group = running.pop(future)
+                        group.lanes = future.result()
+                        finished += self._look(group, waiting, offered)
+                        self._start(group, waiting, pool, running)
+                rows = self._judge(finished) if finished else []
+                # A full batch at a time while there is work for the lanes; at the end whatever there is.
+                enough = len(offered) >= batch_size(self.problem.p) or not running
+                while offered and enough:
+                    rows += self._offer(offered, waiting)
+                for group in groups:
+                    if waiting and not any(g is group for g in running.values()):
+                        self._start(group, waiting, pool, running)
+                if rows:
+                    batch = _columns([row for row, _ in rows]), np.stack([theta for _, theta in rows])
+                    counts.update(batch[0]["label"])
+                    yield batch
+                if report is not None:
+                    report(Progress(sum(counts.values()), len(self._new), dict(counts), time.perf_counter() - begun))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _lane_count(self, restarts: int) -> int:
-        """A power of two: few sizes, few compilations, and full vector registers on every device."""
-        wanted = min(self.settings.lanes, max(1, restarts))
-        return max(4 * len(self.devices), 1 << (wanted - 1).bit_length())
+    def _groups(self, restarts: int) -> list[_Group]:
+        """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
+        on_cpu = self.devices[0].platform == "cpu"
+        count = (_cores() if len(self.devices) == 1 else 1) if on_cpu else 2
+        wanted = min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
+        count = max(1, min(count, wanted // 4))
+        each = 1 << (-(-wanted // count) - 1).bit_length()
+        share = -(-each // len(self.devices))
+        size = min(self.problem.block, share) if on_cpu else share
+        blocks = len(self.devices) * -(-share // size)
+        sharding = NamedSharding(Mesh(np.array(self.devices), ("lanes",)), PartitionSpec("lanes"))
+        return [_Group(blocks, size, sharding) for _ in range(count)]
 
-    def _refill(self, lanes: Any, jobs: list[_Job | None], new: deque[int], waiting: deque[_Job]) -> Any:
-        """Lanes with every empty place taken by a returned or a new restart."""
-        empty = [slot for slot, job in enumerate(jobs) if job is None]
-        if lanes is not None and (not empty or not (new or waiting)):
-            return lanes
-        fill: list[tuple[int, _Job]] = []
-        for slot in empty:
-            if waiting:
-                fill.append((slot, waiting.popleft()))
-            elif new:
-                fill.append((slot, _Job(new.popleft(), threshold=self.settings.retire)))
-        fresh = [(slot, job) for slot, job in fill if job.state is None]
-        theta = np.zeros((len(jobs), self.problem.p))
-        step_scale = np.ones(len(jobs))
+    def _warm(self) -> None:
+        """Compiles the polish while the first lanes run."""
+        theta = np.random.default_rng(0).normal(size=(batch_size(self.problem.p), self.problem.p))
+        if self.problem.p <= 2500:
+            polish(self.problem, theta, 0.0, 1.0, 0.0, self.problem.scale, max_steps=1)
+
+    def _start(
+        self, group: _Group, waiting: deque[_Job], pool: ThreadPoolExecutor, running: dict[Future, _Group]
+    ) -> None:
+        """Fills the free places of a group and sends it on its next chunk; not if it has no lane to run."""
+        self._refill(group, waiting)
+        if not group.taken.any():
+            return
+        group = self._narrowed(group)
+        source, target = group.moves()
+        if len(source):
+            rows = self._rows(group, source)
+            group.move(source, target)
+            self._place(group, target, rows)
+        program = self._program(group)
+        active = jax.device_put(group.active(), group.sharding)
+
+        def chunk() -> Any:
+            with jax.enable_x64(True):
+                return jax.block_until_ready(program(self.problem, group.lanes, active))
+
+        running[pool.submit(chunk)] = group
+
+    def _narrowed(self, group: _Group) -> _Group:
+        """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
+        devices, few = len(self.devices), np.flatnonzero(group.taken)
+        group.idle = group.idle + 1 if self._next >= len(self._new) else 0
+        if group.size <= TAIL or len(few) > TAIL * devices or group.idle < PATIENCE:
+            return group
+        narrow = _Group(devices, TAIL, group.sharding)
+        narrow.lanes = self._empty(narrow)
+        rows = self._rows(group, few)
+        for place, old in zip(narrow.order, few, strict=False):
+            narrow.put(int(place), group.leave(int(old)))
+        self._place(narrow, narrow.order[: len(few)], rows)
+        return narrow
+
+    def _program(self, group: _Group) -> Any:
+        """The compiled chunk for lanes of this shape."""
+        key = group.lanes.loss.shape
+        if key not in self._programs:
+            chunk = partial(_chunk, self.method, CHUNK)
+            if group.sharding.mesh.size > 1:
+                lanes = PartitionSpec("lanes")
+                chunk = jax.shard_map(
+                    chunk, mesh=group.sharding.mesh, in_specs=(PartitionSpec(), lanes, lanes), out_specs=lanes,
+                    check_vma=False,
+                )  # fmt: skip
+            active = jax.device_put(group.active(), group.sharding)
+            made = jax.jit(chunk, donate_argnums=1).lower(self.problem, group.lanes, active)
+            self._programs[key] = made.compile()
+        return self._programs[key]
+
+    def _refill(self, group: _Group, waiting: deque[_Job]) -> None:
+        """Every free place is taken by a returned or a new restart, while there are any."""
+        free = group.order[~group.taken[group.order]]
+        if group.lanes is None:
+            group.lanes = self._empty(group)
+        back = [waiting.popleft() for _ in range(min(len(waiting), len(free)))]
+        fresh = [job for job in back if job.state is None]
+        old = [job for job in back if job.state is not None]
+        numbers = self._new[self._next : self._next + len(free) - len(back)]
+        self._next += len(numbers)
+        fresh += [_Job(int(i), threshold=self.settings.retire) for i in numbers]
         if fresh:
-            slots = [slot for slot, _ in fresh]
-            theta[slots] = self._starts(np.array([job.restart for _, job in fresh]))
-            step_scale[slots] = [job.step_scale for _, job in fresh]
-        entering = jax.tree.map(np.array, self._init(theta, step_scale))
-        for slot, job in fill:
-            jobs[slot] = job
-            if job.state is not None:
-                for leaf, row in zip(jax.tree.leaves(entering), jax.tree.leaves(job.state), strict=True):
-                    leaf[slot] = row
-                job.state = None
-        mask = np.zeros(len(jobs), bool)
-        mask[[slot for slot, _ in fill]] = True
-        sharding = self._lanes_sharding(len(jobs))
-        entering = jax.device_put(entering, sharding)
-        if lanes is None:
-            return entering
-        mask = jax.device_put(mask, sharding)
-        return self._compile("merge", _merge, mask, entering, lanes)(mask, entering, lanes)
+            theta = self._starts(np.array([job.restart for job in fresh]))
+            scale = np.array([job.step_scale for job in fresh])
+            m = self._padded(group, len(fresh))
+            theta, scale = np.resize(theta, (m, theta.shape[1])), np.resize(scale, m)
+            rows = _fresh(self.problem, self.method, self.trailing, theta.astype(self.dtype), scale.astype(self.dtype))
+            self._place(group, free[: len(fresh)], rows)
+        if old:
+            self._place(group, free[len(fresh) : len(back) + len(numbers)], _stacked([job.state for job in old]))
+        for place, job in zip(free, fresh + old, strict=False):
+            job.state = None
+            group.put(int(place), job)
+
+    def _empty(self, group: _Group) -> Any:
+        """Lanes of zeros in the layout of a group."""
+        row = jax.eval_shape(
+            partial(descent.init, self.problem, self.method),
+            jax.ShapeDtypeStruct((self.problem.p,), self.dtype),
+            jax.ShapeDtypeStruct((), self.dtype),
+        )
+        blocks = len(group.jobs) // group.size
+
+        def leaf(x: Any) -> Any:
+            shape = (blocks, *x.shape, group.size) if self.trailing else (blocks, group.size, *x.shape)
+            return jax.device_put(np.zeros(shape, x.dtype), group.sharding)
+
+        return jax.tree.map(leaf, row)
+
+    def _padded(self, group: _Group, count: int) -> int:
+        """A number of rows that is one of two, so that two programs do."""
+        return group.size if count <= group.size else len(group.jobs)
+
+    def _place(self, group: _Group, places: np.ndarray, rows: Any) -> None:
+        m = self._padded(group, len(places))
+        where = np.full(m, len(group.jobs), np.int32)
+        where[: len(places)] = places
+        rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
+        group.lanes = _placed(self.trailing, group.lanes, where, rows)
+
+    def _rows(self, group: _Group, places: np.ndarray) -> Any:
+        """The lanes in these places, as rows on the host."""
+        where = np.resize(np.asarray(places, np.int32), self._padded(group, len(places)))
+        rows = _taken(self.trailing, group.lanes, where)
+        return jax.tree.map(lambda x: np.asarray(x)[: len(places)], rows)
 
     def _starts(self, restarts: np.ndarray) -> np.ndarray:
         if self.starts is not None:
             return self.starts[restarts]
         return start_points(self.problem, self.seed, restarts, self.settings.init, self.settings.init_scale)
 
-    def _shrink(self, lanes: Any, jobs: list[_Job | None], size: int) -> tuple[Any, list[_Job | None], int]:
-        """The active lanes alone, in a smaller batch: stragglers do not pay for empty places."""
-        size = max(size, 4 * len(self.devices))
-        slots = [slot for slot, job in enumerate(jobs) if job is not None]
-        index = np.resize(np.array(slots), size)
-        kept = jax.tree.map(lambda x: np.asarray(x)[index], lanes)
-        return (
-            jax.device_put(kept, self._lanes_sharding(size)),
-            [jobs[s] for s in slots] + [None] * (size - len(slots)),
-            size,
-        )
-
     def _look(
-        self,
-        lanes: Any,
-        jobs: list[_Job | None],
-        waiting: deque[_Job],
-        offered: list[tuple[_Job, np.ndarray, float, float]],
+        self, group: _Group, waiting: deque[_Job], offered: deque[_Offer]
     ) -> list[tuple[_Job, Point, Polished | None]]:
         """Takes out of their lanes the restarts that are nearly stationary, diverged, or out of budget."""
-        grad_norm, loss = np.asarray(lanes.grad_norm, np.float64), np.asarray(lanes.loss, np.float64)
+        grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
+        loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
         scale = self.problem.scale
         floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * scale
+        group.steps += CHUNK
+        wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * scale))  # the paper's guard, 2 pi |g| > 1e4
+        settled = group.steps % SETTLE == 0
+        # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
+        wild |= settled & (loss >= group.mark) & (grad_norm > floor)
+        group.mark[settled] = loss[settled]
+        near = ~wild & (grad_norm <= group.threshold * scale)
+        leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
+        if not len(leaving):
+            return []
+        rows = self._rows(group, leaving)
         finished = []
-        host: Any = None
-        for slot, job in enumerate(jobs):
-            if job is None:
-                continue
-            job.steps += CHUNK
-            wild = not (np.isfinite(loss[slot]) and grad_norm[slot] < 1e4 * scale)  # the paper's guard, 2 pi |g| > 1e4
-            if job.steps % SETTLE == 0:
-                # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
-                wild = wild or bool(loss[slot] >= job.mark and grad_norm[slot] > floor)
-                job.mark = float(loss[slot])
-            if not wild and grad_norm[slot] > job.threshold * scale and job.steps < self.settings.budget:
-                continue
-            if host is None:
-                host = jax.tree.map(np.asarray, lanes)
-            state = jax.tree.map(lambda x, s=slot: np.array(x[s]), host)
-            jobs[slot] = None
-            if wild and job.step_scale > 0.5**HALVINGS:
+        for i, place in enumerate(leaving):
+            job = group.leave(int(place))
+            if wild[place] and job.step_scale > 0.5**HALVINGS:
                 job.step_scale, job.mark, job.threshold = job.step_scale / 2, np.inf, self.settings.retire
-                job.state = None
                 waiting.append(job)
                 continue
-            theta = np.asarray(state.theta, np.float64)
-            if not wild and grad_norm[slot] <= job.threshold * scale:
-                job.state = state
-                offered.append((job, theta, float(loss[slot]), float(grad_norm[slot])))
+            theta = np.array(rows.theta[i], np.float64)
+            if near[place]:
+                job.state = jax.tree.map(lambda x, i=i: np.array(x[i]), rows)
+                offered.append(_Offer(job, theta, float(loss[place]), float(grad_norm[place])))
                 continue
-            status = Status.DIVERGED if wild else Status.BUDGET
-            error = self.problem.loss_error(theta) if not wild else np.nan
-            finished.append((job, Point(theta, loss[slot], error, grad_norm[slot], 0.0, status), None))
+            status = Status.DIVERGED if wild[place] else Status.BUDGET
+            error = self.problem.loss_error(theta) if not wild[place] else np.nan
+            finished.append((job, Point(theta, loss[place], error, grad_norm[place], 0.0, status), None))
         return finished
 
-    def _offer(
-        self, offered: list[tuple[_Job, np.ndarray, float, float]], waiting: deque[_Job]
-    ) -> list[tuple[_Job, Point, Polished | None]]:
-        """Polishes; a point that the descent may not have been approaching is refused, and its restart goes on.
+    def _offer(self, offered: deque[_Offer], waiting: deque[_Job]) -> list[tuple[dict[str, Any], np.ndarray]]:
+        """Rows of the offered restarts that can be accepted: all that approach a known minimum, and one batch polished.
 
         A restart near a saddle has a small gradient too. It is accepted where the polish is shown to end where the
         descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where
         no bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat
         minimum; or, at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
         """
+        with self.clock.running("classify"):
+            rows, rest = self._recognise(list(offered), waiting)
+        offered.clear()
+        batch, later = self._deal(rest)
+        offered.extend(later)
+        if not batch:
+            return rows
+        with self.clock.running("polish"):
+            finished = self._polish(batch, waiting)
+        return rows + self._judge(finished)
+
+    def _recognise(
+        self, offered: list[_Offer], waiting: deque[_Job]
+    ) -> tuple[list[tuple[dict[str, Any], np.ndarray]], list[_Offer]]:
+        """Rows of the restarts that are shown to approach a known point, and the restarts that are near none."""
+        if not self.known:
+            return [], offered
+        scale = self.problem.scale
+        thetas = np.stack([offer.theta for offer in offered])
+        grad_norms = np.array([offer.grad_norm for offer in offered])
+        losses = np.array([offer.loss for offer in offered])
+        if self.dtype == jnp.float32:
+            losses = classify.losses(self.problem, thetas)
+        slack = grad_norms * CLOSE * scale + 1e-9 * (1 + np.abs(losses))
+        found, images = self.orbits.images(thetas, losses, slack, CLOSE * scale)
+        rows, rest = [], []
+        for offer, number, image in zip(offered, found, images, strict=True):
+            if number < 0:
+                rest.append(offer)
+                continue
+            job, orbit = offer.job, self.known[number]
+            moved = float(np.linalg.norm(image - offer.theta))
+            needed = float(curvature_needed(orbit.bound, moved, offer.grad_norm, scale))
+            trapped = needed <= min(orbit.curvature, orbit.bound * orbit.radius)
+            definite, at_bound = orbit.curvature > 0, orbit.verdict.label == "global"
+            job.basin = self._basin(job, offer.theta, image, trapped, at_bound, definite, moved)
+            if job.basin is None and job.threshold > STATIONARY:
+                self._wait(job, waiting)
+            elif job.basin is None:
+                rest.append(offer)
+            else:
+                verdict = orbit.verdict
+                assert verdict.loss is not None
+                assert verdict.loss_error is not None
+                assert verdict.grad_norm is not None
+                point = Point(image, verdict.loss, verdict.loss_error, verdict.grad_norm, moved, Status.CONVERGED)
+                rows.append((_row(job, point, verdict, self._named(orbit, job.restart)), image))
+        return rows, rest
+
+    def _deal(self, offered: list[_Offer]) -> tuple[list[_Offer], list[_Offer]]:
+        """Those to polish now, of different losses as far as they can be recognised by them, and those for later."""
+        size = batch_size(self.problem.p)
+        if len(offered) <= 1 or self._loose or callable(self.orbits.symmetry):
+            return offered[:size], offered[size:]
+        order = sorted(range(len(offered)), key=lambda i: offered[i].loss)
+        apart = [
+            i for before, i in zip([None, *order], order, strict=False)
+            if before is None or offered[i].loss - offered[before].loss > 1e-6 * self.problem.scale**2
+        ]  # fmt: skip
+        chosen = set(apart[:size])
+        return [offered[i] for i in sorted(chosen)], [offer for i, offer in enumerate(offered) if i not in chosen]
+
+    def _wait(self, job: _Job, waiting: deque[_Job]) -> None:
+        """The restart goes on, to the next rung."""
+        job.threshold = max(STATIONARY, job.threshold / 10)
+        waiting.append(job)
+
+    def _basin(
+        self, job: _Job, theta: np.ndarray, end: np.ndarray, trapped: bool, at_bound: bool, definite: bool, moved: float
+    ) -> str | None:
+        """On what ground the descent at theta is taken to end at this stationary point, None if on none."""
+        if trapped and self.method.descends:
+            return "shown"
+        if at_bound:
+            return "lower bound"
+        # A method that does not descend all the way is never shown, and believed where a descent would be.
+        if definite and moved <= CLOSE * self.problem.scale and (
+            trapped or not self._bounded(theta) or self._convex_between(job, theta, end)
+        ):  # fmt: skip
+            return "numerical"
+        return None
+
+    def _polish(self, offered: list[_Offer], waiting: deque[_Job]) -> list[tuple[_Job, Point, Polished | None]]:
+        """The offered restarts that are accepted, polished; the others go on."""
         scale, problem = self.problem.scale, self.problem
-        polished = self._polish(np.stack([theta for _, theta, _, _ in offered]))
+        size = batch_size(problem.p)
+        # Padding repeats the last point, which is stationary as soon as it is.
+        thetas = np.stack([offered[min(i, len(offered) - 1)].theta for i in range(size)])
+        noise = np.array([problem.loss_error(theta) for theta in thetas])
+        polished = polish(problem, thetas, TARGET * scale, REACH * scale, noise, scale)
         finished = []
+        self._loose = False
         for i, (job, theta, _, _) in enumerate(offered):
             one = Polished(*(column[i] for column in polished))
-            reached = np.asarray(one.theta)
-            error = problem.loss_error(reached)
-            stationary = one.grad_norm <= TARGET * scale
+            error = problem.loss_error(one.theta)
             bound = problem.lower_bound
-            at_bound = bound is not None and one.loss - bound.value <= error
-            close = one.definite and one.moved <= 0.01 * scale
+            at_bound = bound is not None and bool(one.loss - bound.value <= error)
             basin = None
-            if stationary and one.trapped:
-                basin = "shown"
-            elif stationary and at_bound:
-                basin = "lower bound"
-            elif stationary and close and (not self._bounded(theta) or self._convex_between(job, theta, reached)):
-                basin = "numerical"
+            if one.grad_norm <= TARGET * scale:
+                basin = self._basin(
+                    job, theta, one.theta, bool(one.trapped), at_bound, bool(one.definite), float(one.moved)
+                )
+            self._loose |= basin is not None and not (one.definite or one.trapped)
             if basin is not None:
                 job.basin = basin
                 finished.append((job, _point(one, error, Status.CONVERGED), one))
                 continue
             if job.threshold > STATIONARY:
-                job.threshold = max(STATIONARY, job.threshold / 10)
-                waiting.append(job)
+                if one.grad_norm <= TARGET * scale and one.definite:
+                    # A true minimum, if perhaps not this restart's: the next one near it need not be polished.
+                    self.judge(_point(one, error, Status.CONVERGED), None, isolated=True)
+                self._wait(job, waiting)
                 continue
             job.basin = "stopped"
-            end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
+            end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, CLOSE * scale)
             loss = float(classify.losses(problem, end[None])[0])
             status = Status.CONVERGED if grad_norm <= TARGET * scale else Status.STALLED
             moved = float(np.linalg.norm(end - theta))
@@ -407,54 +676,47 @@ class Driver:
         """Whether the problem knows a bound on its third derivative, so that `trapped` can be shown."""
         if not hasattr(self, "_has_bound"):
             with jax.enable_x64(True):
-                value = self.problem.third_derivative(jnp.asarray(theta), jnp.zeros(()))
-            self._has_bound = bool(np.isfinite(value))
+                self._has_bound = bool(np.isfinite(self.problem.third_derivative(jnp.asarray(theta), jnp.zeros(()))))
         return self._has_bound
 
     # -- labels --------------------------------------------------------------------------------------------------------
 
-    def _judge(self, finished: list[tuple[_Job, Point, Polished | None]]) -> Batch:
+    def _judge(self, finished: list[tuple[_Job, Point, Polished | None]]) -> list[tuple[dict[str, Any], np.ndarray]]:
         """Rows of these restarts; spectra and curvature labels are computed once an orbit."""
         rows = []
-        for job, point, polished in finished:
-            alone = polished is not None and bool(polished.definite or polished.trapped)
-            verdict, orbit = self.judge(point, job.restart, isolated=alone)
-            rows.append(
-                {
-                    "restart": job.restart,
-                    "status": int(point.status),
-                    "steps": job.steps,
-                    "step_scale": job.step_scale,
-                    "loss": float(point.loss),
-                    "loss_error": float(point.loss_error),
-                    "grad_norm": float(point.grad_norm),
-                    "moved": float(point.moved),
-                    "min_curvature": np.nan if verdict.min_curvature is None else verdict.min_curvature,
-                    "label": str(verdict.label),
-                    "flavour": verdict.flavour,
-                    "evidence": None if verdict.evidence is None else str(verdict.evidence),
-                    "by": verdict.by,
-                    "margin": np.nan if verdict.margin is None else float(verdict.margin),
-                    "reason": verdict.reason,
-                    "basin": job.basin,
-                    "orbit": orbit,
-                }
-            )
-        return _columns(rows), np.stack([point.theta for _, point, _ in finished])
+        with self.clock.running("classify"):
+            for job, point, polished in finished:
+                alone = polished is not None and bool(polished.definite or polished.trapped)
+                verdict, orbit = self.judge(point, job.restart, isolated=alone)
+                rows.append((_row(job, point, verdict, orbit), point.theta))
+        return rows
 
     def restore(self, orbits: list[tuple[int, np.ndarray, Verdict]]) -> None:
         """Makes orbits of an earlier part of the run known: (name, theta, verdict) of each."""
         for name, theta, verdict in orbits:
-            assert verdict.loss is not None
-            self.orbits.add(theta, verdict.loss)
-            self.known.append((name, verdict))
+            self._add(name, theta, verdict)
 
-    def judge(self, point: Point, restart: int, isolated: bool) -> tuple[Verdict, int]:
+    def _named(self, orbit: _Orbit, restart: int | None) -> int:
+        """The name of an orbit, this restart's number if it has none yet."""
+        orbit.name = restart if orbit.name is None else orbit.name
+        return -1 if orbit.name is None else orbit.name
+
+    def _add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
+        """The place of a new orbit."""
+        assert verdict.loss is not None
+        with jax.enable_x64(True):
+            radius, bound = (float(x[0]) for x in ball(self.problem, np.asarray(theta, np.float64)[None]))
+        # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
+        least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
+        self.known.append(_Orbit(name, verdict, 0.999 * least if least > 1e-9 else -np.inf, radius, bound))
+        return self.orbits.add(theta, verdict.loss)
+
+    def judge(self, point: Point, restart: int | None, isolated: bool) -> tuple[Verdict, int]:
         """The verdict of one point, and the name of its orbit: its first member's restart, -1 for a point not isolated.
 
         Args:
             point: A polished (or unconverged) point.
-            restart: Its number: the name of the orbit if it is the first member.
+            restart: Its number: the name of the orbit if it is the first member; None to leave a new orbit unnamed.
             isolated: Whether it is known to be alone in its neighbourhood.
         """
         if point.status not in (Status.CONVERGED, Status.STALLED):
@@ -470,10 +732,10 @@ class Driver:
                 return verdict, -1
             orbit = None if isolated else self.orbits.find(point.theta, point.loss, point.loss_error)
             if orbit is None:
-                orbit = self.orbits.add(point.theta, point.loss)
-                self.known.append((restart, verdict))
-        name, verdict = self.known[orbit]
-        return replace(verdict, loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm), name
+                orbit = self._add(None, point.theta, verdict)
+        known = self.known[orbit]
+        verdict = replace(known.verdict, loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
+        return verdict, self._named(known, restart)
 
     def _examine(self, point: Point) -> tuple[Verdict, Spectrum]:
         """The verdict of a point with its whole spectrum."""
@@ -483,9 +745,13 @@ class Driver:
         return replace(verdict, min_curvature=found.min_curvature), found
 
 
-def _merge(mask: Any, entering: Any, lanes: Any) -> Any:
-    """Lanes with the masked ones replaced."""
-    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b), entering, lanes)
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stacked(rows: list[Any]) -> Any:
+    return jax.tree.map(lambda *x: np.stack(x), *rows)
 
 
 def _point(polished: Polished, error: float, status: Status) -> Point:
@@ -497,6 +763,28 @@ def _point(polished: Polished, error: float, status: Status) -> Point:
         moved=float(polished.moved),
         status=status,
     )
+
+
+def _row(job: _Job, point: Point, verdict: Verdict, orbit: int) -> dict[str, Any]:
+    return {
+        "restart": job.restart,
+        "status": int(point.status),
+        "steps": job.steps,
+        "step_scale": job.step_scale,
+        "loss": float(point.loss),
+        "loss_error": float(point.loss_error),
+        "grad_norm": float(point.grad_norm),
+        "moved": float(point.moved),
+        "min_curvature": np.nan if verdict.min_curvature is None else verdict.min_curvature,
+        "label": str(verdict.label),
+        "flavour": verdict.flavour,
+        "evidence": None if verdict.evidence is None else str(verdict.evidence),
+        "by": verdict.by,
+        "margin": np.nan if verdict.margin is None else float(verdict.margin),
+        "reason": verdict.reason,
+        "basin": job.basin,
+        "orbit": orbit,
+    }
 
 
 TEXT = ("label", "flavour", "evidence", "by", "reason", "basin")

@@ -493,27 +493,23 @@ def sample_curves(
         settings: Of the run.
         seed: Of the starting points.
         restarts: The numbers of some restarts, or how many of the first.
-        steps: Length of the descents; they are looked at up to 200 times, every 25 steps or less often.
+        steps: Length of the descents; they are looked at up to 200 times, every 24 steps or less often.
         starts: Given starting points, [restarts of the run, p].
         step_scale: Multiplies the step size of each, [r]; 1 by default.
     """
     import jax
     import jax.numpy as jnp
-    import optax
 
     from landscape import descent
     from landscape.restart import start_points
 
     chosen = np.arange(restarts) if isinstance(restarts, int) else np.asarray(restarts, np.int64)
-    every = max(25, -(-steps // CURVE_POINTS))
+    every = descent.PAIRS * -(-max(24, -(-steps // CURVE_POINTS)) // descent.PAIRS)  # whole turns of the L-BFGS ring
     looks = every * np.arange(max(0, steps) // every + 1)
     if not len(chosen):
         empty = np.zeros((len(looks), 0))
         return Curves(steps=looks, restarts=chosen, loss=empty, grad_norm=empty, floor=float("nan"))
-    if isinstance(settings.optimiser, str):
-        optimiser = descent.optimiser(settings.optimiser, settings.step_size)
-    else:
-        optimiser = optax.with_extra_args_support(settings.optimiser)
+    method = settings.method(problem.scale)
     theta = (
         start_points(problem, seed, chosen, settings.init, settings.init_scale)
         if starts is None
@@ -522,12 +518,12 @@ def sample_curves(
     scale = np.ones(len(chosen)) if step_scale is None else np.asarray(step_scale, np.float64)
 
     def advance(problem: Any, lanes: Any, steps: Any) -> Any:
-        return jax.vmap(lambda lane: descent.advance(problem, optimiser, lane, steps))(lanes)
+        return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(lanes)
 
     loss, grad_norm = [], []
     with jax.enable_x64(True):
         dtype = jnp.dtype(settings.dtype)
-        lanes = jax.vmap(lambda t, s: descent.init(problem, optimiser, t, s))(
+        lanes = jax.vmap(lambda t, s: descent.init(problem, method, t, s))(
             jnp.asarray(theta, dtype), jnp.asarray(scale, dtype)
         )
         run = jax.jit(advance)  # the number of steps is traced: one program for the start, 0 steps, and the rest

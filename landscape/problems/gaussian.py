@@ -12,6 +12,7 @@ derivatives by hand.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -83,16 +84,16 @@ def _sine(c: Array) -> Array:
 
 
 def _norms(u: Array) -> tuple[Array, Array]:
-    """Row norms [m] and unit rows [m, d]; a zero row has the zero vector for its direction."""
+    """Row norms [..., m] and unit rows [..., m, d]; a zero row has the zero vector for its direction."""
     square = jnp.sum(u * u, axis=-1)
     positive = square > 0
     norm = jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
-    return norm, u * jnp.where(positive, 1.0 / jnp.where(positive, norm, 1.0), 0.0)[:, None]
+    return norm, u * jnp.where(positive, 1.0 / jnp.where(positive, norm, 1.0), 0.0)[..., None]
 
 
 def _dot(a: Array, b: Array) -> Array:
     """a b^T in full precision (TF32 costs 0.03 rad in an angle)."""
-    return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(a, jnp.swapaxes(b, -1, -2), precision=jax.lax.Precision.HIGHEST)
 
 
 def moment(activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"]) -> Float[Array, "m q"]:
@@ -110,9 +111,9 @@ def moment(activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"
 
 
 def moment_gradient(
-    activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"], weight: Float[Array, " q"]
-) -> Float[Array, "m d"]:
-    """sum_j weight_j d/du_i E[s(u_i.x) s(v_j.x)], v held fixed.
+    activation: Activation, u: Float[Array, "*batch m d"], v: Float[Array, "*batch q d"], weight: Float[Array, " q"]
+) -> Float[Array, "*batch m d"]:
+    """sum_j weight_j d/du_i E[s(u_i.x) s(v_j.x)], v held fixed; v may be one set of rows for a whole batch of u.
 
     Right at parallel, antiparallel and equal rows. At a zero row of u, where the moment has a cone, it is the mean
     over directions of the one-sided gradients.
@@ -121,13 +122,54 @@ def moment_gradient(
         arc, linear = activation.arc_and_linear
         (_, uu), (nv, vv) = _norms(u), _norms(v)
         c = _dot(uu, vv)
+        pairs = c.shape
+        # One long row, not many short ones, and kept so by the barriers: XLA vectorises along the last axis only.
+        c = jax.lax.optimization_barrier(c.reshape(-1))
         # sin t and pi - t are taken from one cosine: near t = 0 their errors, sqrt(eps) each, cancel in the
         # combination sin t u/|u| + (pi - t) v/|v|, which is what keeps the gradient exact at W = V.
-        radial = jnp.sum(_sine(c) * (weight * nv), axis=1)
-        flat = jnp.matmul(supplement(c), weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
-        return arc / (2 * np.pi) * (radial[:, None] * uu + flat) + linear * (weight @ v)
+        sine, rest = jax.lax.optimization_barrier((_sine(c), supplement(c)))
+        radial = jnp.matmul(sine.reshape(pairs), (weight * nv)[..., None], precision=jax.lax.Precision.HIGHEST)
+        flat = jnp.matmul(rest.reshape(pairs), weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
+        return arc / (2 * np.pi) * (radial * uu + flat) + linear * (weight @ v)[..., None, :]
+    if u.ndim > 2:
+        each = jax.vmap(partial(moment_gradient, activation), in_axes=(0, None if v.ndim == 2 else 0, None))
+        return each(u, v, weight)
     k = _smooth(activation, u, v)
     return 2.0 * (k.a @ weight)[:, None] * u + jnp.matmul(k.c, weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
+
+
+def gradient_lanes(
+    activation: Activation, u: Float[Array, "m d lanes"], v: Float[Array, "q d"]
+) -> Float[Array, "m d lanes"]:
+    """The gradient in u of 1/2 E (sum_i s(u_i.x) - sum_j s(v_j.x))^2 for many u at once, along the last axis.
+
+    The same numbers as two calls of `moment_gradient`, for homogeneous activations: every operation is a vector over
+    lanes, and each pair of rows of u is looked at once. Three times faster than batched matrix products up to seven
+    rows, and slower above.
+    """
+    arc, linear = activation.arc_and_linear
+    m, d, _ = u.shape
+    square = jnp.sum(u * u, axis=1)
+    norm = jnp.sqrt(square)
+    uu = u * jnp.where(square > 0, 1.0 / jnp.where(square > 0, norm, 1.0), 0.0)[:, None]
+    nv, vv = _norms(v)
+
+    # Pairs (i, j) with i < j, row by row; slices and sums instead of products keep each step one vector operation.
+    if m > 1:
+        c = jnp.concatenate([sum(uu[i + 1 :, a] * uu[i, a] for a in range(d)) for i in range(m - 1)])  # type: ignore[misc]
+        sine, rest = _sine(c), supplement(c)
+    at = {pair: row for row, pair in enumerate((i, j) for i in range(m) for j in range(i + 1, m))}
+    radial, flat = [], []
+    for i in range(m):
+        others = [(j, at[min(i, j), max(i, j)]) for j in range(m) if j != i]
+        radial.append(sum((sine[row] * norm[j] for j, row in others), jnp.zeros_like(norm[i])))
+        flat.append(sum((rest[row] * u[j] for j, row in others), np.pi * u[i]))
+
+    cross = jnp.einsum("iar,ja->jir", uu, vv, precision=jax.lax.Precision.HIGHEST)
+    pull = jnp.einsum("jir,ja->iar", supplement(cross), v, precision=jax.lax.Precision.HIGHEST)
+    out = jnp.stack(radial) - jnp.sum(_sine(cross) * nv[:, None, None], axis=0)
+    even = arc / (2 * np.pi) * (out[:, None] * uu + jnp.stack(flat) - pull)
+    return even + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0)[:, None])
 
 
 def moment_hessian(

@@ -82,6 +82,24 @@ class Problem(Protocol):
         """The Hessian of the loss."""
         ...
 
+    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
+        """The gradients at many theta, each a row."""
+        ...
+
+    @property
+    def trailing(self) -> bool:
+        """Whether the driver should keep lanes on the last axis, and call `gradient_lanes`."""
+        ...
+
+    @property
+    def block(self) -> int:
+        """How many lanes are best computed together on a CPU."""
+        ...
+
+    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
+        """The gradients at many theta, each a column; only called where `trailing`."""
+        ...
+
     def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
         """Signed distances to the surfaces where the gradient jumps; m = 0 where the loss is smooth."""
         ...
@@ -161,6 +179,17 @@ class UserLoss:
         """Automatic Hessian, symmetrised."""
         h = jax.jacfwd(jax.grad(self.loss))(theta)
         return 0.5 * (h + h.T)
+
+    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
+        """Automatic gradients of rows."""
+        return jax.vmap(self.gradient)(theta)
+
+    trailing = False
+    block = 32
+
+    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
+        """Automatic gradients of columns."""
+        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
 
     def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
         """None known."""

@@ -36,11 +36,13 @@ class _Descents:
         seed: Of the starting points; restart i of a seed is always the same.
         init: Distribution of the starts: xavier (N(0, 1/d)), he, gaussian, sphere.
         init_scale: Multiplies the starts.
-        optimiser: gradient-descent, momentum, nesterov, adam, rmsprop or lbfgs.
-        step_size: Of the optimiser.
-        budget: Steps of one restart before it is given up as unconverged.
+        optimiser: gradient-descent (the paper's), flow (the gradient flow, several times faster), lbfgs, momentum,
+            nesterov, adam or rmsprop; the shares are those of its basins.
+        step_size: Of the optimiser; flow and lbfgs choose their own.
+        tolerance: Largest local error of a step of flow, times the largest teacher norm.
+        budget: Gradients of one restart before it is given up as unconverged.
         retire: Gradient norm at which a restart is first offered to the polish, times the largest teacher norm.
-        lanes: Restarts that run at once; labels do not depend on it.
+        lanes: Restarts that run at once, 0 for the device's own number; labels do not depend on it.
         dtype: Precision of the descent: float64 or float32.
     """
 
@@ -50,9 +52,10 @@ class _Descents:
     init_scale: float = 1.0
     optimiser: str = "gradient-descent"
     step_size: float = 0.1
+    tolerance: float = 0.01
     budget: int = 200_000
     retire: float = 1e-5
-    lanes: int = 512
+    lanes: int = 0
     dtype: str = "float64"
 
     def settings(self) -> Settings:
