@@ -11,6 +11,7 @@ from typing import Any
 _HOME = {
     "teacher_student": "landscape.problems.population",
     "orthonormal_teacher": "landscape.problems.population",
+    "porcupine": "landscape.problems.porcupine",
     "from_loss": "landscape.problems.problem",
     "Params": "landscape.problems.network",
     "explore": "landscape.host.explore",

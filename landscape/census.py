@@ -14,6 +14,7 @@ from landscape.records import Evidence, Label
 
 LOSS_GAP = 1e-9  # losses closer than this, relative to the larger of the level's loss and one, are one level
 LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on this grid
+WITHOUT_END = (Label.UNCONVERGED, Label.AT_INFINITY)  # no stationary point: no loss to be a level, no class
 
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -168,58 +169,97 @@ def levels_of(rows: dict[str, np.ndarray]) -> list[Level]:
     Args:
         rows: Columns of the run; "orbit" is -1 where the point is not isolated.
     """
-    orbit = rows["orbit"]
     total = len(rows["restart"])
-    order = [str(e) for e in Evidence]  # strongest first
+    if not total:
+        return []
+    label, labels = codes(rows["label"])
+    flavour, flavours = codes(rows["flavour"], none="")
+    loss = rows["loss"]
+    order = np.lexsort((loss, flavour, label))
+    label, flavour, loss, error = label[order], flavour[order], loss[order], rows["loss_error"][order]
+    with np.errstate(invalid="ignore"):  # the losses of restarts that diverged
+        apart = np.diff(loss) > LOSS_GAP * np.maximum(1.0, np.abs(loss[1:])) + error[1:] + error[:-1]
+    # Not stationary: their losses are no levels.
+    apart &= ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END])[1:]
+    apart |= (np.diff(label) != 0) | (np.diff(flavour) != 0)
+    first = np.concatenate([[0], np.flatnonzero(apart) + 1])  # of each level, in `order`
+    level = np.cumsum(np.concatenate([[0], apart]))
+
+    strongest = [str(e) for e in Evidence]
+    evidence, grounds = codes(rows["evidence"][order])
+    weakness = np.array([-1 if word is None else strongest.index(word) for word in grounds])[evidence]
+    weakest = np.maximum.reduceat(weakness, first)
+    weak = np.flatnonzero(weakness == weakest[level])
+    weak = order[weak[np.unique(level[weak], return_index=True)[1]]]  # the row of lowest loss among the weakest
+
+    orbit = rows["orbit"][order]
+    isolated = np.minimum.reduceat(orbit, first) >= 0
+    pairs = np.lexsort((orbit, level))
+    fresh = np.concatenate([[True], (np.diff(level[pairs]) != 0) | (np.diff(orbit[pairs]) != 0)])
+    orbits = np.bincount(level[pairs][fresh])
+
+    counts = np.bincount(level)
+    curvature = rows["min_curvature"][order]
+    curvature = np.fmin.reduceat(np.where(np.isfinite(curvature), curvature, np.nan), first)  # NaN only if all are
+    grad_norm = np.maximum.reduceat(rows["grad_norm"][order], first)
     out = []
-    keys = sorted({(str(a), b or "") for a, b in zip(rows["label"], rows["flavour"], strict=True)}) if total else []
-    for label, flavour in keys:
-        chosen = np.flatnonzero(
-            [a == label and (b or "") == flavour for a, b in zip(rows["label"], rows["flavour"], strict=True)]
-        )
-        chosen = chosen[np.argsort(rows["loss"][chosen], kind="stable")]
-        if label in (Label.UNCONVERGED, Label.AT_INFINITY):
-            groups = [chosen]  # not stationary: their losses are no levels
-        else:
-            loss, error = rows["loss"][chosen], rows["loss_error"][chosen]
-            apart = np.diff(loss) > LOSS_GAP * np.maximum(1.0, np.abs(loss[1:])) + error[1:] + error[:-1]
-            groups = np.split(chosen, np.flatnonzero(apart) + 1)
-        for members in groups:
-            low, high = wilson(len(members), total)
-            evidence: list[str | None] = rows["evidence"][members].tolist()
-            weakest = int(np.argmax([-1 if e is None else order.index(e) for e in evidence]))
-            curvature = rows["min_curvature"][members]
-            out.append(
-                Level(
-                    loss=float(rows["loss"][members[0]]),
-                    label=label,
-                    flavour=flavour or None,
-                    evidence=evidence[weakest],
-                    by=rows["by"].tolist()[members[weakest]],
-                    count=len(members),
-                    share=len(members) / total,
-                    share_low=low,
-                    share_high=high,
-                    orbits=len(set(orbit[members])) if np.all(orbit[members] >= 0) else None,
-                    min_curvature=float(np.nanmin(curvature)) if np.any(np.isfinite(curvature)) else math.nan,
-                    grad_norm=float(np.max(rows["grad_norm"][members])),
-                )
+    for i, row in enumerate(weak):
+        count = int(counts[i])
+        low, high = wilson(count, total)
+        out.append(
+            Level(
+                loss=float(loss[first[i]]),
+                label=str(labels[label[first[i]]]),
+                flavour=flavours[flavour[first[i]]] or None,
+                evidence=rows["evidence"].item(row),
+                by=rows["by"].item(row),
+                count=count,
+                share=count / total,
+                share_low=low,
+                share_high=high,
+                orbits=int(orbits[i]) if isolated[i] else None,
+                min_curvature=float(curvature[i]),
+                grad_norm=float(grad_norm[i]),
             )
+        )
     return sorted(out, key=lambda level: (not math.isfinite(level.loss), level.loss, level.label))
 
 
-def class_of(rows: dict[str, np.ndarray], i: int) -> Any:
-    """What row i is a member of: its orbit, or all points of its label, flavour and loss that are not isolated."""
-    if rows["orbit"][i] >= 0:
-        return int(rows["orbit"][i])
-    loss = float(rows["loss"][i])
-    return rows["label"][i], rows["flavour"][i], round(loss / LOSS_GRID) if math.isfinite(loss) else None
+def codes(column: np.ndarray, none: str | None = None) -> tuple[np.ndarray, list[Any]]:
+    """The rank of each text among the texts of a column, [r], and these texts ascending; None counts as `none`."""
+    entries = column.tolist()
+    words = sorted({none if word is None else word for word in set(entries)}, key=lambda word: (word is not None, word))
+    rank: dict[Any, int] = {word: i for i, word in enumerate(words)}
+    rank.setdefault(None, rank.get(none, 0))
+    return np.fromiter(map(rank.__getitem__, entries), np.int64, len(entries)), words
+
+
+def class_ids(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """What each row is a member of, [r]: rows are of one class iff their numbers, which count from zero, are equal.
+
+    A class is an orbit, or all points of one label, flavour and loss that are not isolated. Restarts without an end
+    have no loss to speak of: their label and flavour alone decide.
+    """
+    loose = np.flatnonzero(rows["orbit"] < 0)
+    label, labels = codes(rows["label"][loose])
+    flavour, flavours = codes(rows["flavour"][loose])
+    loss = rows["loss"][loose]
+    ends = ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END]) & np.isfinite(loss)
+    _, grid = np.unique(np.where(ends, np.round(loss / LOSS_GRID), np.inf), return_inverse=True)
+    _, kind = np.unique((grid * len(labels) + label) * len(flavours) + flavour, return_inverse=True)
+    number = rows["orbit"].astype(np.int64)
+    number[loose] = -1 - kind
+    return np.unique(number, return_inverse=True)[1]
 
 
 def class_counts(rows: dict[str, np.ndarray]) -> list[int]:
     """How often each class was reached; restarts without an end are left out."""
-    ended = [i for i, label in enumerate(rows.get("label", ())) if label not in (Label.UNCONVERGED, Label.AT_INFINITY)]
-    return list(Counter(class_of(rows, i) for i in ended).values())
+    if not len(rows["restart"]):
+        return []
+    label, labels = codes(rows["label"])
+    ended = ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END])
+    counts = np.bincount(class_ids(rows)[ended])
+    return counts[counts > 0].tolist()
 
 
 def _number(loss: float) -> str:
@@ -253,10 +293,12 @@ def render(census: Census, width: int = 150) -> str:
     console = Console(file=text, width=width, color_system=None, highlight=False, force_jupyter=False)
     facts = census.problem
     title = ", ".join(
-        f"{name} {facts[name]}" for name in ("teacher", "width", "dimension", "activation") if name in facts
+        f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
     )
     console.print(f"{census.study}: {title or facts.get('kind')} (seed {census.seed})")
     console.print(f"loss: {facts.get('normalisation', '')}")
+    if "dynamics" in census.environment:
+        console.print(f"basins of: {census.environment['dynamics']}")
     console.print()
     console.print(table)
     console.print()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.polish import evaluate
+from landscape.polish import evaluate, float64
 from landscape.problems.population import TeacherStudent
+from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
+from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
 
 NOT_ATTAINED = (
@@ -23,9 +24,27 @@ def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     """The loss at several points [r, p], in float64, [r]."""
     # Blocks of one size: one program.
     blocks = [np.resize(thetas[i : i + 64], (64, thetas.shape[1])) for i in range(0, len(thetas), 64)]
-    with jax.enable_x64(True):
+    with float64():
         values = [np.asarray(losses_at(problem, jnp.asarray(block, jnp.float64)), np.float64) for block in blocks]
     return np.concatenate(values)[: len(thetas)]
+
+
+def ends(problem: Problem, thetas: np.ndarray, known: dict[bytes, lines.End]) -> list[lines.End]:
+    """Where descents on a kinked problem that stand at these points [n, p] end, with their labels: its room's word.
+
+    Args:
+        problem: The landscape.
+        thetas: Points.
+        known: Ends that the room may use again; it adds to them.
+    """
+    assert isinstance(problem, Porcupine)
+    return lines.ends(problem, thetas, known)
+
+
+def signs(problem: Problem, theta: np.ndarray) -> bytes:
+    """Which isolated minimum of a kinked problem theta is, as a key."""
+    assert isinstance(problem, Porcupine)
+    return lines.signs(problem, theta)
 
 
 def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
@@ -86,6 +105,8 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
     """
     if point.status in (Status.BUDGET, Status.DIVERGED, Status.RUNNING):
         return unconverged(problem, point)
+    if isinstance(problem, Porcupine):  # curvature says nothing here: minima are flat, and their slopes decide
+        return lines.label(problem, point.theta)
     verdict = at_lower_bound(problem, point)
     if verdict is not None:
         return verdict

@@ -12,6 +12,9 @@ the last step is used again for what is said of the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from landscape.problems.problem import Problem
+from landscape.problems.problem import QUICK, Problem
+
+DECENT = {"xla_backend_optimization_level": 2}  # half the time to compile, none lost in running
 
 
 class Polished(NamedTuple):
@@ -45,12 +50,23 @@ class Polished(NamedTuple):
     steps: np.ndarray
 
 
-@jax.jit
+@contextmanager
+def float64() -> Iterator[None]:
+    """Float64 inside, on the host where the device has none (a TPU)."""
+    with jax.enable_x64(True):
+        if jax.default_backend() == "tpu":
+            with jax.default_device(jax.devices("cpu")[0]):
+                yield
+        else:
+            yield
+
+
+@partial(jax.jit, compiler_options=DECENT)
 def _derivatives(problem: Problem, theta: Any) -> Any:
     return jax.vmap(lambda t: (problem.loss(t), problem.gradient(t), problem.hessian(t)))(theta)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def _solve(hessian: Any, grad: Any, shift: Any) -> Any:
     """-(H + shift)^-1 g; NaN where H + shift has no Cholesky factor."""
 
@@ -61,12 +77,12 @@ def _solve(hessian: Any, grad: Any, shift: Any) -> Any:
     return jax.vmap(one)(hessian, grad, shift)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def _chosen(mask: Any, new: Any, old: Any) -> Any:
     return jnp.where(mask[:, None, None], new, old)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def ball(problem: Problem, theta: Any) -> Any:
     """Of each point [b, p]: radius of a ball in which the third derivative is bounded, and that bound."""
 
@@ -77,7 +93,7 @@ def ball(problem: Problem, theta: Any) -> Any:
     return jax.vmap(one)(theta)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def _sizes(hessian: Any) -> Any:
     return jnp.sqrt(jnp.sum(hessian * hessian, axis=(1, 2)))
 
@@ -125,7 +141,7 @@ def polish(
         scale: Size of the gradient far from stationary points.
         max_steps: Ceiling on iterations, refused ones included.
     """
-    with jax.enable_x64(True):
+    with float64():
         start = np.array(theta, np.float64)
         b, p = start.shape
         noise = np.broadcast_to(np.asarray(noise, float), (b,))
@@ -183,6 +199,17 @@ def polish(
         )
 
 
+def positive_definite(problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    """Whether the Hessian at each of some points [m, p] has a Cholesky factor, [m]."""
+    b = batch_size(thetas.shape[1])
+    found = []
+    with float64():
+        for i in range(0, len(thetas), b):
+            _, grad, hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))
+            found.append(np.all(np.isfinite(np.asarray(_solve(hessian, grad, np.zeros(b)))), axis=1))
+    return np.concatenate(found)[: len(thetas)]
+
+
 def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, reach: float) -> tuple[np.ndarray, float]:
     """The stationary point of any index next to theta, and its gradient norm; on the host, by eigendecomposition.
 
@@ -209,7 +236,7 @@ def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, rea
 
 def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient [p] and Hessian [p, p] at one point, in float64 on the host; by the program that `polish` uses."""
-    with jax.enable_x64(True):
+    with float64():
         many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))
         _, grad, hessian = _derivatives(problem, many)
         return np.array(grad[0]), np.array(hessian[0])

@@ -7,13 +7,13 @@ from functools import partial
 import jax
 import numpy as np
 
-from landscape.problems.problem import Problem
+from landscape.problems.problem import QUICK, Problem
 from landscape.records import InputError
 
 INITS = ("xavier", "he", "gaussian", "sphere")
 
 
-@partial(jax.jit, static_argnames=("init",))
+@partial(jax.jit, static_argnames=("init",), compiler_options=QUICK)
 def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: float) -> jax.Array:
     return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
 

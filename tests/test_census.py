@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from landscape.census import class_counts, levels_of, share, unseen_mass, wilson
+from landscape.census import (
+    LOSS_GAP,
+    LOSS_GRID,
+    class_counts,
+    class_ids,
+    codes,
+    levels_of,
+    share,
+    unseen_mass,
+    wilson,
+)
+from landscape.records import Evidence
 
 
 def rows(losses, labels, **columns):
@@ -100,3 +111,98 @@ def test_restarts_without_an_end_are_one_level_and_no_class():
     levels = levels_of(r | {"orbit": np.array([-1, -1, 2])})
     assert [(level.label, level.count) for level in levels] == [("global", 1), ("unconverged", 2)]
     assert class_counts(r | {"orbit": np.array([-1, -1, 2])}) == [1]
+
+
+# Against the same in slow and plain words
+
+
+def anything(r, seed):
+    """Rows in which everything occurs that levels and classes look at."""
+    rng = np.random.default_rng(seed)
+    pick = lambda *words: np.array(words, object)[rng.integers(len(words), size=r)]  # noqa: E731
+    losses = np.array([0.0, 1e-16, 0.02, 0.02 + 3e-9, 0.5, 0.5 + 1e-12, -3.0, np.inf, np.nan])
+    return rows(
+        losses[rng.integers(len(losses), size=r)],
+        pick("global", "spurious", "saddle", "undecided", "unconverged", "at_infinity"),
+        flavour=pick(None, "strict", "index 1", "index 12", ""),
+        evidence=pick(None, "certified", "numerical", "proved"),
+        by=pick(None, "ball", "curvature"),
+        orbit=np.where(rng.random(r) < 0.4, -1, rng.integers(0, max(1, r // 3), r)),
+        min_curvature=np.where(rng.random(r) < 0.5, np.nan, rng.normal(size=r)),
+        grad_norm=rng.random(r),
+        restart=rng.permutation(r),
+    )
+
+
+def slow_levels(r):
+    out = []
+    order = [str(e) for e in Evidence]
+    for label, flavour in sorted({(a, b or "") for a, b in zip(r["label"], r["flavour"], strict=True)}):
+        chosen = [i for i in range(len(r["label"])) if r["label"][i] == label and (r["flavour"][i] or "") == flavour]
+        chosen.sort(key=lambda i: (np.isnan(r["loss"][i]), r["loss"][i]))
+        groups = []
+        for i in chosen:
+            if groups and label not in ("unconverged", "at_infinity"):
+                before = groups[-1][-1]
+                gap = LOSS_GAP * max(1.0, abs(r["loss"][i])) + r["loss_error"][i] + r["loss_error"][before]
+                if r["loss"][i] - r["loss"][before] > gap:
+                    groups.append([])
+            groups = groups or [[]]
+            groups[-1].append(i)
+        for members in groups:
+            rank = [-1 if r["evidence"][i] is None else order.index(r["evidence"][i]) for i in members]
+            weakest = members[int(np.argmax(rank))]
+            curvature = [r["min_curvature"][i] for i in members if np.isfinite(r["min_curvature"][i])]
+            isolated = all(r["orbit"][i] >= 0 for i in members)
+            out.append(
+                (
+                    r["loss"][members[0]],
+                    label,
+                    flavour or None,
+                    r["evidence"][weakest],
+                    r["by"][weakest],
+                    len(members),
+                    len({r["orbit"][i] for i in members}) if isolated else None,
+                    min(curvature, default=math.nan),
+                    max(r["grad_norm"][i] for i in members),
+                )
+            )
+    return out
+
+
+@pytest.mark.parametrize(("r", "seed"), [(1, 0), (2, 1), (7, 2), (60, 3), (400, 4), (400, 5)])
+def test_levels_are_those_of_the_slow_way(r, seed):
+    found = levels_of(anything(r, seed))
+    with np.errstate(invalid="ignore"):  # differences of infinite losses
+        wanted = slow_levels(anything(r, seed))
+    names = ("loss", "label", "flavour", "evidence", "by", "count", "orbits", "min_curvature", "grad_norm")
+    key = lambda level: [str(value) for value in level]  # noqa: E731
+    assert sorted(map(key, wanted)) == sorted(key([getattr(level, name) for name in names]) for level in found)
+    assert sum(level.share for level in found) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("r", "seed"), [(1, 0), (2, 1), (60, 3), (400, 4)])
+def test_classes_are_those_of_the_slow_way(r, seed):
+    table = anything(r, seed)
+
+    def slow(i):
+        if table["orbit"][i] >= 0:
+            return int(table["orbit"][i])
+        loss = table["loss"][i]
+        ends = table["label"][i] not in ("unconverged", "at_infinity") and math.isfinite(loss)
+        return table["label"][i], table["flavour"][i], round(loss / LOSS_GRID) if ends else None
+
+    wanted = [slow(i) for i in range(r)]
+    found = class_ids(table)
+    assert len(set(wanted)) == len(set(found.tolist())) == len(set(zip(wanted, found.tolist(), strict=True)))
+    ended = [c for i, c in enumerate(wanted) if table["label"][i] not in ("unconverged", "at_infinity")]
+    assert sorted(class_counts(table)) == sorted(ended.count(c) for c in set(ended))
+
+
+def test_codes_are_ranks_of_words():
+    column = np.array(["b", None, "a", "b", ""], object)
+    assert codes(column)[1] == [None, "", "a", "b"]
+    assert codes(column)[0].tolist() == [3, 0, 2, 3, 1]
+    numbers, words = codes(column, none="")
+    assert ([words[i] for i in numbers], words) == (["b", "", "a", "b", ""], ["", "a", "b"])
+    assert codes(np.array([], object)) == (pytest.approx(np.zeros(0)), [])

@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections import Counter
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +16,11 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.host import store
+from landscape import classify
+from landscape.host import merge, store
 from landscape.host.cli import stored
+from landscape.host.explore import Job, _Memory
+from landscape.problems.symmetry import OrbitIndex
 
 KILLED = """
 import sys, landscape as ls
@@ -283,3 +289,208 @@ def test_label_judges_the_point_as_given_and_where_it_leads():
         ls.label(problem, np.eye(3))
     with pytest.raises(ls.InputError, match="not finite"):
         ls.label(problem, np.full((4, 4), np.nan))
+
+
+# -- from rows to a census: many names of one orbit, many rows ---------------------------------------------------------
+
+PROBLEM = ls.orthonormal_teacher(4)
+TEXT = ("label", "flavour", "evidence", "by", "reason", "basin")
+
+
+def made_up(r, orbits=12, names=2, seed=0):
+    """Rows of r restarts that ended in orbits each known under several names, and weights: a member of each name.
+
+    Members are images of one point under the symmetry: rows permuted, coordinates permuted alike with the teachers.
+    """
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(orbits, 4, 4))
+    levels = np.sort(rng.uniform(0.1, 1.0, orbits))
+    # Every name once, then by chance.
+    code = np.concatenate([rng.permutation(orbits * names), rng.integers(0, orbits * names, r - orbits * names)])
+    member = code // names
+    first = np.zeros(orbits * names, np.int64)
+    codes, at = np.unique(code, return_index=True)
+    first[codes] = at
+    weights = {
+        int(first[c]): points[c // names][rng.permutation(4)][:, rng.permutation(4)].reshape(-1) for c in codes.tolist()
+    }
+    words = lambda *choice: np.array(choice, object)[member % len(choice)]  # noqa: E731
+    rows = {
+        "restart": np.arange(r),
+        "status": np.ones(r, np.int64),
+        "steps": rng.integers(1, 90, r) * 100,
+        "loss": levels[member] + 1e-15 * rng.normal(size=r),
+        "loss_error": np.full(r, 1e-13),
+        "grad_norm": 1e-13 * rng.random(r),
+        "min_curvature": 0.01 * (1 + member),
+        "label": words("spurious", "saddle", "undecided"),
+        "flavour": words("strict", "index 1", "strict minimum"),
+        "evidence": words("certified", "numerical", None),
+        "by": words("a ball", "curvature", None),
+        "margin": 0.1 * (1.0 + member),
+        "reason": words(None, None, "no bound is known to be attained"),
+        "basin": words("shown", "numerical"),
+        "orbit": first[code],
+    }
+    return rows, weights, member
+
+
+def test_names_of_one_orbit_are_united_under_its_least_restart():
+    rows, weights, member = made_up(600, names=3)
+    least = np.array([np.flatnonzero(member == orbit)[0] for orbit in range(12)])
+    for shown in (weights, dict(reversed(weights.items()))):
+        found = merge.united(PROBLEM, rows, shown)
+        np.testing.assert_array_equal(found["orbit"], least[member])
+    census = merge.census(PROBLEM, rows, weights, 600, 0, "", {"total": 0.0}, {})
+    assert sorted(census.weights) == sorted(least.tolist())
+    assert [level.orbits for level in census.levels] == [1] * 12
+    # Nothing that was stored has changed.
+    again, _, _ = made_up(600, names=3)
+    for name, column in rows.items():
+        np.testing.assert_array_equal(column, again[name])
+
+
+def test_points_that_no_symmetry_relates_keep_their_names():
+    rows, weights, _ = made_up(100, names=1)
+    np.testing.assert_array_equal(merge.united(PROBLEM, rows, weights)["orbit"], rows["orbit"])
+    # Nor does an orbit whose weights are lost join any, nor any where the problem is not known.
+    rows, weights, member = made_up(100, names=2)
+    one, other = sorted({int(i) for i in rows["orbit"][member == 0]})
+    lost = {i: theta for i, theta in weights.items() if i != other}
+    assert {int(i) for i in merge.united(PROBLEM, rows, lost)["orbit"][member == 0]} == {one, other}
+    np.testing.assert_array_equal(merge.united(None, rows, weights)["orbit"], rows["orbit"])
+    assert merge.several_names(rows)
+    assert not merge.several_names(merge.united(PROBLEM, rows, weights))
+
+
+def test_an_orbit_has_the_strongest_verdict_that_a_member_was_given():
+    rows, weights, member = made_up(100, names=3)
+    first, second, third = sorted({int(i) for i in rows["orbit"][member == 0]})
+    weaker = rows["orbit"] == first
+    rows["evidence"][weaker], rows["by"][weaker] = "numerical", "curvature, teacher as witness"
+    open_ = rows["orbit"] == third
+    rows["label"][open_], rows["evidence"][open_], rows["reason"][open_] = "undecided", None, "cannot tell"
+    found = merge.united(PROBLEM, rows, weights)
+    for name, value in (("label", "spurious"), ("evidence", "certified"), ("by", "a ball"), ("reason", None)):
+        assert set(found[name][member == 0]) == {value}
+    assert set(found["orbit"][member == 0]) == {first}
+    # Different labels, though: two points as close as that can be two.
+    rows["label"][rows["orbit"] == second] = "saddle"
+    found = merge.united(PROBLEM, rows, weights)
+    assert set(found["orbit"][member == 0]) == {first, second}
+    assert set(found["label"][(member == 0) & (found["orbit"] == second)]) == {"saddle"}
+
+
+def test_what_a_driver_restores_is_one_verdict_an_orbit():
+    rows, weights, member = made_up(200, names=2)
+    known = merge.known_orbits(PROBLEM, rows, weights)
+    assert [name for name, _, _ in known] == sorted(np.unique(member, return_index=True)[1].tolist())
+    for name, theta, verdict in known:
+        assert any(np.array_equal(theta, weights[i]) for i in weights if member[i] == member[name])
+        assert verdict.label == rows["label"][name]
+    driver = Job(PROBLEM, ls.Settings(), 0).driver(store.Shards(rows, weights, []))
+    assert len(driver.known) == 12
+
+
+def test_settling_all_rows_at_once_is_settling_each():
+    rows, _, _ = made_up(400)
+    rng = np.random.default_rng(1)
+    rows["label"] = np.array(["undecided", "spurious", "unconverged"], object)[rng.integers(3, size=400)]
+    flavours = np.array(["strict minimum", "flat minimum", None, "best seen", "strict"], object)
+    rows["flavour"] = flavours[rng.integers(5, size=400)]
+    rows["loss"][(rng.random(400) < 0.2) & (rows["label"] == "unconverged")] = np.nan
+    rows["loss"][:40] = np.nanmin(rows["loss"])  # several at the least loss
+    found = merge.settled(rows)
+    best = int(np.nanargmin(rows["loss"]))
+    changed = Counter()
+    for i in range(400):
+        wanted = classify.settle(merge.verdict_of(rows, i), rows["loss"][best], rows["loss_error"][best])
+        assert merge.verdict_of(found, i) == replace(wanted, lower_bound=None)
+        changed[found["flavour"][i]] += found["flavour"][i] != rows["flavour"][i]
+    assert min(changed[flavour] for flavour in ("best seen", "strict", "flat")) > 5
+
+
+@pytest.mark.parametrize("cuts", [[], [300], [50, 51, 400]])
+def test_weights_kept_do_not_depend_on_how_a_run_was_cut(tmp_path, cuts):
+    rows, _, _ = made_up(600)
+    theta = np.random.default_rng(0).normal(size=(600, 16))
+    order = np.random.default_rng(2).permutation(600)  # restarts end in no order
+    memory = _Memory()
+    store.create(tmp_path / "run", {"study": "x"})
+    for part in np.split(order, cuts):
+        shard = {name: column[part] for name, column in rows.items()}
+        kept = {int(i): theta[i] for i in shard["restart"][merge.keepers(shard)]}
+        memory.append(shard, kept)
+        store.append(tmp_path / "run", shard, kept)
+    wanted = sorted(np.unique(rows["orbit"], return_index=True)[1].tolist())
+    for done in (memory.shards(), store.read(tmp_path / "run", merge.keepers)):
+        assert sorted(done.weights) == wanted
+        assert all(np.array_equal(done.weights[i], theta[i]) for i in wanted)
+        for name, column in rows.items():
+            np.testing.assert_array_equal(done.rows[name], column)
+
+
+def test_finished_restarts_and_their_labels_are_known_from_the_shards(tmp_path):
+    rows, _, _ = made_up(600)
+    store.create(tmp_path, {"study": "x"})
+    for part in (np.arange(100, 200), np.arange(0, 600, 7)):
+        store.append(tmp_path, {name: column[part] for name, column in rows.items()})
+    np.testing.assert_array_equal(store.finished(tmp_path, 150, 220), [*range(150, 200), 203, 210, 217])
+    assert store.finished(tmp_path, 597, 10**9).tolist() == []
+    passed: set[str] = set()
+    counts = store.tally(tmp_path, "label", passed)
+    assert counts == Counter(rows["label"][100:200]) + Counter(rows["label"][::7])
+    assert store.tally(tmp_path, "label", passed) == {}
+
+
+def _calls(action):
+    """How many functions the interpreter calls meanwhile."""
+    count = 0
+
+    def note(*_):
+        nonlocal count
+        count += 1
+
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_census_of_ten_times_the_restarts_takes_no_more_steps_of_python(monkeypatch):
+    searches = Counter()
+    find = OrbitIndex.find
+    monkeypatch.setattr(OrbitIndex, "find", lambda self, *a: (searches.update([len(searches)]), find(self, *a))[1])
+    spent = []
+    for r in (20_000, 200_000):
+        rows, weights, _ = made_up(r, orbits=40)
+        before = searches.total()
+        spent.append(_calls(lambda: merge.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})))  # noqa: B023
+        assert searches.total() - before == 80, "one search an orbit name"
+    # The whole work on a row is inside NumPy, at a few sorts a column; the searches depend on the points alone.
+    assert spent[1] == pytest.approx(spent[0], rel=0.05)
+
+
+def test_a_census_needs_little_memory_beside_its_rows():
+    r = 200_000
+    rows, weights, _ = made_up(r)
+    tracemalloc.start()
+    try:
+        merge.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # 7 columns that settling may change, at 8 bytes, and the temporaries of a sort: 30 numbers a row would be 240.
+    assert peak < 240 * r
+
+
+def test_reading_a_run_folder_makes_equal_texts_one_object(tmp_path):
+    rows, _, _ = made_up(3000)
+    store.create(tmp_path, {"study": "x"})
+    for part in np.split(np.arange(3000), 6):
+        store.append(tmp_path, {name: column[part] for name, column in rows.items()})
+    read = store.read(tmp_path).rows
+    for name in TEXT:
+        assert len({id(word) for word in read[name]}) == len(set(read[name]))

@@ -20,11 +20,13 @@ ORDER = [
     "problems.gaussian",
     "problems.problem",
     "problems.population",
+    "problems.porcupine",
     "restart",
     "descent",
     "polish",
     "spectrum",
     "theory.teacher_student",
+    "theory.porcupine",
     "classify",
     "census",
 ]

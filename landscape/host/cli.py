@@ -11,6 +11,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
   landscape label FILE [--json]                label the points in a JSON or npz file
+  landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
   landscape --version
 
 Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
---restarts N, --seed S. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
+--restarts N, --seed S. Of run and resume: --workers N does it in N processes of this machine, --scheduler ADDRESS on
+the workers of a dask scheduler. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
 """
 
 OK, BAD_INPUT, STOPPED = 0, 2, 3
@@ -43,11 +46,15 @@ class _Output:
         out: A new folder to keep the run in; it can be resumed, shown and plotted.
         json: Print one JSON object on standard output and nothing else there.
         quiet: No progress bar.
+        workers: Do it in so many processes of this machine.
+        scheduler: Do it on the workers of the dask scheduler at this address, or in this scheduler file.
     """
 
     out: str | None = None
     json: bool = False
     quiet: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,7 +85,15 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"landscape {version('landscape')}")
         return OK
-    commands = {"run": _run, "studies": _studies, "show": _show, "resume": _resume, "plot": _plot, "label": _label}
+    commands = {
+        "run": _run,
+        "studies": _studies,
+        "show": _show,
+        "resume": _resume,
+        "plot": _plot,
+        "label": _label,
+        "bench": _bench,
+    }
     if arguments[0] not in commands:
         raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
     return commands[arguments[0]](arguments[1:])
@@ -88,16 +103,22 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    from landscape.host.cluster import pool
+
     study, output = _parse_run(arguments)
-    _use_64_bits()
-    content = study.manifest()
-    folder = None
-    if output.out is not None:
+    folder = None if output.out is None else Path(output.out)
+    if folder is not None:
         from landscape.host import store
 
-        folder = Path(output.out)
-        store.create(folder, content)
-    return _finish(study, folder, output.json, False if output.quiet else None)
+        store.check_free(folder)
+    with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
+        _use_64_bits(alone=processes is None)
+        content = study.manifest()
+        if folder is not None:
+            from landscape.host.explore import begin
+
+            begin(folder, content)
+        return _finish(study, folder, output.json, False if output.quiet else None)
 
 
 def _finish(study: Any, folder: Path | None, as_json: bool, progress: bool | None) -> int:
@@ -140,11 +161,18 @@ def _show(arguments: list[str]) -> int:
 
 
 def _resume(arguments: list[str]) -> int:
+    from landscape.host.cluster import pool
+
     as_json, quiet = _flag(arguments, "--json"), _flag(arguments, "--quiet")
-    (where,) = _positional(arguments, "resume DIR [--json]", exactly=1)
+    workers, scheduler = _option(arguments, "--workers"), _option(arguments, "--scheduler")
+    usage = "resume DIR [--json] [--workers N | --scheduler ADDRESS]"
+    (where,) = _positional(arguments, usage, exactly=1)
+    if workers is not None and not workers.lstrip("+-").isdigit():
+        raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     study = stored_study(Path(where))
-    _use_64_bits()
-    return _finish(study, Path(where), as_json, False if quiet else None)
+    with pool(None if workers is None else int(workers), scheduler) as processes:
+        _use_64_bits(alone=processes is None)
+        return _finish(study, Path(where), as_json, False if quiet else None)
 
 
 def _plot(arguments: list[str]) -> int:
@@ -154,21 +182,22 @@ def _plot(arguments: list[str]) -> int:
     from landscape.host.studies.table import Table
 
     folder = Path(where)
-    result = stored(folder)
+    result, study = stored(folder), stored_study(folder)
     figures = folder / "figures"
     try:
         figures.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write figures to {figures}: {error.strerror}.") from error
-    if isinstance(result, Table):
+    if hasattr(study, "figures"):
+        paths = study.figures(result, figures)
+    elif isinstance(result, Table):
         from landscape.host.studies.teachers import PUBLISHED
 
         path = figures / "shares.png"
         plots.save(plots.shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
         paths = [path]
     else:
-        study = stored_study(folder)
-        paths = plots.census_figures(result, study.problem(), figures, settings=study.settings())
+        paths = plots.census_figures(result, study.problem(), figures, settings=study.settings())  # pyright: ignore[reportArgumentType]
     for path in paths:
         print(path)
     return OK
@@ -179,10 +208,10 @@ def _label(arguments: list[str]) -> int:
     (where,) = _positional(arguments, "label FILE [--json]", exactly=1)
     _use_64_bits()
     from landscape.host.label import label_one
-    from landscape.host.points import read_points
+    from landscape.host.points import in_order, read_points
 
-    problem, points = read_points(Path(where))
-    verdicts = [label_one(problem, problem.write(point)) for point in points]
+    problem, points, order = read_points(Path(where))
+    verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
     if as_json:
         print(json.dumps([verdict.as_dict() for verdict in verdicts], allow_nan=False))
         return OK
@@ -190,6 +219,26 @@ def _label(arguments: list[str]) -> int:
         print(f"point {i}: {_sentence(verdict)}")
         if verdict.polished is not None:
             print(f"  leads, {verdict.moved:.2g} away, to: {_sentence(verdict.polished)}")
+    return OK
+
+
+def _bench(arguments: list[str]) -> int:
+    import tyro
+
+    _use_64_bits()
+    from landscape.host import bench
+
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            asked = tyro.cli(bench.Bench, args=arguments, prog="landscape bench", description=bench.__doc__)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(_one_line(errors.getvalue(), "`landscape bench --help` lists the options")) from None
+    result = bench.bench(asked, None if asked.json else partial(print, flush=True))
+    if asked.json:
+        print(json.dumps(result, allow_nan=False))
     return OK
 
 
@@ -222,10 +271,17 @@ def stored(folder: Path) -> Any:
     """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
     from landscape.host import store
     from landscape.host.explore import census
+    from landscape.host.merge import keepers, several_names
     from landscape.host.studies.table import Table
-    from landscape.host.studies.teachers import SafranShamirTable, paper_share
+    from landscape.host.studies.teachers import SafranShamirTable
 
     manifest = store.read_manifest(folder)
+    if hasattr(STUDIES.get(manifest["study"]), "table"):
+        study = stored_study(folder)
+        places = [folder / place for place in study.cells() if (folder / place / store.MANIFEST).exists()]
+        if not places:
+            raise InputError(f"{folder} has no finished cell yet; `landscape resume {folder}` runs it.")
+        return study.table([stored(place) for place in places], folder)
     if manifest["study"] == SafranShamirTable.name:
         places = sorted(path.parent for path in folder.glob(f"*/{store.MANIFEST}"))
         if not places:
@@ -233,13 +289,19 @@ def stored(folder: Path) -> Any:
         censuses = [stored(place) for place in places]
         censuses.sort(key=lambda c: (c.problem["width"] - c.problem["teacher"], c.problem["teacher"]))
         return Table(manifest["study"], censuses, manifest["problem"]["cells"], str(folder))
-    done = store.read(folder)
+    done = store.read(folder, keepers)
     for name in done.damaged:
         print(
             f"landscape: shard {name} of {folder} is damaged and left out; `landscape resume {folder}` redoes it.",
             file=sys.stderr,
         )
     study = stored_study(folder) if manifest["study"] in STUDIES else None
+    if study is None and several_names(done.rows):
+        print(
+            f"landscape: {folder} was made from Python, and some orbits may be one that several processes named; "
+            "landscape.explore with resume=True unites them.",
+            file=sys.stderr,
+        )
     seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
     return census(
         study.problem() if study is not None else None,
@@ -250,7 +312,7 @@ def stored(folder: Path) -> Any:
         manifest["study"],
         seconds,
         manifest["environment"],
-        paper_share if study is not None else lambda rows: {},
+        study.findings if study is not None else lambda rows: {},
         folder,
         manifest["problem"],
     )
@@ -297,12 +359,12 @@ def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, _Output]
     return read.study, read.output
 
 
-def _one_line(message: str) -> str:
-    """tyro's framed message without its frame, title and repeated help text."""
+def _one_line(message: str, more: str = "`landscape studies NAME` lists the fields") -> str:
+    """tyro's framed message without its frame, title and repeated help text, and where to read more."""
     lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
     lines = [line for line in lines if line.strip("─")]
     text = " ".join(lines).split(" Argument helptext:")[0].split(" For full helptext")[0]
-    return text.rstrip(". ") + ". `landscape studies NAME` lists the fields."
+    return f"{text.rstrip('. ')}. {more}."
 
 
 def _read_toml(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -360,6 +422,19 @@ def _flag(arguments: list[str], name: str) -> bool:
     return False
 
 
+def _option(arguments: list[str], name: str) -> str | None:
+    """What follows the option, None if it is not there; takes both out."""
+    for i, argument in enumerate(arguments):
+        if argument == name or argument.startswith(f"{name}="):
+            del arguments[i]
+            if argument != name:
+                return argument.removeprefix(f"{name}=")
+            if i == len(arguments):
+                raise InputError(f"option {name} needs a value.")
+            return arguments.pop(i)
+    return None
+
+
 def _positional(arguments: list[str], usage: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: landscape {usage}")
@@ -387,10 +462,12 @@ def _field_help(study: Any) -> dict[str, str]:
     return {f.name: said.get(f.name, "") for f in dataclasses.fields(study)}
 
 
-def _use_64_bits() -> None:
+def _use_64_bits(alone: bool = True) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    if not alone:  # the accelerators belong to the workers
+        jax.config.update("jax_platforms", "cpu")
 
 
 if __name__ == "__main__":

@@ -6,22 +6,27 @@ import hashlib
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
-from landscape import classify
-from landscape.census import Census, class_counts, class_of, levels_of, unseen_mass
-from landscape.host import store
+from landscape.census import Census
+from landscape.host import merge, store
 from landscape.host.lanes import Driver, Progress, Settings, environment
+from landscape.host.merge import census, facts
 from landscape.problems.population import TeacherStudent
+from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
-from landscape.records import Evidence, InputError, Label, Verdict, whole
+from landscape.records import InputError, whole
+
+if TYPE_CHECKING:
+    from landscape.host.cluster import Pool
 
 SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
 SHARD_ROWS = 2000  # ... and whenever so many wait
@@ -36,6 +41,8 @@ def explore(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     **settings: Any,
 ) -> Census:
     """A census of where gradient descent from random starts ends, every end with its label.
@@ -48,17 +55,26 @@ def explore(
         out: A folder to keep the run in, made here; none by default.
         resume: Go on with the run that `out` holds instead, if it is this very run.
         progress: Show a progress bar; by default if standard error is a terminal.
+        workers: Do it in so many processes of this machine, which share its cores. For CPUs: one process drives all
+            accelerators of a machine.
+        scheduler: Do it on the workers of the dask scheduler at this address; they must see `out`.
         **settings: Fields of `Settings`: init, optimiser (a name or an optax transformation), step_size, budget, ...
+            For porcupines step_size is by default `Porcupine.step_size`, and retire 1e-4, as in their studies.
 
     Returns:
         The census. After Ctrl-C, that of the restarts that are done.
 
     Raises:
-        InputError: A setting makes no sense, or `out` holds something already (with `resume`: another run).
+        InputError: A setting makes no sense; `out` holds something already (with `resume`: another run); the problem
+            cannot be sent to workers; or the scheduler does not answer.
     """
+    from landscape.host.cluster import pool
+
     unknown = sorted(set(settings) - set(Settings._fields))
     if unknown:
         raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(Settings._fields)}.")
+    if isinstance(problem, Porcupine):
+        settings = {"step_size": problem.step_size(), "retire": 1e-4, **settings}
     chosen = Settings(**settings).check()
     if starts is not None:
         starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
@@ -68,7 +84,8 @@ def explore(
     check_counts(restarts, seed)
     said = _own_manifest(problem, chosen, restarts, seed, starts)
     folder = None if out is None else Path(out)
-    if folder is not None and resume and (folder / store.MANIFEST).exists():
+    goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
+    if folder is not None and goes_on:
         held = store.read_manifest(folder)
         # Where and in how many lanes a run goes on makes no difference to it.
         for one in (held, said):
@@ -77,8 +94,20 @@ def explore(
         if differs:
             raise InputError(f"{folder} holds another run: its {differs[0]} differs. Choose another folder.")
     elif folder is not None:
-        store.create(folder, said)
-    return run(problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress)
+        store.check_free(folder)
+    with pool(workers, scheduler, kept=folder is not None):
+        if folder is not None and not goes_on:
+            begin(folder, said)
+        return run(
+            problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress
+        )
+
+
+def begin(folder: Path, said: dict[str, Any]) -> None:
+    """Makes the run folder; its manifest names the device of those who will do the run."""
+    pool = POOL.get()
+    where = said["environment"] if pool is None else pool.environment(said["environment"]["dtype"])
+    store.create(folder, {**said, "environment": {**said["environment"], **where}})
 
 
 def _own_manifest(
@@ -100,6 +129,9 @@ def _own_manifest(
     fields = {} if starts is None else {"starts": hashlib.sha256(starts.tobytes()).hexdigest()}
     if isinstance(problem, TeacherStudent):
         fields["teacher"] = json.dumps(problem.teacher.tolist())
+    if isinstance(problem, Porcupine):
+        arrays = (problem.lines, np.array(problem.neurons), problem.teacher)
+        fields["data"] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
     return manifest("explore", fields, problem, settings, restarts, seed)
 
 
@@ -129,16 +161,35 @@ def manifest(
         "restarts": restarts,
         "seed": seed,
         "settings": said,
-        "environment": environment(settings),
+        # Whose basins the shares are of.
+        "environment": {**environment(settings), "dynamics": settings.method(problem.scale).dynamics},
     }
 
 
-def facts(problem: Problem) -> dict[str, Any]:
-    """The facts of a problem, as in `--json`."""
-    said: dict[str, Any] = {"kind": problem.kind, "width": problem.width, "parameters": problem.p}
-    if isinstance(problem, TeacherStudent):
-        said |= {"teacher": len(problem.teacher), "dimension": problem.d, "activation": str(problem.activation)}
-    return said | {"normalisation": problem.normalisation}
+class Job(NamedTuple):
+    """Which descents a run is made of: all that a process needs to do some of them.
+
+    Attributes:
+        problem: The landscape.
+        settings: How to run.
+        seed: Of the starting points.
+        starts: Given starting points, [restarts, p], or None for random ones.
+    """
+
+    problem: Problem
+    settings: Settings
+    seed: int
+    starts: np.ndarray | None = None
+
+    def driver(self, done: store.Shards) -> Driver:
+        """A driver that knows the orbits of what is done."""
+        driver = Driver(*self)
+        driver.restore(merge.known_orbits(self.problem, done.rows, done.weights))
+        return driver
+
+
+# Who does the restarts of every `run` inside a `with` block of `cluster`: nobody but this process by default.
+POOL: ContextVar[Pool | None] = ContextVar("POOL", default=None)
 
 
 def run(
@@ -169,181 +220,131 @@ def run(
         findings: What the study adds, from all rows.
     """
     begun = time.perf_counter()
-    done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
-    if folder is not None:
-        done = store.read(folder)
-        for name in store.set_damaged_aside(folder, done.damaged):
-            print(
-                f"landscape: a shard of {folder} was damaged; it is kept as {name}, its restarts are done again.",
-                file=sys.stderr,
-            )
-    with jax.enable_x64(True):
-        driver = Driver(problem, settings, seed, starts)
-        driver.restore(_known_orbits(done))
+    pool = POOL.get()
+    job = Job(problem, settings, seed, starts)
+    with _place(folder, pool) as place, _progress_bar(progress, title) as report:
+        done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
+        if place is not None:
+            done = store.read(place, merge.keepers)
+            for name in store.set_damaged_aside(place, done.damaged):
+                print(
+                    f"landscape: a shard of {place} was damaged; it is kept as {name}, its restarts are done again.",
+                    file=sys.stderr,
+                )
         todo = np.setdiff1d(np.arange(restarts), done.rows["restart"])
-        parts = [(done.rows, done.weights)] if len(done.rows["restart"]) else []
-        parts += _collect(driver, todo, folder, progress, title)
-    rows, weights = _join(parts)
-    seconds = {**driver.clock.seconds, "total": time.perf_counter() - begun}
-    return census(problem, rows, weights, restarts, seed, study, seconds, environment(settings), findings, folder)
+        where = environment(settings) if pool is None else pool.environment(settings.dtype)
+        where["dynamics"] = settings.method(problem.scale).dynamics
+        if pool is not None:
+            assert place is not None
+            seconds = pool.work(job, todo, place, report)
+        else:
+            with jax.enable_x64(True):
+                driver = job.driver(done)
+                memory = _Memory()
+                keep = memory.append if place is None else lambda rows, weights: store.append(place, rows, weights)
+                if not drive(driver, todo, keep, report):
+                    print("landscape: interrupted; what is done is kept.", file=sys.stderr)
+            seconds = driver.clock.seconds
+        if place is None:
+            done = memory.shards()
+        elif len(todo):
+            done = store.read(place, merge.keepers)
+    seconds = {**seconds, "total": time.perf_counter() - begun}
+    return census(problem, done.rows, done.weights, restarts, seed, study, seconds, where, findings, folder)
 
 
-def _collect(
-    driver: Driver, todo: np.ndarray, folder: Path | None, progress: bool | None, title: str
-) -> list[tuple[dict[str, np.ndarray], dict[int, np.ndarray]]]:
-    """Runs the restarts, writing shards as it goes. Ctrl-C ends it early and keeps what is done."""
-    shards: list[tuple[dict[str, np.ndarray], dict[int, np.ndarray]]] = []
+@contextmanager
+def _place(folder: Path | None, pool: Pool | None) -> Iterator[Path | None]:
+    """The folder that a run is kept in: for a run by several processes a temporary one where none is given."""
+    if folder is not None or pool is None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="landscape-") as temporary:
+        store.create(Path(temporary) / "run", {"study": "temporary"})
+        yield Path(temporary) / "run"
+
+
+def drive(
+    driver: Driver,
+    todo: np.ndarray,
+    keep: Callable[[dict[str, np.ndarray], dict[int, np.ndarray]], Any],
+    report: Callable[[Progress], None] | None,
+    pace: tuple[float, int] | None = None,
+) -> bool:
+    """Does the restarts and hands them over as shards: rows, and the weights of one member of each orbit and class.
+
+    Args:
+        driver: Of the run.
+        todo: Numbers of the restarts.
+        keep: Takes a shard.
+        report: Called between chunks.
+        pace: Seconds and rows after which a shard is due; SHARD_SECONDS and SHARD_ROWS by default.
+
+    Returns:
+        Whether it came to its end; a KeyboardInterrupt ends it early, with all that is done handed over.
+    """
     waiting: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
     written = time.perf_counter()
+    seconds, most = pace or (SHARD_SECONDS, SHARD_ROWS)
 
     def flush() -> None:
         if waiting:
-            shard = _shard(waiting)
-            if folder is not None:
-                store.append(folder, *shard)
-            shards.append(shard)
+            rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
+            theta = np.concatenate([batch[1] for batch in waiting])
+            chosen = np.flatnonzero(merge.keepers(rows))
+            keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
             waiting.clear()
 
-    with _progress_bar(progress, title) as report:
-        try:
-            for batch in driver.run(todo, report):
-                waiting.append(batch)
-                if time.perf_counter() - written > SHARD_SECONDS or sum(len(b[1]) for b in waiting) >= SHARD_ROWS:
-                    flush()
-                    written = time.perf_counter()
-        except KeyboardInterrupt:
-            print("landscape: interrupted; what is done is kept.", file=sys.stderr)
+    try:
+        for batch in driver.run(todo, report):
+            waiting.append(batch)
+            if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
+                flush()
+                written = time.perf_counter()
+    except KeyboardInterrupt:
         flush()
-    return shards
+        return False
+    flush()
+    return True
 
 
-def _shard(
-    batches: list[tuple[dict[str, np.ndarray], np.ndarray]],
-) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray]]:
-    """Batches as one shard, with the weights of one member of every orbit and class in it.
+class _Memory:
+    """Shards of a run that is kept nowhere: rows with equal texts as one object, weights of one member a class."""
 
-    Every shard holds a member of each of its orbits, so that a damaged one takes no other's orbits with it.
-    """
-    rows = {name: np.concatenate([batch[0][name] for batch in batches]) for name in batches[0][0]}
-    theta = np.concatenate([batch[1] for batch in batches])
-    weights: dict[Any, tuple[int, np.ndarray]] = {}
-    for i, restart in enumerate(rows["restart"]):
-        if rows["label"][i] != Label.UNCONVERGED:
-            weights.setdefault(class_of(rows, i), (int(restart), theta[i]))
-    return rows, dict(weights.values())
+    def __init__(self):
+        self._rows: list[dict[str, np.ndarray]] = []
+        self._bearing: dict[str, np.ndarray] = {}  # the rows that have weights
+        self._weights: dict[int, np.ndarray] = {}
+        self._words: dict[str | None, str | None] = {}
 
+    def append(self, rows: dict[str, np.ndarray], weights: dict[int, np.ndarray]) -> None:
+        """Takes a shard."""
+        rows = {name: self._shared(column) if column.dtype == object else column for name, column in rows.items()}
+        self._rows.append(rows)
+        new = np.isin(rows["restart"], list(weights))
+        bearing = {
+            name: np.concatenate([self._bearing[name], column[new]]) if self._bearing else column[new]
+            for name, column in rows.items()
+        }
+        chosen = merge.keepers(bearing)
+        self._bearing = {name: column[chosen] for name, column in bearing.items()}
+        both = self._weights | weights
+        self._weights = {int(i): both[int(i)] for i in self._bearing["restart"]}
 
-def _join(
-    parts: list[tuple[dict[str, np.ndarray], dict[int, np.ndarray]]],
-) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray]]:
-    """Rows of all parts, ascending in restart, and their weights."""
-    if not parts:
-        return {"restart": np.zeros(0, np.int64)}, {}
-    rows = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-    order = np.argsort(rows["restart"])
-    return {name: column[order] for name, column in rows.items()}, {k: v for part in parts for k, v in part[1].items()}
+    def _shared(self, column: np.ndarray) -> np.ndarray:
+        entries = column.tolist()
+        return np.array([self._words.setdefault(word, word) for word in entries], object)
 
-
-def _known_orbits(done: store.Shards) -> list[tuple[int, np.ndarray, Verdict]]:
-    """Name, weights and verdict of every orbit in a run folder, in the order of their names."""
-    rows = done.rows
-    known: dict[int, tuple[int, np.ndarray, Verdict]] = {}
-    for i, restart in enumerate(rows["restart"]):
-        if int(restart) in done.weights and rows["orbit"][i] >= 0:
-            known.setdefault(
-                int(rows["orbit"][i]), (int(rows["orbit"][i]), done.weights[int(restart)], verdict_of(rows, i))
-            )
-    return [known[name] for name in sorted(known)]
-
-
-def verdict_of(rows: dict[str, np.ndarray], i: int) -> Verdict:
-    """The verdict stored in row i."""
-    number = lambda name: None if np.isnan(rows[name][i]) else float(rows[name][i])  # noqa: E731
-    return Verdict(
-        label=Label(rows["label"][i]),
-        flavour=rows["flavour"][i],
-        evidence=None if rows["evidence"][i] is None else Evidence(rows["evidence"][i]),
-        by=rows["by"][i],
-        margin=number("margin"),
-        loss=number("loss"),
-        loss_error=number("loss_error"),
-        grad_norm=number("grad_norm"),
-        min_curvature=number("min_curvature"),
-        reason=rows["reason"][i],
-    )
-
-
-def census(
-    problem: Problem | None,
-    rows: dict[str, np.ndarray],
-    weights: dict[int, np.ndarray],
-    restarts: int,
-    seed: int,
-    study: str,
-    seconds: dict[str, float],
-    where: dict[str, Any],
-    findings: Callable[[dict[str, np.ndarray]], dict[str, Any]] = lambda rows: {},
-    folder: Path | None = None,
-    said: dict[str, Any] | None = None,
-) -> Census:
-    """The census of these rows: labels that rest on a witness settled, orbits named by their first restart."""
-    rows = settled(rows)
-    finished = len(rows["restart"])
-    bound = None if problem is None or problem.lower_bound is None else problem.lower_bound
-    return Census(
-        study=study,
-        problem=facts(problem) if problem is not None else said or {},
-        restarts=restarts,
-        seed=seed,
-        rows=rows,
-        weights=_one_each(rows, weights),
-        levels=levels_of(rows) if finished else [],
-        lower_bound=None if bound is None else {"value": bound.value, "by": bound.by},
-        unseen=unseen_mass(class_counts(rows)),
-        seconds={name: round(value, 3) for name, value in seconds.items()},
-        environment=where,
-        findings=_basins(rows) | findings(rows) if finished else {},
-        folder=None if folder is None else str(folder),
-    )
-
-
-def _basins(rows: dict[str, np.ndarray]) -> dict[str, Any]:
-    """How many polished points are shown to be where their descent would have ended, and how many on what else."""
-    return {"basins": dict(sorted(Counter(str(ground) for ground in rows["basin"] if ground).items()))}
-
-
-def _one_each(rows: dict[str, np.ndarray], weights: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Weights of one member, the one with the least number, of every orbit and class."""
-    chosen: dict[Any, int] = {}
-    for i, restart in enumerate(rows["restart"]):
-        if int(restart) in weights:
-            chosen.setdefault(class_of(rows, i), int(restart))
-    return {restart: weights[restart] for restart in chosen.values()}
-
-
-def settled(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The rows with minima above a loss that another restart reached labelled spurious, and orbits renamed.
-
-    Needs all rows; changes none of the stored ones. An orbit's name becomes its least restart, so that a resumed run
-    and an undisturbed one name alike.
-    """
-    if not len(rows["restart"]):
-        return rows
-    rows = {name: column.copy() for name, column in rows.items()}
-    for name in np.unique(rows["orbit"][rows["orbit"] >= 0]):
-        members = rows["orbit"] == name
-        rows["orbit"][members] = np.min(rows["restart"][members])
-    finite = np.isfinite(rows["loss"]) & np.isfinite(rows["loss_error"])
-    if not np.any(finite):
-        return rows
-    best = int(np.flatnonzero(finite)[np.argmin(rows["loss"][finite])])
-    for i in map(int, np.flatnonzero(rows["label"] == str(Label.UNDECIDED))):
-        verdict = classify.settle(verdict_of(rows, i), float(rows["loss"][best]), float(rows["loss_error"][best]))
-        rows["label"][i], rows["flavour"][i], rows["by"][i] = str(verdict.label), verdict.flavour, verdict.by
-        rows["evidence"][i] = None if verdict.evidence is None else str(verdict.evidence)
-        rows["reason"][i] = verdict.reason
-        rows["margin"][i] = np.nan if verdict.margin is None else verdict.margin
-    return rows
+    def shards(self) -> store.Shards:
+        """All of it, each restart once, ascending."""
+        if not self._rows:
+            return store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
+        restart = np.concatenate([rows["restart"] for rows in self._rows])
+        # An interrupt between taking a shard and saying so makes it come twice.
+        once = np.unique(restart, return_index=True)[1]
+        names = list(self._rows[0])
+        columns = {name: np.concatenate([rows.pop(name) for rows in self._rows])[once] for name in names}
+        return store.Shards(columns, self._weights, [])
 
 
 @contextmanager

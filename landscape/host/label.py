@@ -12,9 +12,11 @@ from landscape.host.lanes import REACH, TARGET
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent
+from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
+from landscape.theory import porcupine as lines
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
 
@@ -29,11 +31,16 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
     Args:
         problem: The landscape.
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
-            problems, else the user's pytree; hidden [points, width, d] for several points.
+            problems, the coefficients [p] for porcupines, else the user's pytree; hidden [points, width, d] or
+            coefficients [points, p] for several points.
 
     Raises:
         InputError: The shape is wrong or a number is not finite.
     """
+    if isinstance(problem, Porcupine):
+        if np.ndim(params) == 2:
+            return [label_one(problem, problem.write(one)) for one in params]
+        return label_one(problem, problem.write(params))
     if isinstance(problem, TeacherStudent):
         hidden = params.hidden if isinstance(params, Params) else params
         if np.ndim(hidden) == 3:
@@ -46,11 +53,25 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
     scale = problem.scale
+    if isinstance(problem, Porcupine):
+        return _label_porcupine(problem, theta)
     given = _judge(problem, theta, moved=0.0, target=TARGET * scale)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta)
     polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * scale)
+    if polished.label == Label.UNCONVERGED:
+        return given
+    return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
+
+
+def _label_porcupine(problem: Porcupine, theta: np.ndarray) -> Verdict:
+    """The same by slopes on both sides of the kinks; the finish goes as far down as a descent would."""
+    given = lines.label(problem, theta)
+    if given.label != Label.UNCONVERGED:
+        return replace(given, polished=None, moved=0.0)
+    end = lines.finish(problem, theta)
+    polished = lines.label(problem, end)
     if polished.label == Label.UNCONVERGED:
         return given
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))

@@ -28,18 +28,33 @@ import numpy as np
 import optax
 from jax import monitoring
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from threadpoolctl import threadpool_limits
 
 from landscape import classify, descent
 from landscape.descent import Lane, Method
-from landscape.polish import Polished, ball, batch_size, curvature_needed, evaluate, newton_to_stationary, polish
-from landscape.problems.problem import Problem
+from landscape.polish import (
+    DECENT,
+    Polished,
+    ball,
+    batch_size,
+    curvature_needed,
+    evaluate,
+    float64,
+    newton_to_stationary,
+    polish,
+    positive_definite,
+)
+from landscape.problems.problem import QUICK, Problem
 from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
 
+CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 CHUNK = 120  # gradients between looks at a lane; a multiple of the ring of L-BFGS
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
+STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
+FALL = 1e-3  # of its excess, in so many gradients: at less it stands between kinks; 1e-9 leads to the same minima
 TAIL = 4  # lanes of the block for the last stragglers ...
 PATIENCE = 40  # ... which is made when they have had a wide one for so many chunks
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
@@ -160,6 +175,8 @@ class _Orbit:
     bound: float  # on the third derivative within the radius
 
 
+_PROGRAMS: dict[Any, dict[Any, Any]] = {}  # compiled chunks of kinked problems, by method and shapes
+
 _compiling = [0.0]  # seconds that this process has spent in tracing, lowering and compiling
 
 
@@ -212,13 +229,13 @@ def _chunk(method: Method, steps: int, problem: Problem, lanes: Lane, active: An
     return jax.lax.fori_loop(0, active[0], block, lanes)
 
 
-@partial(jax.jit, static_argnames=("method", "trailing"))
+@partial(jax.jit, static_argnames=("method", "trailing"), compiler_options=QUICK)
 def _fresh(problem: Problem, method: Method, trailing: bool, theta: Any, step_scale: Any) -> Lane:
     """Rows of lanes at the start of their descents, as `_taken` gives them."""
     return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
 
 
-@partial(jax.jit, static_argnames="trailing", donate_argnums=1)
+@partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
 def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     """The lanes with rows put in these places [m]; a place beyond the last is none."""
     size = lanes.loss.shape[1]
@@ -226,7 +243,7 @@ def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
 
 
-@partial(jax.jit, static_argnames="trailing")
+@partial(jax.jit, static_argnames="trailing", compiler_options=QUICK)
 def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
     """Rows of the lanes in these places [m]."""
     size = lanes.loss.shape[1]
@@ -312,8 +329,18 @@ class Driver:
         self.orbits = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
         self.known: list[_Orbit] = []  # in the order of `orbits`
         self.devices = jax.local_devices()
+        if self.devices[0].platform == "tpu" and settings.dtype != "float32":
+            raise InputError(
+                "a TPU has no float64: set dtype to float32; polish and labels are in float64 on the host."
+            )
         self.dtype = jnp.dtype(settings.dtype)
-        self._programs: dict[Any, Any] = {}
+        leaves, facts = jax.tree.flatten(problem)
+        shapes = (facts, *(np.shape(leaf) for leaf in leaves))
+        # Tables of kinked problems have many cells of one shape.
+        self._programs = _PROGRAMS.setdefault((self.method, shapes, self.dtype), {}) if problem.kinked else {}
+        self._ends: dict[bytes, Any] = {}  # of a kinked problem, by pattern of signs
+        self._names: dict[bytes, int] = {}  # of its isolated ones
+        self._on_devices = problem  # its arrays where the programs want them, once the run begins
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -332,8 +359,13 @@ class Driver:
         counts: Counter[str] = Counter()
         if not len(self._new):
             return
+        if self.problem.kinked and len(self.devices) == 1:  # kernels can be large, and NumPy's are copied at every call
+            with jax.enable_x64(True):
+                self._on_devices = jax.device_put(self.problem, self.devices[0])
         groups = self._groups(len(self._new))
         pool = ThreadPoolExecutor(len(groups) + 1)
+        # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
+        limits = threadpool_limits(1)
         running: dict[Future, _Group] = {}
         try:
             with self.clock.running("descent"):
@@ -367,6 +399,7 @@ class Driver:
                     report(Progress(sum(counts.values()), len(self._new), dict(counts), time.perf_counter() - begun))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            limits.restore_original_limits()
 
     def _groups(self, restarts: int) -> list[_Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
@@ -384,7 +417,7 @@ class Driver:
     def _warm(self) -> None:
         """Compiles the polish while the first lanes run."""
         theta = np.random.default_rng(0).normal(size=(batch_size(self.problem.p), self.problem.p))
-        if self.problem.p <= 2500:
+        if self.problem.p <= 2500 and not self.problem.kinked:
             polish(self.problem, theta, 0.0, 1.0, 0.0, self.problem.scale, max_steps=1)
 
     def _start(
@@ -405,7 +438,7 @@ class Driver:
 
         def chunk() -> Any:
             with jax.enable_x64(True):
-                return jax.block_until_ready(program(self.problem, group.lanes, active))
+                return jax.block_until_ready(program(self._on_devices, group.lanes, active))
 
         running[pool.submit(chunk)] = group
 
@@ -435,8 +468,9 @@ class Driver:
                     check_vma=False,
                 )  # fmt: skip
             active = jax.device_put(group.active(), group.sharding)
-            made = jax.jit(chunk, donate_argnums=1).lower(self.problem, group.lanes, active)
-            self._programs[key] = made.compile()
+            made = jax.jit(chunk, donate_argnums=1).lower(self._on_devices, group.lanes, active)
+            alone = self.devices[0].platform == "cpu"
+            self._programs[key] = made.compile(compiler_options=CPU if alone else None)
         return self._programs[key]
 
     def _refill(self, group: _Group, waiting: deque[_Job]) -> None:
@@ -455,7 +489,9 @@ class Driver:
             scale = np.array([job.step_scale for job in fresh])
             m = self._padded(group, len(fresh))
             theta, scale = np.resize(theta, (m, theta.shape[1])), np.resize(scale, m)
-            rows = _fresh(self.problem, self.method, self.trailing, theta.astype(self.dtype), scale.astype(self.dtype))
+            rows = _fresh(
+                self._on_devices, self.method, self.trailing, theta.astype(self.dtype), scale.astype(self.dtype)
+            )
             self._place(group, free[: len(fresh)], rows)
         if old:
             self._place(group, free[len(fresh) : len(back) + len(numbers)], _stacked([job.state for job in old]))
@@ -510,11 +546,19 @@ class Driver:
         floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * scale
         group.steps += CHUNK
         wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * scale))  # the paper's guard, 2 pi |g| > 1e4
-        settled = group.steps % SETTLE == 0
+        still = np.zeros_like(wild)
+        if self.problem.kinked:
+            settled = group.steps % STILL == 0
+            least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
+            # Between kinks the loss may go up and down a little: no fall is enough.
+            with np.errstate(invalid="ignore"):
+                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= FALL * (group.mark - least))
+        else:
+            settled = group.steps % SETTLE == 0
         # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
-        wild |= settled & (loss >= group.mark) & (grad_norm > floor)
+        wild |= settled & ~still & (loss >= group.mark) & (grad_norm > floor)
         group.mark[settled] = loss[settled]
-        near = ~wild & (grad_norm <= group.threshold * scale)
+        near = ~wild & (still | (grad_norm <= group.threshold * scale))
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
         if not len(leaving):
             return []
@@ -544,6 +588,8 @@ class Driver:
         no bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat
         minimum; or, at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
         """
+        if self.problem.kinked:
+            return self._finish(offered)
         with self.clock.running("classify"):
             rows, rest = self._recognise(list(offered), waiting)
         offered.clear()
@@ -554,6 +600,34 @@ class Driver:
         with self.clock.running("polish"):
             finished = self._polish(batch, waiting)
         return rows + self._judge(finished)
+
+    def _finish(self, offered: deque[_Offer]) -> list[tuple[dict[str, Any], np.ndarray]]:
+        """Rows of descents on a kinked problem: the minimum that each leads to by its room's exact finish.
+
+        The ground is "shown" where the room shows that plain descent ends in the same sign region, else "finished".
+        """
+        batch = [offered.popleft() for _ in range(len(offered))]
+        with self.clock.running("classify"):
+            found = classify.ends(self.problem, np.stack([offer.theta for offer in batch]), self._ends)
+            rows = []
+            for offer, end in zip(batch, found, strict=True):
+                job, verdict = offer.job, end.verdict
+                assert verdict.loss is not None
+                assert verdict.loss_error is not None
+                assert verdict.grad_norm is not None
+                moved = float(np.linalg.norm(end.theta - offer.theta))
+                point = Point(end.theta, verdict.loss, verdict.loss_error, verdict.grad_norm, moved, Status.CONVERGED)
+                job.basin = "shown" if end.kept and self._steady(job) else "finished"
+                orbit = -1 if end.orbit is None else self._names.setdefault(end.orbit, job.restart)
+                rows.append((_row(job, point, verdict, orbit), end.theta))
+        return rows
+
+    def _steady(self, job: _Job) -> bool:
+        """Whether this is plain gradient descent with a step that is stable on a kinked problem everywhere."""
+        if not hasattr(self, "_most"):
+            self._most = 2 / float(self.problem.curvature())  # type: ignore[attr-defined]
+        plain = self.settings.optimiser == "gradient-descent"
+        return plain and self.settings.step_size * job.step_scale < self._most
 
     def _recognise(
         self, offered: list[_Offer], waiting: deque[_Job]
@@ -669,8 +743,8 @@ class Driver:
         """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
         if job.threshold > 1.01e-2 * self.settings.retire:
             return False
-        between = [theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)]
-        return all(np.linalg.eigvalsh(evaluate(self.problem, t)[1])[0] > 0 for t in between)
+        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
+        return bool(positive_definite(self.problem, between).all())
 
     def _bounded(self, theta: np.ndarray) -> bool:
         """Whether the problem knows a bound on its third derivative, so that `trapped` can be shown."""
@@ -694,6 +768,9 @@ class Driver:
     def restore(self, orbits: list[tuple[int, np.ndarray, Verdict]]) -> None:
         """Makes orbits of an earlier part of the run known: (name, theta, verdict) of each."""
         for name, theta, verdict in orbits:
+            if self.problem.kinked:
+                self._names[classify.signs(self.problem, theta)] = name
+                continue
             self._add(name, theta, verdict)
 
     def _named(self, orbit: _Orbit, restart: int | None) -> int:
@@ -704,7 +781,7 @@ class Driver:
     def _add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
         """The place of a new orbit."""
         assert verdict.loss is not None
-        with jax.enable_x64(True):
+        with float64():
             radius, bound = (float(x[0]) for x in ball(self.problem, np.asarray(theta, np.float64)[None]))
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature

@@ -21,7 +21,7 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ SHARDS = "shards"
 THETA = pa.list_(pa.float64())
 STALE = 3600.0  # seconds; a shard is written in far less, so an older temporary has lost its writer
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
+_SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
 _TEMPORARY = re.compile(r"\.writing-(?P<host>.+)-(?P<pid>\d{1,9})-[0-9a-f]{16}\.tmp")
 
 
@@ -65,6 +66,22 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     content = _render(_plain(manifest))
     with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+        check_free(folder)
+        _make_folder(folder)
+        _remove_leftovers(folder)
+        try:
+            _write(folder / MANIFEST, content, fresh=True)
+        except FileExistsError:
+            raise _taken(folder) from None
+
+
+def check_free(folder: Path) -> None:
+    """Nothing, if a run can be made there.
+
+    Raises:
+        InputError: The folder holds anything already, or is none.
+    """
+    with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         if (folder / MANIFEST).exists():
             raise _taken(folder)
         if folder.is_dir():
@@ -72,12 +89,6 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> None:
                 raise InputError(f"{folder} is not empty and holds no run (found {found[0]}); choose another --out.")
         elif folder.exists():
             raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
-        _make_folder(folder)
-        _remove_leftovers(folder)
-        try:
-            _write(folder / MANIFEST, content, fresh=True)
-        except FileExistsError:
-            raise _taken(folder) from None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -138,31 +149,95 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     return name
 
 
-def read(folder: Path) -> Shards:
+def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | None = None) -> Shards:
     """Every restart of the run that is on disk undamaged, once.
 
     A shard is damaged if its bytes do not match its name, its name is none of ours, or its columns are not those of
-    most shards. Where a restart was done twice, the shard first by name has it.
+    most shards. Where a restart was done twice, the shard first by name has it. Needs about 300 bytes a restart while
+    it reads and half of that afterwards, however long the texts (equal ones are one object), beside the weights.
+
+    Args:
+        folder: A run folder.
+        keep: Given the rows of the restarts that have weights on disk, [w], says which of these weights to read,
+            boolean [w]; all by default.
 
     Raises:
         InputError: The folder is no run folder, its manifest is damaged, or a file cannot be opened.
     """
     read_manifest(folder)
+    words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
+    parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
-        names = sorted(path.name for path in (folder / SHARDS).iterdir()) if (folder / SHARDS).exists() else []
-        names = [name for name in names if not name.startswith(".") and not name.endswith(".damaged")]
-        tables = {name: table for name in names if (table := _load(folder / SHARDS / name)) is not None}
-    usual = Counter(_columns(table) for table in tables.values()).most_common(1)
-    good = {name: table for name, table in tables.items() if _columns(table) == usual[0][0]}
-    damaged = [name for name in names if name not in good]
-    if not good:
+        names = shard_names(folder)
+        for name in names:
+            if (table := _load(folder / SHARDS / name)) is not None:
+                parts.setdefault(_columns(table), []).append((name, _numbers(table, words)))
+    usual = max(parts, key=lambda columns: len(parts[columns]), default=None)
+    good = [] if usual is None else parts.pop(usual)
+    damaged = sorted(set(names) - {name for name, _ in good})
+    if not good or usual is None:
         return Shards(rows={"restart": np.empty(0, np.int64)}, weights={}, damaged=damaged)
-    fields = next(iter(good.values())).column_names
-    table = pa.concat_tables([table.select(fields) for table in good.values()])
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([part.pop(name) for _, part in good])
+
+    lengths = [len(part["restart"]) for _, part in good]
+    fields = [name for name in good[0][1] if name != "theta"]
+    restart = column("restart")
     # np.unique gives the first of equals: the shard first by name.
-    table = table.take(np.unique(table["restart"].to_numpy(), return_index=True)[1])
-    rows = {name: np.array(table[name].to_numpy()) for name in fields if name != "theta"}
-    return Shards(rows=rows, weights=_weights(table), damaged=damaged)
+    once = np.unique(restart, return_index=True)[1]
+    texts = np.array(list(words), object)
+    textual = {name for name, kind in usual if pa.types.is_string(kind)}
+    rows = {"restart": restart[once]} | {
+        name: texts[column(name)[once]] if name in textual else column(name)[once]
+        for name in fields
+        if name != "restart"
+    }
+    rows = {name: rows[name] for name in fields}
+    held = np.flatnonzero(column("theta")[once])
+    shard = np.repeat(np.arange(len(good)), lengths)[once][held]
+    if keep is not None:
+        chosen = keep({name: values[held] for name, values in rows.items()})
+        held, shard = held[chosen], shard[chosen]
+    weights: dict[int, np.ndarray] = {}
+    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+        for number in np.unique(shard):
+            # Read again rather than held from the first time: of a long run's weights few are kept.
+            table = _load(folder / SHARDS / good[number][0])
+            if table is not None:
+                weights |= _weights(table, rows["restart"][held[shard == number]])
+    return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged)
+
+
+def shard_names(folder: Path) -> list[str]:
+    """Names of the shards, damaged ones too and those set aside not, ascending."""
+    found = sorted(path.name for path in (folder / SHARDS).iterdir()) if (folder / SHARDS).exists() else []
+    return [name for name in found if not name.startswith(".") and not name.endswith(".damaged")]
+
+
+def finished(folder: Path, first: int, last: int) -> np.ndarray:
+    """The restarts from `first` to `last` that are on disk, ascending; reads only the shards that can hold some."""
+    found = [np.empty(0, np.int64)]
+    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+        for name in shard_names(folder):
+            span = _SHARD.fullmatch(name)
+            if span is not None and int(span["first"]) <= last and int(span["last"]) >= first:
+                table = _load(folder / SHARDS / name)
+                found.append(np.empty(0, np.int64) if table is None else table["restart"].to_numpy())
+    restarts = np.unique(np.concatenate(found))
+    return restarts[(restarts >= first) & (restarts <= last)]
+
+
+def tally(folder: Path, column: str, passed: set[str]) -> Counter[str | None]:
+    """How many restarts have each text of a column, in the shards whose names are not in `passed` yet; adds them."""
+    counts: Counter[str | None] = Counter()
+    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+        for name in shard_names(folder):
+            if name not in passed:
+                passed.add(name)
+                table = _load(folder / SHARDS / name)
+                counts.update([] if table is None or column not in table.column_names else table[column].to_pylist())
+    return counts
 
 
 def set_damaged_aside(folder: Path, damaged: Sequence[str]) -> list[str]:
@@ -287,11 +362,28 @@ def _columns(table: pa.Table) -> tuple[tuple[str, pa.DataType], ...]:
     return tuple(sorted(((field.name, field.type) for field in table.schema), key=lambda column: column[0]))
 
 
-def _weights(table: pa.Table) -> dict[int, np.ndarray]:
-    """Restart to theta, [p], for those that have one."""
+def _numbers(table: pa.Table, words: dict[str | None, int]) -> dict[str, np.ndarray]:
+    """The columns of a shard, texts as numbers of the list `words`, which grows; of theta only whether it is there."""
+    out: dict[str, np.ndarray] = {}
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if name == "theta":
+            out[name] = column.is_valid().to_numpy(zero_copy_only=False)
+        elif pa.types.is_string(column.type):
+            coded = column.dictionary_encode()
+            # A null has the index -1: the last of the list.
+            number = [words.setdefault(word, len(words)) for word in (*coded.dictionary.to_pylist(), None)]
+            out[name] = np.array(number, np.int32)[coded.indices.fill_null(-1).to_numpy()]
+        else:
+            out[name] = np.array(column.to_numpy(zero_copy_only=False))
+    return out
+
+
+def _weights(table: pa.Table, wanted: np.ndarray) -> dict[int, np.ndarray]:
+    """Restart to theta, [p], for those of the wanted ones that have one."""
     restarts, column = table["restart"].to_numpy(), table["theta"].combine_chunks()
     ends, flat = column.offsets.to_numpy(), column.values.to_numpy()
-    kept = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    kept = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False) & np.isin(restarts, wanted))
     return {int(restarts[i]): flat[ends[i] : ends[i + 1]].copy() for i in kept}
 
 

@@ -99,6 +99,7 @@ class TeacherStudent:
     activation: Activation
 
     kind = "teacher_student"
+    kinked = False  # only at a zero neuron, where no descent goes
     normalisation = "1/2 E (student - teacher)^2, x ~ N(0, I)"
     lower_bound = LowerBound(0.0, "a mean of squares")
 
@@ -163,7 +164,7 @@ class TeacherStudent:
     def block(self) -> int:
         """Lanes that are best computed together on a CPU: measured; their angles stay in the cache of a core."""
         angles = self.width * (self.width + len(self.teacher))
-        return 64 if self.trailing else int(np.clip(1 << int(np.log2(2**16 / angles + 1)), 4, 32))
+        return 64 if self.trailing else int(np.clip(1 << int(np.log2(2**17 / angles + 1)), 4, 64))
 
     def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
         """The gradients at many theta, each a column."""

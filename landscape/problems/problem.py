@@ -28,6 +28,8 @@ class Problem(Protocol):
         lower_bound: A number that no loss lies below, None if none is known.
         symmetry: The group that leaves the loss unchanged, a map to canonical points, or None.
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
+        kinked: Whether descents may end where the gradient jumps. Then no small gradient is waited for, and they are
+            finished and labelled by the problem's room (`classify.ends`) instead of by Newton steps and a spectrum.
     """
 
     @property
@@ -68,6 +70,11 @@ class Problem(Protocol):
     @property
     def coercive(self) -> bool:
         """Whether the loss is known to grow without bound."""
+        ...
+
+    @property
+    def kinked(self) -> bool:
+        """Whether descents may end where the gradient jumps."""
         ...
 
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
@@ -184,6 +191,7 @@ class UserLoss:
         """Automatic gradients of rows."""
         return jax.vmap(self.gradient)(theta)
 
+    kinked = False
     trailing = False
     block = 32
 
@@ -238,7 +246,9 @@ _register(
     ("function", "unravel", "init", "p", "bound", "canonical", "width", "kind", "normalisation", "scale", "coercive"),
 )
 
-losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)))
+# For programs that run rarely: compiled in a third of the time, and hardly slower.
+QUICK = {"xla_backend_optimization_level": 1}
+losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)), compiler_options=QUICK)
 
 
 def from_loss(

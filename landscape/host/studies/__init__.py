@@ -5,7 +5,28 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.host.studies.porcupines import (
+    PorcupineApproximation,
+    PorcupineLandscape,
+    PorcupineLikelihood,
+    PorcupineMismatch,
+    PorcupineRegions,
+    PorcupineStudy,
+)
 from landscape.host.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 
-STUDIES = {study.name: study for study in (SafranShamir, SafranShamirTable, TeacherStudy)}
+STUDIES = {
+    study.name: study
+    for study in (
+        SafranShamir,
+        SafranShamirTable,
+        TeacherStudy,
+        PorcupineStudy,
+        PorcupineRegions,
+        PorcupineLandscape,
+        PorcupineApproximation,
+        PorcupineLikelihood,
+        PorcupineMismatch,
+    )
+}
 DEFAULT = SafranShamir

@@ -128,7 +128,60 @@ class Table:
                     f"{cell['seconds']:.1f}",
                 )
             )
-        widths = [max(len(row[i]) for row in [head, *lines]) for i in range(len(head))]
-        text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in [head, *lines]]
+        return self.printed([head, *lines])
+
+    def printed(self, rows: list[tuple[str, ...]]) -> str:
+        """These rows as a table, the first its head, with what was run."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in rows]
         text += ["", f"{self.study}: {self.finished} of {self.restarts} restarts"]
         return "\n".join(text + ([f"stored in {self.folder}"] if self.folder else []))
+
+
+class LinesTable(Table):
+    """Censuses of porcupine networks."""
+
+    def cell_dicts(self) -> list[dict[str, Any]]:
+        """One record a cell: its problem and what theory knows of it, labels, shares, and the ends of descents."""
+        return [
+            {
+                **census.findings["porcupine"],
+                "restarts": census.restarts,
+                "finished": census.finished,
+                "labels": census.labels(),
+                "shares": census.shares(),
+                "basins": census.findings["basins"],
+                **{name: census.findings[name] for name in ("regions", "region_counts") if name in census.findings},
+                "unseen_mass": census.unseen[0],
+                "seconds": census.seconds["total"],
+            }
+            for census in self.censuses
+            if census.finished
+        ]
+
+    def __str__(self) -> str:
+        head = ("d", "lines", "neurons", "restarts", "global [95%]", "formula", "spurious", "others", "least loss",
+                "mean loss", "optimum", "Schur bound", "levels", "seconds")  # fmt: skip
+        lines = []
+        for cell in self.cell_dicts():
+            labels, good = cell["labels"], cell["global_share"]
+            number = lambda x: "-" if x is None else f"{round(x, 9) + 0.0:.7g}"  # noqa: E731
+            lines.append(
+                (
+                    str(cell["dimension"]),
+                    str(cell["lines"]),
+                    str(cell["neurons"]),
+                    str(cell["finished"]),
+                    f"{100 * good['share']:.1f}% [{100 * good['low']:.1f}, {100 * good['high']:.1f}]",
+                    "-" if cell["law"] is None else f"{100 * cell['law']:.1f}%",
+                    str(labels["spurious"]),
+                    str(cell["finished"] - labels["global"] - labels["spurious"]),
+                    number(cell["least_loss"]),
+                    number(cell["mean_loss"]),
+                    number(cell["optimum"]),
+                    number(cell["schur_bound"]),
+                    str(cell["levels"]),
+                    f"{cell['seconds']:.1f}",
+                )
+            )
+        return self.printed([head, *lines])

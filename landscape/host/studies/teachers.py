@@ -28,7 +28,7 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class _Descents:
+class Descents:
     """Fields that every study of restarts has.
 
     Attributes:
@@ -77,9 +77,18 @@ class _Descents:
             study=self.name,  # type: ignore[attr-defined]
             folder=folder,
             progress=progress,
-            title=f"k = {len(problem.teacher)}, n = {problem.width}",
-            findings=paper_share,
+            title=self.title(),
+            findings=self.findings,
         )
+
+    def title(self) -> str:
+        """Beside the progress bar."""
+        problem = self.problem()
+        return f"k = {len(problem.teacher)}, n = {problem.width}"
+
+    def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        """What the study measures beyond the census, from all rows."""
+        return paper_share(rows)
 
     def manifest(self) -> dict[str, Any]:
         """What the run folder says; also checks every field."""
@@ -88,13 +97,13 @@ class _Descents:
         check_counts(self.restarts, self.seed)
         return manifest(self.name, asdict(self), self.problem(), self.settings(), self.restarts, self.seed)  # type: ignore[attr-defined]
 
-    def problem(self) -> TeacherStudent:
+    def problem(self) -> Any:
         """The landscape."""
         raise AssertionError("every study has its own")
 
 
 @dataclass(frozen=True)
-class TeacherStudy(_Descents):
+class TeacherStudy(Descents):
     """Any teacher: a file, a matrix, or a number of orthonormal neurons.
 
     Attributes:
@@ -133,7 +142,7 @@ class TeacherStudy(_Descents):
 
 
 @dataclass(frozen=True)
-class SafranShamir(_Descents):
+class SafranShamir(Descents):
     """One cell of Safran and Shamir's table: k orthonormal teachers, n students, their protocol.
 
     Attributes:
@@ -155,7 +164,7 @@ class SafranShamir(_Descents):
 
 
 @dataclass(frozen=True)
-class SafranShamirTable(_Descents):
+class SafranShamirTable(Descents):
     """Safran and Shamir's whole table: n = k and n = k + 1 for k = 6..20, one run folder a cell.
 
     Attributes:
@@ -175,7 +184,7 @@ class SafranShamirTable(_Descents):
         Raises:
             InputError: There are none, or a size makes no sense.
         """
-        common = {name: getattr(self, name) for name in _Descents.__dataclass_fields__}
+        common = {name: getattr(self, name) for name in Descents.__dataclass_fields__}
         cells = [SafranShamir(teacher=k, width=k + more, **common) for more in self.extra for k in self.teachers]
         if not cells:
             raise InputError("teachers and extra must each name at least one size.")
@@ -225,8 +234,8 @@ def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def read_teacher(text: str) -> Any:
-    """A teacher as k, rows, or the rows in a file.
+def read_teacher(text: str, what: str = "teacher") -> Any:
+    """A teacher (or other rows) as k, rows, or the rows in a file.
 
     Raises:
         InputError: The file is missing or is neither JSON nor npz with a teacher in it.
@@ -235,11 +244,11 @@ def read_teacher(text: str) -> Any:
     if text.lstrip("+-").isdigit():
         return int(text)
     if text.startswith("["):
-        return _rows(text, "the teacher")
+        return _rows(text, f"the {what}", what)
     path = Path(text)
     if not path.is_file():
         raise InputError(
-            f"teacher {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
+            f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
         )
     if path.suffix == ".npz":
         import zipfile
@@ -248,25 +257,25 @@ def read_teacher(text: str) -> Any:
 
         try:
             with np.load(path) as data:
-                if "teacher" not in data:
-                    raise InputError(f"{path} holds {', '.join(data) or 'nothing'}, but no array named teacher.")
-                return data["teacher"]
+                if what not in data:
+                    raise InputError(f"{path} holds {', '.join(data) or 'nothing'}, but no array named {what}.")
+                return data[what]
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is not a readable npz file: {error}.") from error
     try:
         content = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
-    return _rows(content, str(path))
+    return _rows(content, str(path), what)
 
 
-def _rows(text: str, where: str) -> Any:
+def _rows(text: str, where: str, what: str) -> Any:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not JSON: {error}.") from error
     if isinstance(content, dict):
-        if "teacher" not in content:
-            raise InputError(f'{where} is an object without "teacher".')
-        content = content["teacher"]
+        if what not in content:
+            raise InputError(f'{where} is an object without "{what}".')
+        content = content[what]
     return content
