@@ -273,8 +273,10 @@ def test_the_workers_of_a_scheduler_find_what_one_process_finds(alone, tmp_path,
     with pytest.raises(SystemExit):
         cli.main(["run", *options])
     here = json.loads(capsys.readouterr().out)
-    for name in ("labels", "restarts", "unseen_mass", "problem", "best_seen"):
+    for name in ("labels", "restarts", "unseen_mass", "problem"):
         assert by_dask[name] == again[name] == here[name]
+    # Zero, to the rounding of whichever member of its orbit was met first.
+    assert by_dask["best_seen"] == pytest.approx(here["best_seen"], abs=1e-14)
     same_levels(by_dask["levels"], here["levels"])
 
 

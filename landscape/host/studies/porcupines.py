@@ -361,7 +361,8 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
     """What theory says of a problem, without running anything.
 
     Returns:
-        Sizes; the teacher's own loss (of no neurons at all); the optimum and a lower bound on it, the Schur value;
+        Sizes; the loss of no neurons at all; the optimum, a lower bound on it, and how many signs of lines are active
+        there; the Schur value;
         `law`, the probability of a global end from small starts, where the lines are orthogonal and the teacher has
         both signs on each, else None.
     """
@@ -383,7 +384,7 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
         "teacher_loss": nothing,
         "optimum": best.loss,
         "optimum_lower": best.lower_bound,
-        "active_neurons": int(np.count_nonzero(best.theta)),
+        "active": int(np.count_nonzero(room.masses(problem, best.theta))),
         "schur_bound": room.schur_bound(problem),
         "law": room.orthogonal_global_probability(problem.neurons) if lawful else None,
     }
