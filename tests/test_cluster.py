@@ -214,10 +214,12 @@ def test_ctrl_c_ends_workers_keeps_what_is_done_and_says_so(tmp_path):
 
 
 def test_workers_end_with_their_parent_however_it_ends(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "run")], stdout=-1, stderr=-1)
+    (tmp_path / "temporary").mkdir()
+    there = {**ENVIRONMENT, "TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "run")], stdout=-1, stderr=-1, env=there)
     deadline = time.monotonic() + 60
     workers: list = []
-    while len(workers) < 2:
+    while len(workers) < 2 or not (tmp_path / "run" / store.MANIFEST).exists():  # they have told of themselves by then
         assert process.poll() is None
         assert time.monotonic() < deadline
         workers = psutil.Process(process.pid).children()
@@ -226,6 +228,7 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path):
     process.communicate()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
+    assert list((tmp_path / "temporary").glob("landscape-*")) == []
 
 
 # -- a scheduler's workers ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -578,7 +579,7 @@ def _serve(number: int, count: int, scratch: str) -> None:
     import landscape.host.explore  # noqa: F401  # while the parent makes the scheduler
 
     address = sys.stdin.buffer.readline().decode().strip()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     options: dict[str, Any] = dict(memory_limit=0, dashboard=False, death_timeout=60, local_directory=scratch)
 
     async def work() -> None:
@@ -597,9 +598,10 @@ def _gpus() -> list[str]:
     return [str(i) for i in range(len(list(found.iterdir())))] if found.is_dir() else []
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(scratch: str) -> None:
     """Ends this process as soon as the other end of its standard input is closed: its parent is gone."""
     sys.stdin.buffer.read()
+    shutil.rmtree(scratch, ignore_errors=True)  # which the parent cannot any more
     os._exit(1)
 
 
