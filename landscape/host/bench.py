@@ -26,8 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from landscape.host.blocks import CPU
 from landscape.host.explore import explore
-from landscape.host.lanes import CPU, Settings, environment
+from landscape.host.lanes import Settings, environment
 from landscape.problems.population import TeacherStudent, orthonormal_teacher
 from landscape.problems.problem import Problem
 from landscape.records import InputError, whole

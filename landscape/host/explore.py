@@ -89,7 +89,8 @@ def explore(
         held = store.read_manifest(folder)
         # Where and in how many lanes a run goes on makes no difference to it.
         for one in (held, said):
-            one["settings"].pop("lanes"), one["fields"].pop("lanes", None)
+            one["settings"].pop("lanes")
+            one["fields"].pop("lanes", None)
         differs = [name for name in held if name != "environment" and held[name] != said.get(name)]
         if differs:
             raise InputError(f"{folder} holds another run: its {differs[0]} differs. Choose another folder.")

@@ -4,9 +4,9 @@ Every restart keeps its own clock. It runs in whatever lane is free, in chunks o
 end of a chunk a lane whose gradient is small is recognised as on its way to a known minimum, or polished, and its place
 goes to the next restart. What a restart finds does not depend on the others.
 
-Lanes stand in blocks that fit a core's cache, and a block runs its whole chunk before the next one begins. The blocks
-are dealt to groups: on a CPU one group a core, each in its own thread, elsewhere two, so that the host works on one
-while the devices work on the other. Within a group the blocks are sharded over all local devices.
+Lanes stand in blocks (see `blocks`), and the blocks are dealt to groups: on a CPU one group a core, each in its own
+thread, elsewhere two, so that the host works on one while the devices work on the other. Within a group the blocks are
+sharded over all local devices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,9 +30,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from threadpoolctl import threadpool_limits
 
 from landscape import classify, descent
-from landscape.descent import Lane, Method
+from landscape.descent import Method
+from landscape.host.blocks import CHUNK, Group
+from landscape.host.blocks import Job as _Job
 from landscape.polish import (
-    DECENT,
     Polished,
     ball,
     batch_size,
@@ -44,14 +44,12 @@ from landscape.polish import (
     polish,
     positive_definite,
 )
-from landscape.problems.problem import QUICK, Problem
+from landscape.problems.problem import Problem
 from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
 
-CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
-CHUNK = 120  # gradients between looks at a lane; a multiple of the ring of L-BFGS
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
 STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
 FALL = 1e-3  # of its excess, in so many gradients: at less it stands between kinks; 1e-9 leads to the same minima
@@ -142,19 +140,6 @@ class Progress(NamedTuple):
 Batch = tuple[dict[str, np.ndarray], np.ndarray]  # columns of finished restarts, and their theta [r, p]
 
 
-@dataclass
-class _Job:
-    """One restart: where it stands while it has no lane."""
-
-    restart: int
-    steps: int = 0
-    threshold: float = 0.0
-    step_scale: float = 1.0
-    mark: float = np.inf  # loss at the last multiple of SETTLE steps
-    basin: str | None = None  # on what ground the polish was taken for the descent's own end
-    state: Lane | None = None  # as NumPy arrays, None before the first step
-
-
 class _Offer(NamedTuple):
     """A nearly stationary restart."""
 
@@ -174,8 +159,6 @@ class _Orbit:
     radius: float
     bound: float  # on the third derivative within the radius
 
-
-_PROGRAMS: dict[Any, dict[Any, Any]] = {}  # compiled chunks of kinked problems, by method and shapes
 
 _compiling = [0.0]  # seconds that this process has spent in tracing, lowering and compiling
 
@@ -209,104 +192,25 @@ class Clock:
             self.seconds[stage] += max(0.0, spent - compiled)
 
 
-# -- compiled pieces: the only place where vmap, jit and sharding are applied ------------------------------------------
-# Leaves of lanes are [blocks, lanes of a block, ...], or [blocks, ..., lanes of a block] where the problem wants the
-# lanes on the last axis; scalars of a lane are [blocks, lanes of a block] in both.
+class _Queue:
+    """The restarts that have no lane: those that are to go on, and those that have not begun."""
 
+    def __init__(self, restarts: np.ndarray, threshold: float):
+        self.restarts, self.threshold, self.total = restarts, threshold, len(restarts)
+        self.next = 0  # the first of the restarts that has not begun
+        self.back: deque[_Job] = deque()
 
-def _chunk(method: Method, steps: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
-    """The lanes of the first `active` blocks, `steps` gradients later, one block after the other."""
-    trailing = problem.trailing and method.trailing
+    @property
+    def new(self) -> int:
+        """How many have not begun."""
+        return self.total - self.next
 
-    def block(i: Any, lanes: Lane) -> Lane:
-        one = jax.tree.map(lambda x: x[i], lanes)
-        if trailing:
-            one = descent.advance(problem, method, one, steps)
-        else:
-            one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
-        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
-
-    return jax.lax.fori_loop(0, active[0], block, lanes)
-
-
-@partial(jax.jit, static_argnames=("method", "trailing"), compiler_options=QUICK)
-def _fresh(problem: Problem, method: Method, trailing: bool, theta: Any, step_scale: Any) -> Lane:
-    """Rows of lanes at the start of their descents, as `_taken` gives them."""
-    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
-
-
-@partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
-def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
-    """The lanes with rows put in these places [m]; a place beyond the last is none."""
-    size = lanes.loss.shape[1]
-    at = (where // size, ..., where % size) if trailing else (where // size, where % size)
-    return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
-
-
-@partial(jax.jit, static_argnames="trailing", compiler_options=QUICK)
-def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
-    """Rows of the lanes in these places [m]."""
-    size = lanes.loss.shape[1]
-    return jax.tree.map(
-        lambda x: x[(where // size, ..., where % size) if trailing else (where // size, where % size)], lanes
-    )
-
-
-class _Group:
-    """Lanes that advance together, and the host's book of who is in them."""
-
-    def __init__(self, blocks: int, size: int, sharding: NamedSharding):
-        places = blocks * size
-        self.size, self.sharding = size, sharding
-        devices = sharding.mesh.size
-        # Places in the order they are filled: the first blocks of every device, then the second ones.
-        order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
-        self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
-        self.per_device = blocks // devices
-        self.lanes: Any = None
-        self.idle = 0  # chunks since the last restart came in
-        self.jobs: list[_Job | None] = [None] * places
-        self.taken = np.zeros(places, bool)
-        self.steps = np.zeros(places, np.int64)
-        self.threshold = np.zeros(places)
-        self.mark = np.zeros(places)
-
-    def put(self, place: int, job: _Job) -> None:
-        """The job has this place."""
-        self.jobs[place], self.taken[place] = job, True
-        self.steps[place], self.threshold[place], self.mark[place] = job.steps, job.threshold, job.mark
-
-    def leave(self, place: int) -> _Job:
-        """The job of this place, which is free again."""
-        job = self.jobs[place]
-        assert job is not None
-        self.jobs[place], self.taken[place] = None, False
-        job.steps, job.mark = int(self.steps[place]), float(self.mark[place])
-        return job
-
-    def active(self) -> np.ndarray:
-        """How many blocks each device has to run, [devices]: up to the last with a lane in it."""
-        blocks = self.taken.reshape(-1, self.per_device, self.size).any(axis=2)
-        return np.max(np.where(blocks, 1 + np.arange(self.per_device), 0), axis=1).astype(np.int32)
-
-    def moves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places to be emptied, and free ones before them, so that whole blocks fall idle; none if none would."""
-        filled = np.flatnonzero(self.taken[self.order])
-        count = len(filled)
-        blocks = -(-count // self.size)
-        if not count or blocks * self.size > filled[-1]:
-            return np.zeros(0, int), np.zeros(0, int)
-        late = filled[filled >= blocks * self.size]
-        free = np.flatnonzero(~self.taken[self.order][: blocks * self.size])[: len(late)]
-        return self.order[late], self.order[free]
-
-    def move(self, source: np.ndarray, target: np.ndarray) -> None:
-        """The book follows lanes that moved."""
-        for a, b in zip(source, target, strict=True):
-            self.jobs[b], self.jobs[a] = self.jobs[a], None
-        for column in (self.taken, self.steps, self.threshold, self.mark):
-            column[target] = column[source]
-        self.taken[source] = False
+    def take(self, most: int) -> list[_Job]:
+        """So many at most, those that go on first."""
+        jobs = [self.back.popleft() for _ in range(min(len(self.back), most))]
+        numbers = self.restarts[self.next : self.next + most - len(jobs)]
+        self.next += len(numbers)
+        return jobs + [_Job(int(i), threshold=self.threshold) for i in numbers]
 
 
 class Driver:
@@ -324,7 +228,6 @@ class Driver:
         settings = settings.check()
         self.problem, self.settings, self.seed, self.starts = problem, settings, seed, starts
         self.method = settings.method(problem.scale)
-        self.trailing = problem.trailing and self.method.trailing
         self.clock = Clock()
         self.orbits = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
         self.known: list[_Orbit] = []  # in the order of `orbits`
@@ -334,10 +237,6 @@ class Driver:
                 "a TPU has no float64: set dtype to float32; polish and labels are in float64 on the host."
             )
         self.dtype = jnp.dtype(settings.dtype)
-        leaves, facts = jax.tree.flatten(problem)
-        shapes = (facts, *(np.shape(leaf) for leaf in leaves))
-        # Tables of kinked problems have many cells of one shape.
-        self._programs = _PROGRAMS.setdefault((self.method, shapes, self.dtype), {}) if problem.kinked else {}
         self._ends: dict[bytes, Any] = {}  # of a kinked problem, by pattern of signs
         self._names: dict[bytes, int] = {}  # of its isolated ones
         self._on_devices = problem  # its arrays where the programs want them, once the run begins
@@ -353,26 +252,26 @@ class Driver:
             report: Called between chunks.
         """
         begun = time.perf_counter()
-        self._new, self._next = np.asarray(restarts), 0
-        waiting: deque[_Job] = deque()
+        queue = _Queue(np.asarray(restarts), self.settings.retire)
+        waiting = queue.back
         offered: deque[_Offer] = deque()
         counts: Counter[str] = Counter()
-        if not len(self._new):
+        if not queue.total:
             return
         if self.problem.kinked and len(self.devices) == 1:  # kernels can be large, and NumPy's are copied at every call
             with jax.enable_x64(True):
                 self._on_devices = jax.device_put(self.problem, self.devices[0])
-        groups = self._groups(len(self._new))
+        groups = self._groups(queue.total)
         pool = ThreadPoolExecutor(len(groups) + 1)
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
-        running: dict[Future, _Group] = {}
+        running: dict[Future, Group] = {}
         try:
             with self.clock.running("descent"):
                 warm = pool.submit(self._warm)
                 for group in groups:
-                    self._start(group, waiting, pool, running)
-                if self._next < len(self._new):
+                    self._start(group, queue, pool, running)
+                if queue.new:
                     warm.result()  # short runs have no use for it
             while running or offered or waiting:
                 finished: list[tuple[_Job, Point, Polished | None]] = []
@@ -382,7 +281,7 @@ class Driver:
                         group = running.pop(future)
                         group.lanes = future.result()
                         finished += self._look(group, waiting, offered)
-                        self._start(group, waiting, pool, running)
+                        self._start(group, queue, pool, running)
                 rows = self._judge(finished) if finished else []
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
                 enough = len(offered) >= batch_size(self.problem.p) or not running
@@ -390,18 +289,18 @@ class Driver:
                     rows += self._offer(offered, waiting)
                 for group in groups:
                     if waiting and not any(g is group for g in running.values()):
-                        self._start(group, waiting, pool, running)
+                        self._start(group, queue, pool, running)
                 if rows:
                     batch = _columns([row for row, _ in rows]), np.stack([theta for _, theta in rows])
                     counts.update(batch[0]["label"])
                     yield batch
                 if report is not None:
-                    report(Progress(sum(counts.values()), len(self._new), dict(counts), time.perf_counter() - begun))
+                    report(Progress(sum(counts.values()), queue.total, dict(counts), time.perf_counter() - begun))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             limits.restore_original_limits()
 
-    def _groups(self, restarts: int) -> list[_Group]:
+    def _groups(self, restarts: int) -> list[Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
         on_cpu = self.devices[0].platform == "cpu"
         count = (_cores() if len(self.devices) == 1 else 1) if on_cpu else 2
@@ -412,7 +311,7 @@ class Driver:
         size = min(self.problem.block, share) if on_cpu else share
         blocks = len(self.devices) * -(-share // size)
         sharding = NamedSharding(Mesh(np.array(self.devices), ("lanes",)), PartitionSpec("lanes"))
-        return [_Group(blocks, size, sharding) for _ in range(count)]
+        return [Group(self.problem, self.method, self.dtype, blocks, size, sharding) for _ in range(count)]
 
     def _warm(self) -> None:
         """Compiles the polish while the first lanes run."""
@@ -420,116 +319,41 @@ class Driver:
         if self.problem.p <= 2500 and not self.problem.kinked:
             polish(self.problem, theta, 0.0, 1.0, 0.0, self.problem.scale, max_steps=1)
 
-    def _start(
-        self, group: _Group, waiting: deque[_Job], pool: ThreadPoolExecutor, running: dict[Future, _Group]
-    ) -> None:
+    def _start(self, group: Group, queue: _Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]) -> None:
         """Fills the free places of a group and sends it on its next chunk; not if it has no lane to run."""
-        self._refill(group, waiting)
+        self._refill(group, queue)
         if not group.taken.any():
             return
+        group.idle = 0 if queue.new else group.idle + 1
         group = self._narrowed(group)
-        source, target = group.moves()
-        if len(source):
-            rows = self._rows(group, source)
-            group.move(source, target)
-            self._place(group, target, rows)
-        program = self._program(group)
-        active = jax.device_put(group.active(), group.sharding)
+        group.compact()
+        running[pool.submit(group.chunk(self._on_devices))] = group
 
-        def chunk() -> Any:
-            with jax.enable_x64(True):
-                return jax.block_until_ready(program(self._on_devices, group.lanes, active))
-
-        running[pool.submit(chunk)] = group
-
-    def _narrowed(self, group: _Group) -> _Group:
+    def _narrowed(self, group: Group) -> Group:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
         devices, few = len(self.devices), np.flatnonzero(group.taken)
-        group.idle = group.idle + 1 if self._next >= len(self._new) else 0
         if group.size <= TAIL or len(few) > TAIL * devices or group.idle < PATIENCE:
             return group
-        narrow = _Group(devices, TAIL, group.sharding)
-        narrow.lanes = self._empty(narrow)
-        rows = self._rows(group, few)
+        narrow = Group(self.problem, self.method, self.dtype, devices, TAIL, group.sharding)
+        rows = group.rows(few)
         for place, old in zip(narrow.order, few, strict=False):
             narrow.put(int(place), group.leave(int(old)))
-        self._place(narrow, narrow.order[: len(few)], rows)
+        narrow.place(narrow.order[: len(few)], rows)
         return narrow
 
-    def _program(self, group: _Group) -> Any:
-        """The compiled chunk for lanes of this shape."""
-        key = group.lanes.loss.shape
-        if key not in self._programs:
-            chunk = partial(_chunk, self.method, CHUNK)
-            if group.sharding.mesh.size > 1:
-                lanes = PartitionSpec("lanes")
-                chunk = jax.shard_map(
-                    chunk, mesh=group.sharding.mesh, in_specs=(PartitionSpec(), lanes, lanes), out_specs=lanes,
-                    check_vma=False,
-                )  # fmt: skip
-            active = jax.device_put(group.active(), group.sharding)
-            made = jax.jit(chunk, donate_argnums=1).lower(self._on_devices, group.lanes, active)
-            alone = self.devices[0].platform == "cpu"
-            self._programs[key] = made.compile(compiler_options=CPU if alone else None)
-        return self._programs[key]
-
-    def _refill(self, group: _Group, waiting: deque[_Job]) -> None:
+    def _refill(self, group: Group, queue: _Queue) -> None:
         """Every free place is taken by a returned or a new restart, while there are any."""
-        free = group.order[~group.taken[group.order]]
-        if group.lanes is None:
-            group.lanes = self._empty(group)
-        back = [waiting.popleft() for _ in range(min(len(waiting), len(free)))]
-        fresh = [job for job in back if job.state is None]
-        old = [job for job in back if job.state is not None]
-        numbers = self._new[self._next : self._next + len(free) - len(back)]
-        self._next += len(numbers)
-        fresh += [_Job(int(i), threshold=self.settings.retire) for i in numbers]
+        free = group.free()
+        jobs = queue.take(len(free))
+        fresh, old = ([job for job in jobs if (job.state is None) == new] for new in (True, False))
         if fresh:
             theta = self._starts(np.array([job.restart for job in fresh]))
-            scale = np.array([job.step_scale for job in fresh])
-            m = self._padded(group, len(fresh))
-            theta, scale = np.resize(theta, (m, theta.shape[1])), np.resize(scale, m)
-            rows = _fresh(
-                self._on_devices, self.method, self.trailing, theta.astype(self.dtype), scale.astype(self.dtype)
-            )
-            self._place(group, free[: len(fresh)], rows)
+            group.begin(self._on_devices, free[: len(fresh)], theta, np.array([job.step_scale for job in fresh]))
         if old:
-            self._place(group, free[len(fresh) : len(back) + len(numbers)], _stacked([job.state for job in old]))
+            group.place(free[len(fresh) : len(jobs)], _stacked([job.state for job in old]))
         for place, job in zip(free, fresh + old, strict=False):
             job.state = None
             group.put(int(place), job)
-
-    def _empty(self, group: _Group) -> Any:
-        """Lanes of zeros in the layout of a group."""
-        row = jax.eval_shape(
-            partial(descent.init, self.problem, self.method),
-            jax.ShapeDtypeStruct((self.problem.p,), self.dtype),
-            jax.ShapeDtypeStruct((), self.dtype),
-        )
-        blocks = len(group.jobs) // group.size
-
-        def leaf(x: Any) -> Any:
-            shape = (blocks, *x.shape, group.size) if self.trailing else (blocks, group.size, *x.shape)
-            return jax.device_put(np.zeros(shape, x.dtype), group.sharding)
-
-        return jax.tree.map(leaf, row)
-
-    def _padded(self, group: _Group, count: int) -> int:
-        """A number of rows that is one of two, so that two programs do."""
-        return group.size if count <= group.size else len(group.jobs)
-
-    def _place(self, group: _Group, places: np.ndarray, rows: Any) -> None:
-        m = self._padded(group, len(places))
-        where = np.full(m, len(group.jobs), np.int32)
-        where[: len(places)] = places
-        rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
-        group.lanes = _placed(self.trailing, group.lanes, where, rows)
-
-    def _rows(self, group: _Group, places: np.ndarray) -> Any:
-        """The lanes in these places, as rows on the host."""
-        where = np.resize(np.asarray(places, np.int32), self._padded(group, len(places)))
-        rows = _taken(self.trailing, group.lanes, where)
-        return jax.tree.map(lambda x: np.asarray(x)[: len(places)], rows)
 
     def _starts(self, restarts: np.ndarray) -> np.ndarray:
         if self.starts is not None:
@@ -537,7 +361,7 @@ class Driver:
         return start_points(self.problem, self.seed, restarts, self.settings.init, self.settings.init_scale)
 
     def _look(
-        self, group: _Group, waiting: deque[_Job], offered: deque[_Offer]
+        self, group: Group, waiting: deque[_Job], offered: deque[_Offer]
     ) -> list[tuple[_Job, Point, Polished | None]]:
         """Takes out of their lanes the restarts that are nearly stationary, diverged, or out of budget."""
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
@@ -562,7 +386,7 @@ class Driver:
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
         if not len(leaving):
             return []
-        rows = self._rows(group, leaving)
+        rows = group.rows(leaving)
         finished = []
         for i, place in enumerate(leaving):
             job = group.leave(int(place))
