@@ -1,9 +1,13 @@
-"""What several tests use: slow, independent implementations (60-digit arithmetic, finite differences), and `judged`."""
+"""What several tests use: slow, independent implementations (60-digit arithmetic, finite differences), `judged`, and
+the command line called from Python."""
 
+import jax
 import mpmath as mp
 import numpy as np
+import pytest
 
 from landscape.classify import classify, losses
+from landscape.host import cli
 from landscape.polish import Polished, evaluate, polish
 from landscape.problems.network import activation
 from landscape.records import Point, Status
@@ -133,3 +137,34 @@ def polished(problem, theta, *arguments) -> Polished:
     """One point polished."""
     many = polish(problem, np.asarray(theta)[None], *arguments)
     return Polished(*(column[0] for column in many))
+
+
+def compiled(problems):
+    """Number of parameters of each of these problems for which a jitted loss was compiled, in order."""
+    sizes = []
+
+    @jax.jit
+    def loss(problem, theta):
+        sizes.append(problem.p)
+        return problem.loss(theta)
+
+    for problem in problems:
+        loss(problem, np.zeros(problem.p))
+    return sizes
+
+
+def call(*arguments):
+    """Exit status of the command `landscape` with these arguments."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(a) for a in arguments])
+    return stop.value.code
+
+
+def check_refused(capsys, words, *arguments):
+    """The command ends with status 2, prints nothing, and says these words in one sentence on standard error."""
+    assert call(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert words in said.err
+    assert "Traceback" not in said.err

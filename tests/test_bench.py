@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import call, check_refused
 
 import landscape as ls
-from landscape.host import bench, cli
+from landscape.host import bench
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # worker processes of the peers import them by name
@@ -27,13 +28,6 @@ LIMIT = {
     "float64": {"matmul_gflops": 100.0, "elementwise_gflops": 50.0},
     "float32": {"matmul_gflops": 200.0, "elementwise_gflops": 100.0},
 }
-
-
-def call(*arguments):
-    """Exit status of the command with these arguments."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(a) for a in arguments])
-    return stop.value.code
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -83,12 +77,7 @@ def test_quick_bench_prints_one_json_object_with_sane_numbers(capsys, tmp_path):
     ],
 )
 def test_bad_input_is_one_sentence_and_status_two(capsys, arguments, words):
-    assert call("bench", *arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.strip().splitlines()) == 1, said.err
-    assert words in said.err
-    assert "Traceback" not in said.err
+    check_refused(capsys, words, "bench", *arguments)
 
 
 def test_a_cell_without_memory_says_so_and_the_others_go_on(monkeypatch):

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from reference import call, check_refused
 from scipy.optimize import nnls
 
 import landscape
-from landscape.host import cli
 from landscape.host.lanes import Driver, Settings
 from landscape.host.studies import STUDIES
 from landscape.host.studies.porcupines import PorcupineStudy
@@ -19,13 +19,6 @@ from landscape.records import InputError
 from landscape.theory import porcupine as theory
 
 SIGNED = {d: np.concatenate([np.eye(d), -0.7 * np.eye(d)]) for d in (1, 2, 3)}
-
-
-def call(*arguments):
-    """Exit status of the command with these arguments."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(a) for a in arguments])
-    return stop.value.code
 
 
 def ends(problem, restarts, seed=0, **settings):
@@ -223,11 +216,7 @@ def test_random_lines_of_a_draw_are_nested_and_the_paper_says_half_the_loss():
     ],
 )
 def test_bad_input_is_one_sentence_and_status_two(arguments, words, capsys):
-    assert call("run", *arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.strip().splitlines()) == 1, said.err
-    assert words in said.err
+    check_refused(capsys, words, "run", *arguments)
 
 
 def test_a_points_file_with_lines_is_labelled_in_its_own_order(tmp_path, capsys):
@@ -270,7 +259,4 @@ def test_a_points_file_that_makes_no_sense_is_one_sentence(change, words, tmp_pa
     content = {"lines": [[1, 0], [0, 1]], "teacher": [[1, 0]], "line_of": [0, 1], "coefficient": [1.0, 1.0]} | change
     path = tmp_path / "points.json"
     path.write_text(json.dumps(content))
-    assert call("label", path) == 2
-    said = capsys.readouterr().err
-    assert len(said.strip().splitlines()) == 1
-    assert words in said
+    check_refused(capsys, words, "label", path)

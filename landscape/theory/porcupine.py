@@ -540,7 +540,8 @@ def _never_bad(problem: Porcupine, face: _Face, present: np.ndarray) -> str | No
     """Why no stationary point of this face is bad, whatever its masses; None where theory does not say.
 
     All stationary points of a face have the least loss of the closed face, zero where that holds the teacher. Mixed
-    lines that span make m = 0, and then all slopes of lines in use vanish.
+    lines that span make m = 0, and then all slopes of lines in use vanish; a line that is not in use may still descend,
+    unless the teacher is matched and has nothing there.
     """
     if problem.matched and np.all(present | (problem.taught == 0)):
         return HOLDS_TEACHER
@@ -688,8 +689,9 @@ def schur_bound(problem: Porcupine) -> float:
     """The least loss if masses could have any sign: (|t_perp|^2 + q*' (psi[K]/psi[K_L]) q*) / 8, a LOWER bound.
 
     t_perp is the part of the teacher's sum outside the span of the lines, psi[K]/psi[K_L] the Schur complement of the
-    lines' kernel in that of lines and teacher. Networks have q_j >= |S_j|, which usually puts this out of reach; where
-    a local minimum has mixed lines that span, it is attained. Accurate to eps |teacher|^2 times the condition of psi.
+    lines' kernel in that of lines and teacher. Networks have q_j >= |S_j|, which usually puts this out of reach. A
+    local minimum attains it where mixed lines span R^d and every line is in use; spanning is not enough, for an idle
+    line may be idle only because its mass cannot be negative. Accurate to eps |teacher|^2 times the condition of psi.
     """
     t, factor = problem.off_sum, _factor(problem.psi)
     outside = t - problem.lines.T @ np.linalg.lstsq(problem.lines.T, t, rcond=None)[0]

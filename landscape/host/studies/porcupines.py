@@ -6,7 +6,7 @@ Losses are in the package's normalisation; what is named `paper_loss` is twice t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -131,14 +131,9 @@ class _LinesTable(_Starts):
 
     def manifest(self) -> dict[str, Any]:
         """What the folder of the table says; also checks every cell."""
-        cells = [cell.manifest() for cell in self.checked().values()]
-        return {
-            **cells[0],
-            "study": self.name,  # type: ignore[attr-defined]
-            "fields": asdict(self),
-            "problem": {"kind": "table", "cells": len(cells), "normalisation": cells[0]["problem"]["normalisation"]},
-            "restarts": self.restarts * len(cells),
-        }
+        from landscape.host.studies.table import table_manifest
+
+        return table_manifest(self, self.checked())
 
     def checked(self) -> dict[str, PorcupineStudy]:
         """The cells.
@@ -153,18 +148,9 @@ class _LinesTable(_Starts):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.host import store
+        from landscape.host.studies.table import run_cells
 
-        done = []
-        for place, cell in self.checked().items():
-            where = None if folder is None else folder / place
-            if where is not None and not (where / store.MANIFEST).exists():
-                store.create(where, cell.manifest())
-            census = cell.run(where, progress)
-            done.append(census)
-            if census.finished < census.restarts:
-                break  # interrupted
-        return self.table(done, folder)
+        return self.table(run_cells(self.checked(), folder, progress), folder)
 
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
         """The result."""

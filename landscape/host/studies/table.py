@@ -3,12 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from landscape.census import Census, share
+from landscape.host import store
 from landscape.host.studies.teachers import PUBLISHED
 from landscape.records import Label
+
+
+def table_manifest(study: Any, cells: dict[str, Any]) -> dict[str, Any]:
+    """What the folder of a table says; also checks every cell.
+
+    Args:
+        study: The study of the table.
+        cells: The studies of its cells by folder.
+
+    Raises:
+        InputError: A field of a cell makes no sense.
+    """
+    each = [cell.manifest() for cell in cells.values()]
+    return {
+        **each[0],
+        "study": study.name,
+        "fields": asdict(study),
+        "problem": {"kind": "table", "cells": len(each), "normalisation": each[0]["problem"]["normalisation"]},
+        "restarts": study.restarts * len(each),
+    }
+
+
+def run_cells(cells: dict[str, Any], folder: Path | None, progress: bool | None) -> list[Census]:
+    """The censuses of the cells in order, each in its own folder; those that are done are not done again.
+
+    Args:
+        cells: Studies by folder.
+        folder: Of the table, None to keep nothing.
+        progress: As for `explore`.
+
+    Returns:
+        One a cell; fewer, and the last one unfinished, where the run was interrupted.
+    """
+    done = []
+    for place, cell in cells.items():
+        where = None if folder is None else folder / place
+        if where is not None and not (where / store.MANIFEST).exists():
+            store.create(where, cell.manifest())
+        done.append(cell.run(where, progress))
+        if done[-1].finished < done[-1].restarts:
+            break
+    return done
 
 
 @dataclass(frozen=True)

@@ -178,46 +178,35 @@ class SafranShamirTable(Descents):
     teachers: tuple[int, ...] = tuple(range(6, 21))
     extra: tuple[int, ...] = (0, 1)
 
-    def cells(self) -> list[SafranShamir]:
-        """The studies of the single cells, small ones first.
+    def cells(self) -> dict[str, SafranShamir]:
+        """The studies of the single cells by folder, small ones first.
 
         Raises:
             InputError: There are none, or a size makes no sense.
         """
         common = {name: getattr(self, name) for name in Descents.__dataclass_fields__}
-        cells = [SafranShamir(teacher=k, width=k + more, **common) for more in self.extra for k in self.teachers]
+        cells = {
+            f"k{k:02d}-n{k + more:02d}": SafranShamir(teacher=k, width=k + more, **common)
+            for more in self.extra
+            for k in self.teachers
+        }
         if not cells:
             raise InputError("teachers and extra must each name at least one size.")
         return cells
 
     def manifest(self) -> dict[str, Any]:
         """What the folder of the table says; also checks every cell."""
-        cells = [cell.manifest() for cell in self.cells()]
-        return {
-            **cells[0],
-            "study": self.name,
-            "fields": asdict(self),
-            "problem": {"kind": "table", "cells": len(cells), "normalisation": cells[0]["problem"]["normalisation"]},
-            "restarts": self.restarts * len(cells),
-        }
+        from landscape.host.studies.table import table_manifest
+
+        return table_manifest(self, self.cells())
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.host import store
-        from landscape.host.studies.table import Table
+        from landscape.host.studies.table import Table, run_cells
 
-        done = []
-        for cell in self.cells():
-            place = None if folder is None else folder / f"k{cell.teacher:02d}-n{cell.width:02d}"
-            if place is not None and not (place / store.MANIFEST).exists():
-                store.create(place, cell.manifest())
-            census = cell.run(place, progress)
-            done.append(census)
-            if census.finished < census.restarts:
-                break  # interrupted
-        return Table(
-            study=self.name, censuses=done, cells=len(self.cells()), folder=None if folder is None else str(folder)
-        )
+        cells = self.cells()
+        done = run_cells(cells, folder, progress)
+        return Table(self.name, done, len(cells), None if folder is None else str(folder))
 
 
 def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
