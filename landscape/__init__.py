@@ -12,6 +12,7 @@ _HOME = {
     "teacher_student": "landscape.problems.population",
     "orthonormal_teacher": "landscape.problems.population",
     "porcupine": "landscape.problems.porcupine",
+    "empirical": "landscape.problems.empirical",
     "from_loss": "landscape.problems.problem",
     "Params": "landscape.problems.network",
     "explore": "landscape.host.explore",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
 from landscape.polish import evaluate, float64
+from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
 from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
+from landscape.theory.convex import stationary as convex
 
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
@@ -29,20 +34,35 @@ def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     return np.concatenate(values)[: len(thetas)]
 
 
-def ends(problem: Problem, thetas: np.ndarray, known: dict[bytes, lines.End]) -> list[lines.End]:
+def bounded(problem: Problem) -> Problem:
+    """The problem with the best lower bound that its room knows, where that is not found with the problem itself."""
+    return convex.bounded(problem) if isinstance(problem, Empirical) else problem
+
+
+def ends(
+    problem: Problem, thetas: np.ndarray, known: dict[bytes, Any], steps: np.ndarray
+) -> Sequence[lines.End | convex.End | convex.Onward]:
     """Where descents on a kinked problem that stand at these points [n, p] end, with their labels: its room's word.
 
     Args:
         problem: The landscape.
         thetas: Points.
-        known: Ends that the room may use again; it adds to them.
+        known: What the room may use again; it adds to it.
+        steps: Step sizes of the descents, [n].
+
+    Returns:
+        An end each, or `Onward` for those that are near none yet.
     """
+    if isinstance(problem, Empirical):
+        return convex.ends(problem, thetas, known, steps)
     assert isinstance(problem, Porcupine)
     return lines.ends(problem, thetas, known)
 
 
 def signs(problem: Problem, theta: np.ndarray) -> bytes:
     """Which isolated minimum of a kinked problem theta is, as a key."""
+    if isinstance(problem, Empirical):
+        return convex.key(problem, theta)
     assert isinstance(problem, Porcupine)
     return lines.signs(problem, theta)
 
@@ -107,6 +127,8 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
         return unconverged(problem, point)
     if isinstance(problem, Porcupine):  # curvature says nothing here: minima are flat, and their slopes decide
         return lines.label(problem, point.theta)
+    if isinstance(problem, Empirical) and problem.kinked:
+        return convex.label(problem, point.theta)
     verdict = at_lower_bound(problem, point)
     if verdict is not None:
         return verdict

@@ -160,3 +160,19 @@ def whole(name: str, value: Any, least: int) -> int:
     if number and value >= least:
         return int(value)
     raise InputError(f"{name} must be a whole number of at least {least}, found {value}.")
+
+
+def numbers(values: Any, name: str) -> np.ndarray:
+    """The values as a float64 array.
+
+    Raises:
+        InputError: They are not numbers in a regular shape, or one is not finite.
+    """
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be an array of numbers, all rows of one length.") from None
+    if not np.all(np.isfinite(array)):
+        where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name}{where} is {array[~np.isfinite(array)][0]}; every entry must be finite.")
+    return array

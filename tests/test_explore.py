@@ -23,9 +23,11 @@ from landscape.host.explore import Job, _Memory
 from landscape.problems.symmetry import OrbitIndex
 
 KILLED = """
-import sys, landscape as ls
-from landscape.host import explore
-explore.SHARD_SECONDS, explore.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some
+import sys, time, landscape as ls
+from landscape.host import explore, store
+explore.SHARD_SECONDS, explore.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
+append = store.append
+store.append = lambda *shard: (append(*shard), time.sleep(0.02))  # ... and time to fall between two
 ls.explore(ls.orthonormal_teacher(8), 400, seed=1, lanes=16, out=sys.argv[1], resume=True, progress=False)
 """
 RESTARTS = 400
@@ -51,7 +53,7 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
     inside = 0
     for _ in range(kills):
         shards = lambda: len(list(folder.glob("shards/*.parquet")))  # noqa: E731
-        wanted = shards() + int(rng.integers(0, 20))
+        wanted = shards() + int(rng.integers(0, 8))
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stderr=subprocess.DEVNULL)
         while process.poll() is None and shards() < wanted:
             time.sleep(0.002)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from landscape import classify
 from landscape.census import Census
 from landscape.host import merge, store
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.host.merge import census, facts
+from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
@@ -73,8 +75,9 @@ def explore(
     unknown = sorted(set(settings) - set(Settings._fields))
     if unknown:
         raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(Settings._fields)}.")
-    if isinstance(problem, Porcupine):
+    if isinstance(problem, Porcupine | Empirical):
         settings = {"step_size": problem.step_size(), "retire": 1e-4, **settings}
+        problem = classify.bounded(problem)
     chosen = Settings(**settings).check()
     if starts is not None:
         starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
@@ -133,6 +136,10 @@ def _own_manifest(
     if isinstance(problem, Porcupine):
         arrays = (problem.lines, np.array(problem.neurons), problem.teacher)
         fields["data"] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
+    if isinstance(problem, Empirical):
+        said = [np.ascontiguousarray(a).tobytes() for a in (problem.x, problem.y)]
+        fields["data"] = hashlib.sha256(b"".join(said) + problem.normalisation.encode()).hexdigest()
+        fields |= {"bias": problem.bias, "outer_bias": problem.outer_bias, "activation": str(problem.activation)}
     return manifest("explore", fields, problem, settings, restarts, seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from landscape import classify
 from landscape.host.lanes import REACH, TARGET
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
+from landscape.problems.empirical import Empirical
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
@@ -17,6 +19,7 @@ from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory import porcupine as lines
+from landscape.theory.convex import stationary as convex
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
 
@@ -31,8 +34,8 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
     Args:
         problem: The landscape.
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
-            problems, the coefficients [p] for porcupines, else the user's pytree; hidden [points, width, d] or
-            coefficients [points, p] for several points.
+            problems, `Params(hidden=[width, d], outer=[width])` for data sets, the coefficients [p] for porcupines,
+            else the user's pytree; with one more axis in front, [points, ...], for several points.
 
     Raises:
         InputError: The shape is wrong or a number is not finite.
@@ -45,7 +48,15 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
         hidden = params.hidden if isinstance(params, Params) else params
         if np.ndim(hidden) == 3:
             return [label_one(problem, problem.write(one)) for one in np.asarray(hidden)]
+    if isinstance(problem, Empirical) and isinstance(params, Params) and np.ndim(params.hidden) == 3:
+        return [label_one(problem, problem.write(one)) for one in points_of(params)]
     return label_one(problem, problem.write(params))
+
+
+def points_of(params: Params) -> list[Params]:
+    """Many networks, each part with an axis of points in front, one by one."""
+    parts = [None if part is None else np.asarray(part) for part in params]
+    return [Params(*(None if part is None else part[i] for part in parts)) for i in range(len(params.hidden))]  # pyright: ignore[reportArgumentType]
 
 
 def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
@@ -54,7 +65,11 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
     scale = problem.scale
     if isinstance(problem, Porcupine):
-        return _label_porcupine(problem, theta)
+        return _label_at_kinks(problem, theta, lines.label, lines.finish)
+    if isinstance(problem, Empirical):
+        problem = convex.bounded(problem)
+        if problem.kinked:
+            return _label_at_kinks(problem, theta, convex.label, convex.finish)
     given = _judge(problem, theta, moved=0.0, target=TARGET * scale)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
@@ -65,15 +80,18 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
 
 
-def _label_porcupine(problem: Porcupine, theta: np.ndarray) -> Verdict:
+def _label_at_kinks(
+    problem: Any, theta: np.ndarray, judge: Callable[..., Verdict], finish: Callable[..., np.ndarray | None]
+) -> Verdict:
     """The same by slopes on both sides of the kinks; the finish goes as far down as a descent would."""
-    given = lines.label(problem, theta)
+    given = judge(problem, theta)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
-    end = lines.finish(problem, theta)
-    polished = lines.label(problem, end)
+    end = finish(problem, theta)
+    polished = given if end is None else judge(problem, end)
     if polished.label == Label.UNCONVERGED:
         return given
+    assert end is not None
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
 
 

@@ -49,6 +49,7 @@ from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
+from landscape.theory.convex.stationary import Onward
 
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
 STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
@@ -413,7 +414,7 @@ class Driver:
         minimum; or, at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
         """
         if self.problem.kinked:
-            return self._finish(offered)
+            return self._finish(offered, waiting)
         with self.clock.running("classify"):
             rows, rest = self._recognise(list(offered), waiting)
         offered.clear()
@@ -425,22 +426,32 @@ class Driver:
             finished = self._polish(batch, waiting)
         return rows + self._judge(finished)
 
-    def _finish(self, offered: deque[_Offer]) -> list[tuple[dict[str, Any], np.ndarray]]:
-        """Rows of descents on a kinked problem: the minimum that each leads to by its room's exact finish.
+    def _finish(self, offered: deque[_Offer], waiting: deque[_Job]) -> list[tuple[dict[str, Any], np.ndarray]]:
+        """Rows of descents on a kinked problem: the point that each leads to by its room's exact finish.
 
         The ground is "shown" where the room shows that plain descent ends in the same sign region, else "finished".
         """
         batch = [offered.popleft() for _ in range(len(offered))]
         with self.clock.running("classify"):
-            found = classify.ends(self.problem, np.stack([offer.theta for offer in batch]), self._ends)
+            steps = np.array([self.settings.step_size * offer.job.step_scale for offer in batch])
+            found = classify.ends(self.problem, np.stack([offer.theta for offer in batch]), self._ends, steps)
             rows = []
             for offer, end in zip(batch, found, strict=True):
-                job, verdict = offer.job, end.verdict
+                job = offer.job
+                if isinstance(end, Onward):  # a small gradient is no news any more
+                    job.threshold = job.threshold / 10 if job.threshold > STATIONARY else 0.0
+                    if end.shorter and job.step_scale > 0.5**HALVINGS:
+                        assert job.state is not None
+                        job.step_scale /= 4
+                        job.state = job.state._replace(step_scale=job.state.step_scale / 4)
+                    waiting.append(job)
+                    continue
+                verdict = end.verdict
                 assert verdict.loss is not None
                 assert verdict.loss_error is not None
-                assert verdict.grad_norm is not None
                 moved = float(np.linalg.norm(end.theta - offer.theta))
-                point = Point(end.theta, verdict.loss, verdict.loss_error, verdict.grad_norm, moved, Status.CONVERGED)
+                grad_norm = 0.0 if verdict.grad_norm is None else verdict.grad_norm
+                point = Point(end.theta, verdict.loss, verdict.loss_error, grad_norm, moved, Status.CONVERGED)
                 job.basin = "shown" if end.kept and self._steady(job) else "finished"
                 orbit = -1 if end.orbit is None else self._names.setdefault(end.orbit, job.restart)
                 rows.append((_row(job, point, verdict, orbit), end.theta))

@@ -18,6 +18,7 @@ import numpy as np
 from landscape import classify
 from landscape.census import Census, class_counts, class_ids, levels_of, unseen_mass
 from landscape.host.lanes import SAME_POINT
+from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
@@ -87,6 +88,10 @@ def facts(problem: Problem) -> dict[str, Any]:
     if isinstance(problem, Porcupine):
         said |= {"teacher": len(problem.teacher), "lines": len(problem.neurons), "dimension": problem.d}
         said["neurons"] = sorted(set(problem.neurons)) if len(set(problem.neurons)) > 1 else problem.neurons[0]
+    if isinstance(problem, Empirical):
+        said |= {"rows": len(problem.y), "dimension": problem.d, "activation": str(problem.activation)}
+        said |= {"loss": problem.loss_name, "weight_decay": float(problem.weight_decay)}
+        said |= {"bias": problem.bias, "outer_bias": problem.outer_bias}
     return said | {"normalisation": problem.normalisation}
 
 

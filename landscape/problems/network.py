@@ -17,10 +17,14 @@ class Params(NamedTuple):
     Attributes:
         hidden: One row a neuron, [width, d] (or [points, width, d] for many networks).
         outer: Output weights, [width]; left out where they are fixed at one.
+        hidden_bias: One a neuron, [width]; left out where there are none.
+        outer_bias: Of the output; left out where there is none.
     """
 
     hidden: Float[Array, "width d"] | np.ndarray
     outer: Float[Array, " width"] | np.ndarray | None = None
+    hidden_bias: Float[Array, " width"] | np.ndarray | None = None
+    outer_bias: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,16 @@ class Activation:
         return f"leaky_relu({self.slope:g})" if self.name == "leaky_relu" else self.name
 
 
-ACTIVATIONS = ("relu", "leaky_relu", "abs", "linear", "quadratic", "erf", "gelu")
+GAUSSIAN = ("relu", "leaky_relu", "abs", "linear", "quadratic", "erf", "gelu")  # with expectations in closed form
+ACTIVATIONS = (*GAUSSIAN, "tanh", "softplus", "sigmoid")
 
 
 def activation(name: str | Activation, slope: float = 0.01) -> Activation:
     """The activation of that name.
 
     Args:
-        name: One of `ACTIVATIONS`: relu, leaky_relu, abs, linear, quadratic (z^2), erf (erf(z)), gelu (z Phi(z)).
+        name: One of `ACTIVATIONS`: relu, leaky_relu, abs, linear, quadratic (z^2), erf (erf(z)), gelu (z Phi(z)), tanh,
+            softplus, sigmoid.
         slope: Slope of `leaky_relu` on the negative side. Default 0.01, as in the deep-learning frameworks.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from landscape.problems import gaussian
-from landscape.problems.network import Activation, Params
+from landscape.problems.network import GAUSSIAN, Activation, Params
 from landscape.problems.network import activation as find_activation
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, whole
@@ -327,7 +327,7 @@ def teacher_student(
     Args:
         teacher: Its neurons, one a row, [k, d].
         width: Number of student neurons; the teacher's own by default.
-        activation: One of `landscape.problems.network.ACTIVATIONS`.
+        activation: One of `landscape.problems.network.GAUSSIAN`.
         slope: Negative-side slope of leaky_relu.
 
     Raises:
@@ -348,7 +348,13 @@ def teacher_student(
     if len(zero):
         raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
     width = len(teacher) if width is None else whole("width", width, 1)
-    return TeacherStudent(teacher=teacher, width=width, activation=find_activation(activation, slope))
+    act = find_activation(activation, slope)
+    if act.name not in GAUSSIAN:
+        raise InputError(
+            f"activation {act} has no closed form over Gaussian inputs; those that have are {', '.join(GAUSSIAN)}. "
+            "A finite data set (`empirical`) takes it."
+        )
+    return TeacherStudent(teacher=teacher, width=width, activation=act)
 
 
 def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:

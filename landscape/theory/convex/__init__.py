@@ -1,0 +1,1 @@
+"""The convex room: two-layer ReLU networks on finite data (Wang, Lacotte and Pilanci 2022)."""
