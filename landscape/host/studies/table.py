@@ -231,7 +231,13 @@ class LinesTable(Table):
                     f"{cell['seconds']:.1f}",
                 )
             )
-        return self.printed([head, *lines])
+        shown, finished = (
+            sum(c["basins"].get(ground, 0) for c in self.cell_dicts()) for ground in ("shown", "finished")
+        )
+        said = (
+            f"{shown} ends are shown to be plain descent's own, {finished} were finished exactly where descents stood"
+        )
+        return f"{self.printed([head, *lines])}\n{said}"
 
 
 def teacher_name(cell: dict[str, Any]) -> str:
