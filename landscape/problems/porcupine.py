@@ -315,6 +315,22 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def unit_lines(lines: Any) -> np.ndarray:
+    """Directions of any length but zero, one a row, as unit rows [r, d].
+
+    Raises:
+        InputError: They are no matrix of finite numbers, or one is zero.
+    """
+    lines = _numbers(lines, "lines")
+    if lines.ndim != 2 or 0 in lines.shape:
+        raise InputError(f"lines must be a matrix, one direction a row; found an array of shape {lines.shape}.")
+    size = np.max(np.abs(lines), axis=1)
+    if not np.all(size):
+        raise InputError(f"line {np.flatnonzero(size == 0)[0]} has the direction zero; leave it out.")
+    lines = lines / size[:, None]
+    return lines / np.linalg.norm(lines, axis=1, keepdims=True)
+
+
 def porcupine(lines: Any, neurons_per_line: Any, teacher: Any) -> Porcupine:
     """The exact loss of neurons bound to lines against any teacher, over Gaussian inputs.
 
@@ -329,15 +345,8 @@ def porcupine(lines: Any, neurons_per_line: Any, teacher: Any) -> Porcupine:
         InputError: A direction is zero, two lines are parallel, a line has no neuron, a shape does not fit, a number
             is not finite, or the machine has not the memory.
     """
-    lines = _numbers(lines, "lines")
-    if lines.ndim != 2 or 0 in lines.shape:
-        raise InputError(f"lines must be a matrix, one direction a row; found an array of shape {lines.shape}.")
+    lines = unit_lines(lines)
     r, d = lines.shape
-    size = np.max(np.abs(lines), axis=1)
-    if not np.all(size):
-        raise InputError(f"line {np.flatnonzero(size == 0)[0]} has the direction zero; leave it out.")
-    lines = lines / size[:, None]
-    lines = lines / np.linalg.norm(lines, axis=1, keepdims=True)
     neurons = _counts(neurons_per_line, r)
     teacher = np.asarray(teacher_student(teacher, 1).teacher)
     if teacher.shape[1] != d:

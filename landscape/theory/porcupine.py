@@ -227,21 +227,27 @@ def _face_minimum(problem: Porcupine, x: np.ndarray, present: np.ndarray, carefu
 def _minimise(problem: Porcupine, x: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The minimum of F over masses >= 0 that are zero where not allowed, [2, r], from x: nonnegative least squares.
 
-    An active-set method (Lawson and Hanson 1974) that lets in several signs at a time while that lowers F.
+    An active-set method (Lawson and Hanson 1974) that lets in several signs at a time while that lowers F; the first
+    time it does not, it goes back to where F was least and lets in one at a time, which always lowers it.
     """
-    best, violation, lowest, careful, stale = x, np.inf, np.inf, False, 0
+    best, violation, least, lowest, careful, stale = x, np.inf, x, np.inf, False, 0
     present = x > 0
     while True:
         x = _face_minimum(problem, x, present, careful)
-        present = x > 0
         at = evaluate(problem, x)
+        lower = at.loss < lowest
+        if lower:
+            least, lowest = x, at.loss
+        elif not careful:
+            x, at = least, evaluate(problem, least)
+        # Below the rounding of F a few more signs still flatten the slopes.
+        stale = stale + 1 if careful and not lower else 0
+        careful = careful or not lower
+        present = x > 0
         inward = np.where(allowed & ~present, at.slopes, 0.0)
         worst = float(np.max(-inward))
         if worst < violation:
             best, violation = x, worst
-        # One sign at a time always descends; below the rounding of F a few more of them still flatten the slopes.
-        stale = 0 if at.loss < lowest else stale + 1
-        careful, lowest = careful or stale > 0, min(lowest, at.loss)
         wanted = np.flatnonzero(inward < -16 * EPS * (np.sum(x) + problem.teacher_mass))
         if not len(wanted) or stale > 20:
             return best

@@ -9,6 +9,7 @@ from typing import Any
 
 from landscape.census import Census, share
 from landscape.host import store
+from landscape.host.studies.porcupines import BOTH_SIGNS
 from landscape.host.studies.teachers import PUBLISHED
 from landscape.records import Label
 
@@ -204,14 +205,16 @@ class LinesTable(Table):
         ]
 
     def __str__(self) -> str:
-        head = ("d", "lines", "neurons", "restarts", "global [95%]", "formula", "spurious", "others", "least loss",
-                "mean loss", "optimum", "Schur bound", "levels", "seconds")  # fmt: skip
+        head = ("teacher", "draw", "d", "lines", "neurons", "restarts", "global [95%]", "formula", "spurious", "others",
+                "least loss", "mean loss", "optimum", "Schur bound", "levels", "seconds")  # fmt: skip
         lines = []
         for cell in self.cell_dicts():
             labels, good = cell["labels"], cell["global_share"]
             number = lambda x: "-" if x is None else f"{round(x, 9) + 0.0:.7g}"  # noqa: E731
             lines.append(
                 (
+                    teacher_name(cell),
+                    str(cell["draw"]),
                     str(cell["dimension"]),
                     str(cell["lines"]),
                     str(cell["neurons"]),
@@ -228,4 +231,20 @@ class LinesTable(Table):
                     f"{cell['seconds']:.1f}",
                 )
             )
-        return self.printed([head, *lines])
+        shown, finished = (
+            sum(c["basins"].get(ground, 0) for c in self.cell_dicts()) for ground in ("shown", "finished")
+        )
+        said = (
+            f"{shown} ends are shown to be plain descent's own, {finished} were finished exactly where descents stood"
+        )
+        return f"{self.printed([head, *lines])}\n{said}"
+
+
+def teacher_name(cell: dict[str, Any]) -> str:
+    """A porcupine's teacher in a few words: as it was asked for, if that is short."""
+    asked = cell["teacher"].strip()
+    if asked.isdigit():
+        return f"{asked} random"
+    if asked == "signs":
+        return " and ".join(f"{mass:+g}" for mass in BOTH_SIGNS)
+    return asked if len(asked) <= 16 else f"{cell['teacher_neurons']} rows"
