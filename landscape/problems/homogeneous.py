@@ -395,7 +395,9 @@ class Homogeneous:
             slope, value = np.abs(f - self.y), 0.5 * float(np.sum((f - self.y) ** 2))
         else:
             slope, value = np.ones_like(f), float(np.sum(np.logaddexp(0.0, -self.y * f) + np.abs(f)))
-        return float(np.sum(off * slope + 0.5 * off * off) + EPS * (self.y.size + 8) * value + EPS * (self.p + 8) * paid)
+        return float(
+            np.sum(off * slope + 0.5 * off * off) + EPS * (self.y.size + 8) * value + EPS * (self.p + 8) * paid
+        )
 
     def hessian_error(self, theta: np.ndarray) -> float:
         """None known beyond a few eps of the Hessian itself."""
@@ -516,7 +518,9 @@ def parallel(
         raise InputError("y must be labels -1 and 1 for the logistic loss.")
     if isinstance(subnetwork, str):
         if subnetwork not in FAMILIES:
-            raise InputError(f"subnetwork {subnetwork!r} is unknown; known are {', '.join(FAMILIES)}, or pass your own.")
+            raise InputError(
+                f"subnetwork {subnetwork!r} is unknown; known are {', '.join(FAMILIES)}, or pass your own."
+            )
         if x.ndim != 2 or 0 in x.shape:
             raise InputError(f"x must be a matrix, one input a row; found an array of shape {x.shape}.")
         if y.ndim not in (1, 2) or len(y) != len(x):
@@ -570,7 +574,9 @@ def _made(
         raise InputError("the penalty of a subnetwork must be one positive number at any weights that are not zero.")
     matched = _checked(net, x, allow_mismatch)
     # Where one subnetwork would be of y's size; a subnetwork that is dead at random weights says nothing.
-    size = max(float(np.max([np.linalg.norm(f) / np.linalg.norm(w) ** net.degree for f, w in zip(outputs, draws)])), 1e-9)  # noqa: B905
+    size = max(
+        float(np.max([np.linalg.norm(f) / np.linalg.norm(w) ** net.degree for f, w in zip(outputs, draws)])), 1e-9
+    )  # noqa: B905
     scale = float(np.clip((float(np.linalg.norm(y)) / size) ** (1 / net.degree), 1e-2, 1e3))
     made = Homogeneous(x, y, float(regularisation), whole("width", width, 1), net, loss, matched, scale=scale)
     return replace(made, lower_bound=_bound_of(made)) if net.name == "rank_one" else made
