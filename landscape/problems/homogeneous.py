@@ -1,6 +1,6 @@
 """Parallel sums of positively homogeneous subnetworks with a regulariser of the same degree (Haeffele and Vidal 2017).
 
-    L(W_1, ..., W_r) = loss(f) + lambda sum_j g(W_j),    f = sum_j phi(W_j; x),    phi(tW) = t^p phi(W), g(tW) = t^p g(W)
+    L(W_1, ..., W_r) = loss(f) + lambda sum_j g(W_j),  f = sum_j phi(W_j; x),  phi(tW) = t^p phi(W), g(tW) = t^p g(W)
 
 for t > 0, g >= 0. loss(f) = 1/2 |f - y|^2 ("squared") or sum log(1 + exp(-y f)) over all entries ("logistic").
 
@@ -320,15 +320,15 @@ class Homogeneous:
         return self.canonical
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """Subnetworks sorted, largest first; of quadratic ones the sign of w is free, and its largest entry positive.
+        """Subnetworks sorted, largest first, the largest entry of w (of u) positive where its sign is free.
 
-        Ties between rounded lengths are broken by the weights.
+        Ties between rounded lengths are broken by the weights. Rotations of factors are not taken out.
         """
         w = np.array(theta, np.float64).reshape(self.width, self.q)
-        if self.net.name == "quadratic":
-            d = np.asarray(self.x).shape[1]
+        if self.net.name in ("quadratic", "rank_one"):
+            d = np.asarray(self.x).shape[1] if self.net.name == "quadratic" else self.y.shape[0]
             top = np.take_along_axis(w[:, :d], np.argmax(np.abs(w[:, :d]), axis=1)[:, None], axis=1)
-            w[:, :d] *= np.where(top < 0, -1.0, 1.0)
+            w[:, : d if self.net.name == "quadratic" else None] *= np.where(top < 0, -1.0, 1.0)
         rounded = np.round(w / (1e-7 * self.scale))
         order = np.lexsort([*rounded.T[::-1], -np.round(np.linalg.norm(rounded, axis=1))])
         return w[order].reshape(-1)
@@ -574,9 +574,8 @@ def _made(
         raise InputError("the penalty of a subnetwork must be one positive number at any weights that are not zero.")
     matched = _checked(net, x, allow_mismatch)
     # Where one subnetwork would be of y's size; a subnetwork that is dead at random weights says nothing.
-    size = max(
-        float(np.max([np.linalg.norm(f) / np.linalg.norm(w) ** net.degree for f, w in zip(outputs, draws)])), 1e-9
-    )  # noqa: B905
+    sizes = [np.linalg.norm(f) / np.linalg.norm(w) ** net.degree for f, w in zip(outputs, draws, strict=True)]
+    size = max(float(np.max(sizes)), 1e-9)
     scale = float(np.clip((float(np.linalg.norm(y)) / size) ** (1 / net.degree), 1e-2, 1e3))
     made = Homogeneous(x, y, float(regularisation), whole("width", width, 1), net, loss, matched, scale=scale)
     return replace(made, lower_bound=_bound_of(made)) if net.name == "rank_one" else made
@@ -592,7 +591,7 @@ def _bound_of(problem: Homogeneous) -> LowerBound:
 def matrix_value(problem: Homogeneous, width: int | None = None) -> float:
     """The least loss of squared matrix factorisation at a width, of all widths where it is None.
 
-    By von Neumann's trace inequality the loss of X with singular values s is at least that of diag(s) beside diag(sigma),
+    By von Neumann's trace inequality the loss of X with singular values s is at least
     sum 1/2 (s_i - sigma_i)^2 + lambda s_i: each of `width` values is s_i = sigma_i - lambda where that is positive.
     """
     sigma, lam = np.linalg.svd(problem.y, compute_uv=False), float(problem.regularisation)

@@ -51,6 +51,7 @@ ZERO = 1e-9  # weights below this, times the scale, are zero
 STARTS = 64  # of the ascent that estimates a polar from below
 ASCENT = 240  # gradients of each
 SUPPORTED = 3000  # cells up to which the upper bound of a vector-valued ReLU polar is computed
+IDLE = 1e-3  # subnetworks below this share of the largest regulariser may be dropped
 _DEPENDENT = 1e-9  # least singular value of unit outputs
 
 
@@ -192,7 +193,7 @@ def _plane(x: np.ndarray, z: np.ndarray) -> Polar:
 
 
 def _cellwise(x: np.ndarray, z: np.ndarray) -> float:
-    """An upper bound beyond the plane: the largest singular value of Z'D x over all cells; inf if those are too many."""
+    """An upper bound beyond the plane: the largest singular value of Z'D x over all cells; inf if they are too many."""
     try:
         listed = cells(x, most=SUPPORTED)
     except InputError:
@@ -459,7 +460,7 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
 
     Matrix factorisations become singular value decompositions, networks with quadratic activation eigendecompositions
     of sum a w w'; of others those whose outputs depend on the rest are removed by moves that keep outputs and
-    regulariser (Caratheodory). Zero subnetworks are dropped.
+    regulariser (Caratheodory). Subnetworks whose removal does not raise the loss, beyond its rounding, are dropped.
     """
     theta = np.asarray(theta, np.float64)
     if isinstance(problem, Empirical):
@@ -481,6 +482,8 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
     else:
         w = _independent(problem, theta)
     w = w.reshape(-1, problem.q)
+    if len(w):
+        w = _without_idle(with_width(problem, len(w)), w)
     if not len(w):
         w = np.zeros((1, problem.q))
     small = with_width(problem, len(w))
@@ -488,7 +491,7 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
 
 
 def _independent(problem: Homogeneous, theta: np.ndarray) -> np.ndarray:
-    """Subnetworks with independent outputs, those of phi / g in proportions g moved until one after the other is zero."""
+    """Subnetworks with independent outputs: proportions g of phi / g are moved until one after the other is zero."""
     w = theta.reshape(problem.width, -1)
     f, g = parts_at(problem, theta)
     alive = np.flatnonzero(~zero_subnetworks(problem, theta) & (g > 0))
@@ -520,7 +523,7 @@ def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray
             grown, there = with_width(problem, problem.width + 1), np.concatenate([theta, np.zeros(problem.q)])
             slot = problem.width
         step = born(grown, there, slot, best)
-        return None if step is None else (grown, there + step)
+        return None if step is None else (grown, grown.canonical(there + step))
     here = stationary.at(problem, theta)
     alive = (np.abs(here.a) > 0) & (np.linalg.norm(here.w, axis=1) > 0)
     u, sign = best.weights[:-1], best.weights[-1]
@@ -539,21 +542,22 @@ def signature(problem: Empirical, theta: np.ndarray) -> bytes:
     Exact where the neurons' outputs are independent; elsewhere they may share one loss in several ways.
     """
     here = stationary.at(problem, theta)
-    rows = {bytes([on]) + np.packbits(side).tobytes() for on, side in zip(here.a > 0, (here.z > 0).T, strict=True)}
+    rows = {bytes([int(on)]) + np.packbits(side).tobytes() for on, side in zip(here.a > 0, (here.z > 0).T, strict=True)}
     return b"".join(sorted(rows))
 
 
-def without_idle(problem: Homogeneous, theta: np.ndarray) -> np.ndarray:
-    """The same network without the subnetworks whose removal does not raise the loss, zeros in their places, [p]."""
-    w = np.array(theta, np.float64).reshape(problem.width, -1)
-    g = parts_at(problem, theta)[1]
-    now = float(_losses(problem, w.reshape(1, -1))[0])
+def _without_idle(problem: Homogeneous, w: np.ndarray) -> np.ndarray:
+    """The subnetworks, [kept, q], without small ones that only cost: the loss without them is no higher."""
+    g = parts_at(problem, w.reshape(-1))[1]
+    now, error = float(_losses(problem, w.reshape(1, -1))[0]), problem.loss_error(w.reshape(-1))
+    kept = np.ones(len(w), bool)
     for j in np.argsort(g):
-        if g[j] == 0 or g[j] > 1e-3 * float(np.max(g)):
-            continue
-        without = w.copy()
-        without[j] = 0.0
-        loss = float(_losses(problem, without.reshape(1, -1))[0])
-        if loss <= now:
-            w, now = without, loss
-    return w.reshape(-1)
+        if g[j] > IDLE * float(np.max(g)):
+            break
+        kept[j] = False
+        loss = float(_losses(problem, np.where(kept[:, None], w, 0.0).reshape(1, -1))[0])
+        if loss <= now + error:
+            now = loss
+        else:
+            kept[j] = True
+    return w[kept]
