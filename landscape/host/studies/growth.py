@@ -115,7 +115,9 @@ class _Reported:
             raise InputError(f"{folder} is not finished; `landscape resume {folder}` runs it.") from None
         return Report(kept["record"], kept["text"], self.restarts, self.restarts, str(folder))
 
-    def said(self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any) -> dict:
+    def said(
+        self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
+    ) -> dict:
         """The record: the keys of a census, and what the study found."""
         from landscape.census import share
 
@@ -367,7 +369,7 @@ def _cubic_net(degree: int) -> Any:
         penalty = (lambda w: jnp.sum(w * w)) if degree == 2 else cube
         _CUBIC[degree] = Subnetwork(
             "cubic", lambda key: jax.random.normal(key, (1,), jnp.float64), lambda w, x: x * w[0] ** 3, penalty, 3.0,
-            float(degree), coercive=True,
+            float(degree), coercive=True, roundings=8,
         )  # fmt: skip
     return _CUBIC[degree]
 
