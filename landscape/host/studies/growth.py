@@ -489,7 +489,7 @@ class ZeroSubnetwork(Descents):
         begun = time.perf_counter()
         table, labels = [], Counter()
         for width in self.widths:
-            problem = bounded(self.problem_of(width))
+            problem: Any = bounded(self.problem_of(width))
             polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
             without: Counter[str] = Counter()
             with jax.enable_x64(True):
@@ -507,12 +507,14 @@ class ZeroSubnetwork(Descents):
                 }
             )
         total = self.restarts * len(self.widths)
+        bound = bounded(self.problem()).lower_bound  # of all widths
+        assert bound is not None
         manifest = self.manifest()
         counts = {str(label): labels.get(str(label), 0) for label in Label}
         record = {
             "study": self.name, "problem": manifest["problem"], "restarts": total, "seed": self.seed,
             "labels": counts, "shares": {label: share(count, total) for label, count in counts.items()}, "levels": [],
-            "lower_bound": {"value": problem.lower_bound.value, "by": problem.lower_bound.by}, "best_seen": None,
+            "lower_bound": {"value": bound.value, "by": bound.by}, "best_seen": None,
             "unseen_mass": None, "seconds": {"total": round(time.perf_counter() - begun, 3)},
             "environment": manifest["environment"], "findings": {"finished": total, "widths": table},
         }  # fmt: skip
