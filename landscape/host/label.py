@@ -70,11 +70,11 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
         problem = convex.bounded(problem)
         if problem.kinked:
             return _label_at_kinks(problem, theta, convex.label, convex.finish)
-    given = _judge(problem, theta, moved=0.0, target=TARGET * scale)
+    given = _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta)
-    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * scale)
+    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * problem.gradient_scale)
     if polished.label == Label.UNCONVERGED:
         return given
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
@@ -99,13 +99,15 @@ def _stationary(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """The stationary point next to theta: of any index if theta is nearly one, else down the loss."""
     scale = problem.scale
     grad, _ = evaluate(problem, theta)
-    if np.linalg.norm(grad) <= NEAR * scale:
-        end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
-        if grad_norm <= TARGET * scale:
+    if np.linalg.norm(grad) <= NEAR * problem.gradient_scale:
+        end, grad_norm = newton_to_stationary(problem, theta, TARGET * problem.gradient_scale, 0.01 * scale)
+        if grad_norm <= TARGET * problem.gradient_scale:
             return end
     # As many as the driver polishes at once: no second program.
     many = np.tile(theta, (batch_size(len(theta)), 1))
-    return polish(problem, many, TARGET * scale, REACH * scale, problem.loss_error(theta), scale).theta[0]
+    return polish(
+        problem, many, TARGET * problem.gradient_scale, REACH * scale, problem.loss_error(theta), scale
+    ).theta[0]
 
 
 def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> Verdict:

@@ -58,7 +58,7 @@ TAIL = 4  # lanes of the block for the last stragglers ...
 PATIENCE = 40  # ... which is made when they have had a wide one for so many chunks
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
 STATIONARY = 1e-10  # the last rung of `retire`: below Safran and Shamir's stop, 1e-9 / (2 pi) a neuron
-TARGET = 1e-12  # gradient norm after polish, times the problem's scale
+TARGET = 1e-12  # gradient norm after polish, times the problem's gradient scale
 REACH = 0.1  # the polish never moves further than this, times the problem's scale
 CLOSE = 0.01  # a known minimum is recognised, and a numerical basin believed, no further away than this
 SAME_POINT = 1e-7  # polished points of one orbit agree to TARGET / curvature, 1e-8 at a curvature of 1e-4
@@ -76,7 +76,7 @@ class Settings(NamedTuple):
             where descent with step 0.02 does.
         budget: Gradients of one restart before it is given up as unconverged. The paper has none; at width k + 1 its
             stop takes 200,000 steps and more.
-        retire: A lane is first offered to the polish at this gradient norm, times the problem's scale; each time the
+        retire: A lane is first offered to the polish at this gradient norm, times the problem's own; each time the
             polish refuses, at a tenth of it.
         lanes: Restarts that run at once; 0 for 512 on a CPU and 16384 elsewhere. Labels do not depend on it.
         dtype: Of the descent; polish, spectrum and labels are always in float64.
@@ -367,10 +367,10 @@ class Driver:
         """Takes out of their lanes the restarts that are nearly stationary, diverged, or out of budget."""
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
-        scale = self.problem.scale
-        floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * scale
+        steep = self.problem.gradient_scale
+        floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * steep
         group.steps += CHUNK
-        wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * scale))  # the paper's guard, 2 pi |g| > 1e4
+        wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * steep))  # the paper's guard, 2 pi |g| > 1e4
         still = np.zeros_like(wild)
         if self.problem.kinked:
             settled = group.steps % STILL == 0
@@ -383,7 +383,7 @@ class Driver:
         # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= settled & ~still & (loss >= group.mark) & (grad_norm > floor)
         group.mark[settled] = loss[settled]
-        near = ~wild & (still | (grad_norm <= group.threshold * scale))
+        near = ~wild & (still | (grad_norm <= group.threshold * steep))
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
         if not len(leaving):
             return []
@@ -538,11 +538,12 @@ class Driver:
     def _polish(self, offered: list[_Offer], waiting: deque[_Job]) -> list[tuple[_Job, Point, Polished | None]]:
         """The offered restarts that are accepted, polished; the others go on."""
         scale, problem = self.problem.scale, self.problem
+        target = TARGET * problem.gradient_scale
         size = batch_size(problem.p)
         # Padding repeats the last point, which is stationary as soon as it is.
         thetas = np.stack([offered[min(i, len(offered) - 1)].theta for i in range(size)])
         noise = np.array([problem.loss_error(theta) for theta in thetas])
-        polished = polish(problem, thetas, TARGET * scale, REACH * scale, noise, scale)
+        polished = polish(problem, thetas, target, REACH * scale, noise, scale)
         finished = []
         self._loose = False
         for i, (job, theta, _, _) in enumerate(offered):
@@ -551,7 +552,7 @@ class Driver:
             bound = problem.lower_bound
             at_bound = bound is not None and bool(one.loss - bound.value <= error)
             basin = None
-            if one.grad_norm <= TARGET * scale:
+            if one.grad_norm <= target:
                 basin = self._basin(
                     job, theta, one.theta, bool(one.trapped), at_bound, bool(one.definite), float(one.moved)
                 )
@@ -561,15 +562,15 @@ class Driver:
                 finished.append((job, _point(one, error, Status.CONVERGED), one))
                 continue
             if job.threshold > STATIONARY:
-                if one.grad_norm <= TARGET * scale and one.definite:
+                if one.grad_norm <= target and one.definite:
                     # A true minimum, if perhaps not this restart's: the next one near it need not be polished.
                     self.judge(_point(one, error, Status.CONVERGED), None, isolated=True)
                 self._wait(job, waiting)
                 continue
             job.basin = "stopped"
-            end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, CLOSE * scale)
+            end, grad_norm = newton_to_stationary(problem, theta, target, CLOSE * scale)
             loss = float(classify.losses(problem, end[None])[0])
-            status = Status.CONVERGED if grad_norm <= TARGET * scale else Status.STALLED
+            status = Status.CONVERGED if grad_norm <= target else Status.STALLED
             moved = float(np.linalg.norm(end - theta))
             finished.append((job, Point(end, loss, problem.loss_error(end), grad_norm, moved, status), None))
         return finished

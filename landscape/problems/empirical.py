@@ -136,6 +136,11 @@ class Empirical:
         return float(np.clip(np.sqrt(ratio), 1e-2, 1e3))
 
     @property
+    def gradient_scale(self) -> float:
+        """The scale times `curvature`."""
+        return self.scale * self.curvature()
+
+    @property
     def coercive(self) -> bool:
         """Whether weight decay holds all parameters."""
         return float(self.weight_decay) > 0 and "free" not in (self.bias, self.outer_bias)

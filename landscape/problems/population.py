@@ -114,6 +114,11 @@ class TeacherStudent:
         return self.width * self.d
 
     @property
+    def gradient_scale(self) -> float:
+        """The scale: curvature is of order one."""
+        return self.scale
+
+    @property
     def scale(self) -> float:
         """The largest teacher norm."""
         return float(np.max(np.linalg.norm(self.teacher, axis=1)))

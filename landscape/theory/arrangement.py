@@ -433,7 +433,7 @@ def phis(x: np.ndarray, nus: np.ndarray) -> Phis:
     """phi of many residuals nus [R, n] at once, exact; data x [n, d] with d (or rank) <= 3.
 
     The result for a residual does not depend on the others beyond rounding. `upper` exceeds `value` by rounding only:
-    by (32 n + 128) eps sum_k |nu_k| |x_k|.
+    by (18 n + 96) eps sum_k |nu_k| |x_k|.
 
     Why that is enough (eps the double spacing, L = sum |nu_k| |x_k|, a Lipschitz constant of h(u) = nu' relu(x u)).
     Vertices x_j x x_k / |.| are computed with compensated products, so they are within 10 eps of the true ones however
@@ -482,7 +482,7 @@ def phis(x: np.ndarray, nus: np.ndarray) -> Phis:
 
 def _rounding(n: int) -> float:
     """The rounding error allowed to phi in units of sum |nu_k| |x_k|; argued in `phis`."""
-    return (32 * n + 128) * EPS
+    return (18 * n + 96) * EPS
 
 
 class _Best(NamedTuple):
