@@ -382,8 +382,10 @@ class Driver:
             settled = group.steps % SETTLE == 0
         # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= settled & ~still & (loss >= group.mark) & (grad_norm > floor)
+        calm = group.steps >= self.method.noisy
+        still, wild = still & calm, wild & (calm | ~np.isfinite(loss))
         group.mark[settled] = loss[settled]
-        near = ~wild & (still | (grad_norm <= group.threshold * steep))
+        near = calm & ~wild & (still | (grad_norm <= group.threshold * steep))
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
         if not len(leaving):
             return []
