@@ -24,7 +24,6 @@ from landscape.polish import DECENT
 from landscape.problems.problem import QUICK, Problem
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
-CHUNK = 120  # gradients between looks at a lane; a multiple of the ring of L-BFGS
 KEPT = 64  # compiled chunks that a process keeps
 
 
@@ -65,7 +64,7 @@ class Group:
         order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
         self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
         self.per_device = blocks // devices
-        self.idle = 0  # chunks since the last restart came in
+        self.idle = 0  # gradients since the last restart came in
         self.jobs: list[Job | None] = [None] * places
         self.taken = np.zeros(places, bool)
         self.steps = np.zeros(places, np.int64)
@@ -181,7 +180,7 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     leaves, facts = jax.tree.flatten((problem, lanes))
     key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method, CHUNK)
+        chunk = partial(_chunk, method)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             chunk = jax.shard_map(
@@ -196,8 +195,9 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, steps: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
-    """The lanes of the first `active` blocks, `steps` gradients later, one block after the other."""
+def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+    steps = method.chunk
     trailing = problem.trailing and method.trailing
 
     def block(i: Any, lanes: Lane) -> Lane:
