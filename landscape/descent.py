@@ -35,6 +35,8 @@ class Method(NamedTuple):
         trailing: Whether theta may be [p, lanes].
         descends: Whether the loss falls along its path wherever it moves, as the argument of `polish` needs.
         noisy: For how many gradients it sees parts of the data only, and where it stands means nothing yet.
+        chunk: Gradients between two looks at a lane; a divisor of 120.
+        gradient_in: The gradient at theta, from the memory of one who has taken a gradient; None if it is not kept.
     """
 
     init: Callable[[Array], Any]
@@ -43,6 +45,8 @@ class Method(NamedTuple):
     trailing: bool = True
     descends: bool = True
     noisy: int = 0
+    chunk: int = 120
+    gradient_in: Callable[[Any], Array] | None = None
 
 
 class Lane(NamedTuple):
@@ -202,7 +206,8 @@ def advance(problem: Problem, method: Method, lane: Lane, steps: int) -> Lane:
         return method.step(gradient, *carry, lane.step_scale, number)
 
     theta, memory = jax.lax.fori_loop(0, steps, step, (lane.theta, lane.memory))
-    return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=_norm(gradient(theta)))
+    last = gradient(theta) if method.gradient_in is None else method.gradient_in(memory)
+    return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=_norm(last))
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -340,7 +345,7 @@ def flow(tolerance: float) -> Method:
         error = jnp.where(taken, floor, m.error)
         return theta, _Flow(base, now, before, steep, size, length, stages, stage, curvature, since, error)
 
-    return Method(start, step, f"the gradient flow, local error {tolerance:g}")
+    return Method(start, step, f"the gradient flow, local error {tolerance:g}", gradient_in=lambda m: m.gradient)
 
 
 # -- L-BFGS ------------------------------------------------------------------------------------------------------------
@@ -462,7 +467,10 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
             curvature=curvature,
         )
 
-    return Method(start, step, "L-BFGS with a slope line search", descends=False)
+    # The chunk is a multiple of the ring; most restarts need some 200 gradients.
+    return Method(
+        start, step, "L-BFGS with a slope line search", descends=False, chunk=30, gradient_in=lambda m: m.gradient
+    )
 
 
 def _two_loops(g: Array, steps: Array, changes: Array, weights: Array, curvature: Array, newest: Array) -> Array:

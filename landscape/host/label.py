@@ -63,7 +63,6 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     """The verdict of one flat point, [p]; see `label`."""
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
-    scale = problem.scale
     if isinstance(problem, Porcupine):
         return _label_at_kinks(problem, theta, lines.label, lines.finish)
     if isinstance(problem, Empirical):

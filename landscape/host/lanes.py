@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from landscape import classify, descent
 from landscape.descent import Method
-from landscape.host.blocks import CHUNK, Group
+from landscape.host.blocks import Group
 from landscape.host.blocks import Job as _Job
 from landscape.polish import (
     Polished,
@@ -54,8 +54,9 @@ from landscape.theory.convex.stationary import Onward
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
 STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
 FALL = 1e-3  # of its excess, in so many gradients: at less it stands between kinks; 1e-9 leads to the same minima
+SEVERAL = 16  # offers of different losses that are polished before the others are looked at again
 TAIL = 4  # lanes of the block for the last stragglers ...
-PATIENCE = 40  # ... which is made when they have had a wide one for so many chunks
+PATIENCE = 4800  # ... which is made when they have had a wide one for so many gradients
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
 STATIONARY = 1e-10  # the last rung of `retire`: below Safran and Shamir's stop, 1e-9 / (2 pi) a neuron
 TARGET = 1e-12  # gradient norm after polish, times the problem's gradient scale
@@ -262,16 +263,18 @@ class Driver:
         if self.problem.kinked and len(self.devices) == 1:  # kernels can be large, and NumPy's are copied at every call
             with jax.enable_x64(True):
                 self._on_devices = jax.device_put(self.problem, self.devices[0])
-        groups = self._groups(queue.total)
-        pool = ThreadPoolExecutor(len(groups) + 1)
+        idle = self._groups(queue.total)
+        pool = ThreadPoolExecutor(len(idle) + 1)
+        # On a CPU the host's own work takes a core: it comes before the next chunk of that core, which would make it
+        # wait. Elsewhere the devices go on meanwhile.
+        host_first = self.devices[0].platform == "cpu"
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
         running: dict[Future, Group] = {}
         try:
             with self.clock.running("descent"):
                 warm = pool.submit(self._warm)
-                for group in groups:
-                    self._start(group, queue, pool, running)
+                idle = self._started(idle, queue, pool, running)
                 if queue.new:
                     warm.result()  # short runs have no use for it
             while running or offered or waiting:
@@ -282,15 +285,15 @@ class Driver:
                         group = running.pop(future)
                         group.lanes = future.result()
                         finished += self._look(group, waiting, offered)
-                        self._start(group, queue, pool, running)
+                        idle.append(group)
+                    if not host_first:
+                        idle = self._started(idle, queue, pool, running)
                 rows = self._judge(finished) if finished else []
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
                 enough = len(offered) >= batch_size(self.problem.p) or not running
                 while offered and enough:
                     rows += self._offer(offered, waiting)
-                for group in groups:
-                    if waiting and not any(g is group for g in running.values()):
-                        self._start(group, queue, pool, running)
+                idle = self._started(idle, queue, pool, running)
                 if rows:
                     batch = _columns([row for row, _ in rows]), np.stack([theta for _, theta in rows])
                     counts.update(batch[0]["label"])
@@ -320,15 +323,21 @@ class Driver:
         if self.problem.p <= 2500 and not self.problem.kinked:
             polish(self.problem, theta, 0.0, 1.0, 0.0, self.problem.scale, max_steps=1)
 
-    def _start(self, group: Group, queue: _Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]) -> None:
-        """Fills the free places of a group and sends it on its next chunk; not if it has no lane to run."""
-        self._refill(group, queue)
-        if not group.taken.any():
-            return
-        group.idle = 0 if queue.new else group.idle + 1
-        group = self._narrowed(group)
-        group.compact()
-        running[pool.submit(group.chunk(self._on_devices))] = group
+    def _started(
+        self, groups: list[Group], queue: _Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
+    ) -> list[Group]:
+        """Fills free places of groups and sends them on their next chunk; those with no lane to run are returned."""
+        idle = []
+        for group in groups:
+            self._refill(group, queue)
+            if not group.taken.any():
+                idle.append(group)
+                continue
+            group.idle = 0 if queue.new else group.idle + self.method.chunk
+            group = self._narrowed(group)
+            group.compact()
+            running[pool.submit(group.chunk(self._on_devices))] = group
+        return idle
 
     def _narrowed(self, group: Group) -> Group:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
@@ -369,7 +378,7 @@ class Driver:
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
         steep = self.problem.gradient_scale
         floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * steep
-        group.steps += CHUNK
+        group.steps += self.method.chunk
         wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * steep))  # the paper's guard, 2 pi |g| > 1e4
         still = np.zeros_like(wild)
         if self.problem.kinked:
@@ -382,8 +391,8 @@ class Driver:
             settled = group.steps % SETTLE == 0
         # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= settled & ~still & (loss >= group.mark) & (grad_norm > floor)
-        calm = group.steps >= self.method.noisy
-        still, wild = still & calm, wild & (calm | ~np.isfinite(loss))
+        calm = (group.steps >= self.method.noisy) & (group.steps >= group.rest)
+        still, wild = still & calm, wild & ((group.steps >= self.method.noisy) | ~np.isfinite(loss))
         group.mark[settled] = loss[settled]
         near = calm & ~wild & (still | (grad_norm <= group.threshold * steep))
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
@@ -399,7 +408,7 @@ class Driver:
                 continue
             theta = np.array(rows.theta[i], np.float64)
             if near[place]:
-                job.state = jax.tree.map(lambda x, i=i: np.array(x[i]), rows)
+                job.state = jax.tree.map(lambda x, i=i: x[i], rows)
                 offered.append(_Offer(job, theta, float(loss[place]), float(grad_norm[place])))
                 continue
             status = Status.DIVERGED if wild[place] else Status.BUDGET
@@ -440,8 +449,10 @@ class Driver:
             rows = []
             for offer, end in zip(batch, found, strict=True):
                 job = offer.job
-                if isinstance(end, Onward):  # a small gradient is no news any more
+                if isinstance(end, Onward):
+                    # A small gradient is no news any more; what is slow is asked again when it has gone on by a tenth.
                     job.threshold = job.threshold / 10 if job.threshold > STATIONARY else 0.0
+                    job.rest = job.steps + job.steps // 10
                     if end.shorter and job.step_scale > 0.5**HALVINGS:
                         assert job.state is not None
                         job.step_scale /= 4
@@ -506,15 +517,15 @@ class Driver:
 
     def _deal(self, offered: list[_Offer]) -> tuple[list[_Offer], list[_Offer]]:
         """Those to polish now, of different losses as far as they can be recognised by them, and those for later."""
-        size = batch_size(self.problem.p)
+        most = max(SEVERAL, batch_size(self.problem.p))
         if len(offered) <= 1 or self._loose or callable(self.orbits.symmetry):
-            return offered[:size], offered[size:]
+            return offered[:most], offered[most:]
         order = sorted(range(len(offered)), key=lambda i: offered[i].loss)
         apart = [
             i for before, i in zip([None, *order], order, strict=False)
             if before is None or offered[i].loss - offered[before].loss > 1e-6 * self.problem.scale**2
         ]  # fmt: skip
-        chosen = set(apart[:size])
+        chosen = set(apart[:most])
         return [offered[i] for i in sorted(chosen)], [offer for i, offer in enumerate(offered) if i not in chosen]
 
     def _wait(self, job: _Job, waiting: deque[_Job]) -> None:
@@ -542,14 +553,16 @@ class Driver:
         scale, problem = self.problem.scale, self.problem
         target = TARGET * problem.gradient_scale
         size = batch_size(problem.p)
-        # Padding repeats the last point, which is stationary as soon as it is.
-        thetas = np.stack([offered[min(i, len(offered) - 1)].theta for i in range(size)])
-        noise = np.array([problem.loss_error(theta) for theta in thetas])
-        polished = polish(problem, thetas, target, REACH * scale, noise, scale)
+        ends = []
+        for i in range(0, len(offered), size):
+            # Padding repeats the points, which are stationary as soon as they are.
+            thetas = np.resize(np.stack([offer.theta for offer in offered[i : i + size]]), (size, problem.p))
+            noise = np.array([problem.loss_error(theta) for theta in thetas])
+            polished = polish(problem, thetas, target, REACH * scale, noise, scale)
+            ends += [Polished(*(column[j] for column in polished)) for j in range(size)]
         finished = []
         self._loose = False
-        for i, (job, theta, _, _) in enumerate(offered):
-            one = Polished(*(column[i] for column in polished))
+        for (job, theta, _, _), one in zip(offered, ends, strict=False):
             error = problem.loss_error(one.theta)
             bound = problem.lower_bound
             at_bound = bound is not None and bool(one.loss - bound.value <= error)
