@@ -242,6 +242,7 @@ class Driver:
         self._ends: dict[bytes, Any] = {}  # of a kinked problem, by pattern of signs
         self._names: dict[bytes, int] = {}  # of its isolated ones
         self._on_devices = problem  # its arrays where the programs want them, once the run begins
+        self.polish_first = False  # which of its two large programs a process with one core compiles first
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -273,8 +274,12 @@ class Driver:
         running: dict[Future, Group] = {}
         try:
             with self.clock.running("descent"):
-                warm = pool.submit(self._warm)
+                # The polish is compiled beside the lanes. One core makes it first or last, never half of both.
+                warm = pool.submit(self._warm) if _cores() > 1 or self.polish_first else None
+                if warm is not None and _cores() == 1:
+                    warm.result()
                 idle = self._started(idle, queue, pool, running)
+                warm = pool.submit(self._warm) if warm is None else warm
                 if queue.new:
                     warm.result()  # short runs have no use for it
             while running or offered or waiting:
