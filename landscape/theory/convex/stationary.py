@@ -35,6 +35,7 @@ from landscape.theory.convex.program import Optimum, Restricted, optimum, restri
 clarabel: Any = _clarabel  # a compiled module without type information
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside
 NEAR_TIE = 1e-6  # between TIE and this the two sides are not told apart
+EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-13  # a slope below this, over the size of its terms, is zero as far as floating point goes
 STATIONARY = 1e-9  # least subgradient, over the size of its terms
 DYING = 0.03  # a neuron below this, times the scale, leaves the others where they are while it dwindles
@@ -73,6 +74,7 @@ class Slopes(NamedTuple):
     Attributes:
         norm: Its least Euclidean norm.
         size: Of its terms: `norm` is rounding below a few hundred eps of this.
+        stationary: Whether it holds zero as far as floating point goes: for each neuron, in units of its own size.
         ties: Which rows are tied to which neuron, [n, m].
         direction: A first-order descent direction at ties, [p]; None if there is none.
         slope: The slope along it.
@@ -82,6 +84,7 @@ class Slopes(NamedTuple):
 
     norm: float
     size: float
+    stationary: bool
     ties: np.ndarray
     direction: np.ndarray | None
     slope: float
@@ -161,13 +164,15 @@ def slopes(problem: Empirical, here: At) -> Slopes:
     """The least subgradient at a point, and a first-order descent at its ties if there is one.
 
     The slope along delta of neuron j is g.delta + sum_k c_k relu(x_k.delta) over its ties k, c_k = -a_j nu_k and g the
-    derivative with all ties inactive. It is least over all delta where the ties are independent if and only if a c_k is
-    negative; ties on one line count together; where lines are dependent, a linear program decides in each cell of them.
+    derivative with all ties inactive. Ties on one line count together: on their own, two of opposite signs have more
+    subgradients than the loss. Where the lines are independent it is least at zero if and only if all of them bend up;
+    where they are dependent, a linear program decides in each cell of them.
     """
     x, beta = problem.x, float(problem.weight_decay)
     d = here.w.shape[1]
     norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(x, axis=1)
-    zero = np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale
+    both = np.maximum(norms, np.abs(here.a))
+    zero = both <= ZERO * problem.scale
     room = np.abs(here.z) / np.maximum(np.outer(rows, norms), 1e-300)
     ties = (room <= TIE) & (rows > 0)[:, None] & ~zero
     near = (room <= NEAR_TIE) & ~ties & (rows > 0)[:, None] & ~zero
@@ -178,16 +183,24 @@ def slopes(problem: Empirical, here: At) -> Slopes:
     active = np.where((here.z > 0) & ~ties, high, low)
     pull = x.T @ (active * here.nu[:, None])  # [d, m]
     g = beta * decay[:, None] * here.w.T - here.a * pull
-    outer = beta * here.a - here.nu @ _heights(problem, here.z)
+    heights = _heights(problem, here.z)
+    outer = beta * here.a - here.nu @ heights
     reach = rows @ np.abs(here.nu)
-    size = beta * float(np.max(norms, initial=0.0)) + reach * float(max(np.max(np.abs(here.a)), np.max(norms)))
-    total = float(np.sum(outer[~zero] ** 2))
+    size = (beta + reach) * float(np.max(both, initial=0.0))
+    # Of a neuron's gradient over its size, both of degree one: a small one that dwindles is not stationary. A tenth of
+    # a per mille of beta tells such a one where the residual is large beside beta.
+    enough = STATIONARY * (min(beta + reach, 1e5 * beta) if beta > 0 else reach)
+    noise = 8 * EPS * (np.abs(problem.y) + np.abs(here.nu) + np.abs(heights) @ np.abs(here.a) + abs(here.b0))
+    blur = float(rows @ noise)  # of a gradient, over the neuron's size: nu is known to its rounding
+    total, stationary = 0.0, True
+    clear, sharp = beta == 0 or blur <= 1e-3 * beta or bool(np.all(zero)), True
     if problem.outer_bias != "none":
         decayed = beta * here.b0 if problem.outer_bias == "regularised" else 0.0
-        total += (decayed - float(np.sum(here.nu))) ** 2
-        size += float(np.sum(np.abs(here.nu)))
+        left, paid = abs(decayed - float(np.sum(here.nu))), float(np.sum(np.abs(here.nu)))
+        total += left * left
+        size += paid
+        stationary &= left <= STATIONARY * (paid + abs(decayed)) + float(np.sum(noise))
     best: tuple[float, np.ndarray | None] = (0.0, None)
-    clear = sharp = True
     for j in np.flatnonzero(~zero):
         tied = np.flatnonzero(ties[:, j])
         weak = STATIONARY * abs(here.a[j]) * float(np.max(np.abs(here.nu), initial=0.0))
@@ -195,36 +208,42 @@ def slopes(problem: Empirical, here: At) -> Slopes:
         void = np.abs(jumps) <= weak * ROUNDING / STATIONARY
         sharp &= not np.any(void)
         jumps = np.where(void, 0.0, jumps)
-        rest = _least(g[:, j], jumps[:, None] * x[tied])
-        total += float(rest @ rest)
+        lines, plus, minus = _merged(x[tied], jumps)
+        rest = _least(g[:, j], lines, plus, minus)
+        own = float(np.hypot(np.linalg.norm(rest), outer[j]))
+        total += own * own
+        stationary &= own <= (enough + blur) * both[j]
         if np.any(near[:, j] & (-(high - low) * here.a[j] * here.nu < weak)):
             clear = False
         if not len(tied):
             continue
-        slope, delta, sure = _descent(g[:, j], jumps, x[tied], weak)
+        slope, delta, sure = _descent(g[:, j], lines, plus, minus, weak * float(np.max(rows[tied])))
         clear &= sure
         if delta is not None and slope < best[0]:
             direction = np.zeros(problem.p)
             direction[j * d : (j + 1) * d] = delta
             best = (slope, direction)
-    return Slopes(float(np.sqrt(total)), size, ties, best[1], best[0], clear, sharp)
+    return Slopes(float(np.sqrt(total)), size, stationary, ties, best[1], best[0], clear, sharp)
 
 
-def _least(g: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """g plus the combination of the rows [t, d] with weights in [0, 1] that makes it shortest."""
-    if not len(columns):
+def _least(g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    """The shortest of g + sum t_l e_l over unit lines e_l [l, d], each t_l between plus_l and -minus_l."""
+    if not len(lines):
         return g
+    first = g + np.minimum(plus, -minus) @ lines
+    columns = np.abs(plus + minus)[:, None] * lines
     if len(columns) == 1:
         c = columns[0]
-        tau = float(np.clip(-(g @ c) / max(float(c @ c), 1e-300), 0.0, 1.0))
-        return g + tau * c
-    tau = lsq_linear(columns.T, -g, (0.0, 1.0), method="bvls", tol=1e-14).x
-    return g + tau @ columns
+        tau = float(np.clip(-(first @ c) / max(float(c @ c), 1e-300), 0.0, 1.0))
+        return first + tau * c
+    tau = lsq_linear(columns.T, -first, (0.0, 1.0), method="bvls", tol=1e-14).x
+    return first + tau @ columns
 
 
-def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) -> tuple[float, np.ndarray | None, bool]:
+def _descent(
+    g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray, weak: float
+) -> tuple[float, np.ndarray | None, bool]:
     """The steepest slope found along unit directions, its direction, and whether the signs that decide are clear."""
-    lines, plus, minus = _merged(tied, jumps)
     bends = plus + minus  # q(e) + q(-e) of each line: its kink is convex where this is not negative
     if np.all((bends > weak) | ((plus == 0) & (minus == 0))):
         return 0.0, None, True
@@ -234,7 +253,7 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
         k = int(np.argmin(bends))
         delta = np.linalg.pinv(lines)[:, k]  # moves off this line's plane and along all others
         delta /= np.linalg.norm(delta)
-        sides = [(_slope(g, jumps, tied, s * delta), s * delta) for s in (1.0, -1.0)]
+        sides = [(_slope(g, lines, plus, minus, s * delta), s * delta) for s in (1.0, -1.0)]
         slope, delta = min(sides, key=lambda one: one[0])
         return slope, delta, True
     # Dependent lines: in each of their cells the slope is linear.
@@ -246,7 +265,7 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
         cost = basis @ g + np.where(pattern, plus, -minus) @ inside
         found = linprog(cost, A_ub=-sign[:, None] * inside, b_ub=np.zeros(len(lines)), bounds=(-1, 1), method="highs")
         delta = basis.T @ found.x
-        slope = _slope(g, jumps, tied, delta)
+        slope = _slope(g, lines, plus, minus, delta)
         if slope < best:
             best, where = slope, delta
     if where is None or best > -weak:
@@ -255,9 +274,10 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
     return best / length, where / length, True
 
 
-def _slope(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, delta: np.ndarray) -> float:
+def _slope(g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray, delta: np.ndarray) -> float:
     """The one-sided slope along delta."""
-    return float(g @ delta + jumps @ np.maximum(tied @ delta, 0.0))
+    along = lines @ delta
+    return float(g @ delta + plus @ np.maximum(along, 0.0) + minus @ np.maximum(-along, 0.0))
 
 
 def _merged(tied: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -278,7 +298,7 @@ def _merged(tied: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray
             lines.append(unit)
             plus.append(jump * length)
             minus.append(0.0)
-    return np.array(lines), np.array(plus), np.array(minus)
+    return np.array(lines).reshape(-1, tied.shape[1]), np.array(plus), np.array(minus)
 
 
 # --- the optimum of the whole problem ---
@@ -350,7 +370,7 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
     verdict = _global(here, best, bound, known)
     if verdict is not None:
         return verdict
-    if not found.norm <= STATIONARY * found.size:
+    if not found.stationary:
         reason = f"not stationary: the least subgradient has norm {found.norm:.2g}"
         return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
     if found.direction is not None:
@@ -502,6 +522,8 @@ def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known:
 def independent(problem: Empirical, here: At) -> bool | None:
     """Whether the outputs of the neurons are independent, so that a minimum is isolated; None if that is not clear."""
     atoms = _heights(problem, here.z)
+    if problem.outer_bias == "free":  # a bias at no cost takes up what the neurons' outputs share with a constant
+        atoms = np.column_stack([atoms, np.ones(len(atoms))])
     norms = np.linalg.norm(atoms, axis=0)
     if np.any(norms == 0):
         return False
@@ -535,7 +557,7 @@ def finish(
     known = {} if known is None else known
     here = at(problem, theta)
     found = slopes(problem, here)
-    if found.norm <= STATIONARY * found.size and not problem.certifiable:
+    if found.stationary and not problem.certifiable:
         return np.asarray(theta, np.float64)
     if not _in_programs(problem):
         return _least_squares(problem, here)
@@ -548,7 +570,7 @@ def finish(
         end = _theta(problem, w, a, b0)
         there = at(problem, end)
         found = slopes(problem, there)
-        if found.norm <= STATIONARY * found.size:
+        if found.stationary:
             return end
         crossed = _across(problem, there, patterns, alive)
         if crossed is None:
@@ -708,8 +730,9 @@ def _across(problem: Empirical, there: At, patterns: np.ndarray, alive: np.ndarr
         active = (there.z[:, j] > 0) & ~np.isin(np.arange(len(x)), tied)
         g = beta * there.w[j] - there.a[j] * (x.T @ (np.where(active, high, low) * there.nu))
         jumps = -(high - low) * there.a[j] * there.nu[tied]
-        down = -_least(g, jumps[:, None] * x[tied])
-        if _slope(g, jumps, x[tied], down) < 0:
+        merged = _merged(x[tied], jumps)
+        down = -_least(g, *merged)
+        if _slope(g, *merged, down) < 0:
             out[j, tied] = np.where(np.abs(x[tied] @ down) > 1e-12 * rows[tied] * np.linalg.norm(down),
                                     x[tied] @ down > 0, out[j, tied])  # fmt: skip
     return None if np.array_equal(out, patterns) else out
