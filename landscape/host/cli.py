@@ -343,7 +343,7 @@ def stored(folder: Path) -> Any:
     from landscape.host.studies.teachers import SafranShamirTable
 
     manifest = store.read_manifest(folder)
-    if hasattr(STUDIES.get(manifest["study"]), "table"):
+    if hasattr(STUDIES.get(manifest["study"]), "table") and manifest["problem"]["kind"] == "table":
         study = stored_study(folder)
         places = [folder / place for place in study.cells() if (folder / place / store.MANIFEST).exists()]
         if not places:
@@ -370,7 +370,7 @@ def stored(folder: Path) -> Any:
             file=sys.stderr,
         )
     seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
-    return census(
+    result = census(
         study.problem() if study is not None else None,
         done.rows,
         done.weights,
@@ -383,6 +383,7 @@ def stored(folder: Path) -> Any:
         folder,
         manifest["problem"],
     )
+    return study.completed(result) if hasattr(study, "completed") else result
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
