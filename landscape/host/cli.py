@@ -383,7 +383,7 @@ def stored(folder: Path) -> Any:
         folder,
         manifest["problem"],
     )
-    return study.completed(result) if hasattr(study, "completed") else result
+    return study.completed(result) if study is not None and hasattr(study, "completed") else result
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------

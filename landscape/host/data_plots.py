@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from landscape.host.plots import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, Curves, _note, _quiet, _title
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from landscape.problems.empirical import Empirical
     from landscape.theory.convex.path import Path
 
+LINEAR = 1e-3  # an excess below this, times p*, is drawn on a linear scale, down to none at all
 FLOOR: dict[str, Any] = {"color": INK, "linewidth": 1.2, "linestyle": (0, (6, 3)), "zorder": 1}
 MOST_MINIMA = 40  # drawn of one width
 KINDS = {
@@ -41,33 +42,39 @@ def by_width(cells: list[dict[str, Any]]) -> Figure:
     place = {cell["width"]: i for i, cell in enumerate(cells)}
     theory = cells[0]["theory"]
     floor = None if theory is None else theory["p_star"]
+    base = 0.0 if floor is None else floor
     seen: set[str] = set()
     for cell in cells:
         for level in cell["levels"]:
             label = level["label"]
-            if level["loss"] is None or not np.isfinite(level["loss"]) or label in ("unconverged", "at_infinity"):
+            if not _ended(level):
                 continue
             beside = {"global": 0.0, "spurious": -0.13, "saddle": 0.13}.get(label, 0.22)
             top.plot(
-                place[cell["width"]] + beside, level["loss"], MARKERS[label], color=COLOURS[label], alpha=0.8,
+                place[cell["width"]] + beside, level["loss"] - base, MARKERS[label], color=COLOURS[label], alpha=0.8,
                 markersize=3.5 + 13 * np.sqrt(level["share"]), markeredgecolor="white", markeredgewidth=0.6, zorder=3,
             )  # fmt: skip
             seen.add(label)
         known = cell["theory"]
         if known is not None and known["P_m"] is not None and known["P_m"] > known["p_star"] * (1 + 1e-9):
-            top.hlines(known["P_m"], place[cell["width"]] - 0.35, place[cell["width"]] + 0.35, color=INK, linewidth=1.4)
+            top.hlines(
+                known["P_m"] - base, place[cell["width"]] - 0.35, place[cell["width"]] + 0.35, color=INK, linewidth=1.4
+            )
     handles = [
         Line2D([], [], color=COLOURS[k], marker=MARKERS[k], linestyle="none", label=_word(k))
         for k in COLOURS
         if k in seen
     ]
     if floor is not None:
-        top.axhline(floor, **FLOOR)
+        top.axhline(0.0, **FLOOR)
         handles.append(Line2D([], [], **FLOOR, label=f"convex optimum p* = {floor:.6g}"))
         if any(c["theory"]["P_m"] is not None and c["theory"]["P_m"] > floor * (1 + 1e-9) for c in cells):
             handles.append(Line2D([], [], color=INK, linewidth=1.4, label="least loss of the width, P$_m$"))
     top.legend(handles=handles, edgecolor="none", fontsize=9, loc="upper right")
-    top.set_ylabel("loss at the end")
+    top.set_ylabel("loss at the end" if floor is None else "loss at the end less the convex optimum p*")
+    if floor is not None:
+        reach = max((level["loss"] - floor for c in cells for level in c["levels"] if _ended(level)), default=0.0)
+        _excess(top.yaxis, floor, reach)
     _quiet(top)
     _marks(top, cells, place, named=True)
     _label_shares(below, cells)
@@ -76,6 +83,24 @@ def by_width(cells: list[dict[str, Any]]) -> Figure:
     below.set_xlabel("width (number of neurons)")
     _title(top, f"Where descents end, by width\n{_asked(cells)}")
     return figure
+
+
+def _ended(level: dict[str, Any]) -> bool:
+    return level["label"] not in ("unconverged", "at_infinity") and bool(np.isfinite(level["loss"]))
+
+
+def _excess(axis: Any, floor: float, reach: float) -> None:
+    """An axis of losses less p*: from none at all over a linear stretch to powers of ten, with room for the largest."""
+    step = LINEAR * max(floor, 1e-12)
+    first = int(np.ceil(np.log10(step) - 1e-9))
+    last = max(first, int(np.ceil(np.log10(max(reach, step)))))
+    ticks = [0.0, *(10.0**k for k in range(first, last + 1))]
+    ax = axis.axes
+    scale, limit = (ax.set_xscale, ax.set_xlim) if axis.axis_name == "x" else (ax.set_yscale, ax.set_ylim)
+    scale("symlog", linthresh=10.0**first, linscale=0.6)
+    axis.set_ticks(ticks, ["0", *(f"$10^{{{k}}}$" for k in range(first, last + 1))])
+    axis.set_minor_locator(NullLocator())
+    limit(-0.25 * 10.0**first, max(1.6 * reach, 2 * 10.0**first))
 
 
 def _word(label: str) -> str:
@@ -130,11 +155,12 @@ def _label_shares(ax: Axes, cells: list[dict[str, Any]]) -> None:
     _note(ax, "bars: 95% interval of the share of global ends")
 
 
-def minima(cells: list[dict[str, Any]]) -> Figure:
-    """Every local minimum of the widths that were enumerated, by loss, with how many restarts found each; hollow: none."""
-    cells = [cell for cell in cells if cell["findings" if "findings" in cell else "minima"] is not None]
-    records = [(_width(c), c.get("minima") or c.get("findings", {}).get("minima")) for c in cells]
-    records = [(width, found) for width, found in records if found is not None]
+def minima(records: list[tuple[int, dict[str, Any]]]) -> Figure:
+    """Every local minimum of the widths that were enumerated, with how many restarts found each; hollow: none.
+
+    Args:
+        records: Widths, with their findings.
+    """
     tallest = max(min(len(found["each"]), MOST_MINIMA) for _, found in records)
     size = (max(4.2, 2.9 * len(records) + 1.0), 2.2 + 0.24 * max(6, tallest))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
@@ -153,15 +179,14 @@ def minima(cells: list[dict[str, Any]]) -> Figure:
                 textcoords="offset points", va="center", fontsize=8, color=INK if one["restarts"] else FAINT,
             )  # fmt: skip
         ax.set_yticks(range(len(drawn)), [f"{one['loss']:.6f}" for one in drawn], fontsize=8, family="monospace")
-        ax.set_ylim(max(len(drawn), 6) - 0.4, -0.6)
+        ax.set_ylim(max(tallest, 6) - 0.4, -0.6)
         ax.set_xlim(-0.03 * most, 1.3 * max(most, 1))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.set_xlabel("restarts that ended there")
         _quiet(ax, grid="x")
-        more = f", {len(drawn)} drawn" if len(drawn) < found["listed"] else ""
-        ax.set_title(
-            f"width {width}\n{found['listed']} minima{more}, {found['missed']} missed", fontsize=10, loc="left"
-        )
+        more = f" ({len(drawn)} drawn)" if len(drawn) < found["listed"] else ""
+        missed = f"{found['listed']} minima{more}, {found['missed']} missed\nby {found['ended']} descents"
+        ax.set_title(f"width {width}: {missed} that end at one", fontsize=10, loc="left")
     axes[0].set_ylabel("loss of the minimum")
     kinds = {one["kind"] for _, found in records for one in found["each"]}
     handles = [Line2D([], [], color=KINDS[k], marker="o", linestyle="none", label=k) for k in KINDS if k in kinds]
@@ -173,17 +198,16 @@ def minima(cells: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _width(cell: dict[str, Any]) -> int:
-    return cell["width"] if "width" in cell else cell["problem"]["width"]
-
-
 def ends(census: Census) -> Figure:
     """Where the descents of one width end: the share of them at or below a loss, by label, over the convex optimum."""
     figure = Figure(figsize=(8.4, 4.8), dpi=DPI, layout="constrained")
     ax = figure.subplots()
-    label, loss = census.rows["label"], census.rows["loss"]
+    theory = census.findings["theory"]
+    floor = 0.0 if theory is None else theory["p_star"]
+    label, loss = census.rows["label"], census.rows["loss"] - floor
+    ended = np.isfinite(loss) & ~np.isin(label, ["unconverged", "at_infinity"])
     for word, colour in COLOURS.items():
-        x = np.sort(loss[(label == word) & np.isfinite(loss)])
+        x = np.sort(np.maximum(loss[(label == word) & ended], 0.0 if theory is not None else -np.inf))
         if not len(x):
             continue
         y = 100 * np.arange(1, len(x) + 1) / census.finished
@@ -191,13 +215,14 @@ def ends(census: Census) -> Figure:
         said = f"{_word(word)}: {100 * share['share']:.1f}% [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
         ax.step(np.r_[x[0], x], np.r_[0, y], where="post", color=colour, linewidth=1.6, label=said)
         ax.plot(x[-1], y[-1], MARKERS[word], color=colour, markersize=6)
-    theory = census.findings["theory"]
     if theory is not None:
-        ax.axvline(theory["p_star"], **FLOOR, label=f"convex optimum p* = {theory['p_star']:.6g}")
-        if theory["P_m"] is not None and theory["P_m"] > theory["p_star"] * (1 + 1e-9):
-            ax.axvline(theory["P_m"], color=INK, linewidth=1.2, linestyle=":", label=f"P$_m$ = {theory['P_m']:.6g}")
+        ax.axvline(0.0, **FLOOR, label=f"convex optimum p* = {floor:.6g}")
+        if theory["P_m"] is not None and theory["P_m"] > floor * (1 + 1e-9):
+            own = f"least loss of the width, P$_m$ = {theory['P_m']:.6g}"
+            ax.axvline(theory["P_m"] - floor, color=INK, linewidth=1.2, linestyle=":", label=own)
+        _excess(ax.xaxis, floor, float(np.max(loss[ended], initial=0.0)))
     ax.set_ylim(0, 103)
-    ax.set_xlabel("loss at the end")
+    ax.set_xlabel("loss at the end" if theory is None else "loss at the end less the convex optimum p*")
     ax.set_ylabel("descents of a label that end here or lower (%)")
     _quiet(ax, grid="both")
     ax.legend(edgecolor="none", fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -219,6 +244,7 @@ def critical_width(table: DataTable) -> Figure:
     counts = np.array([cell["labels"]["global"] if good else 0 for cell, good in zip(cells, reaches, strict=True)])
     shares = np.array([cell["shares"]["global"]["share"] for cell in cells])
     low, high = (np.array([cell["shares"]["global"][name] for cell in cells]) for name in ("low", "high"))
+    bars = 100 * np.array([shares - low, high - shares])
     on = counts > 0
     on |= np.array(reaches)
     edge = widths[-1] + 0.5
@@ -229,12 +255,12 @@ def critical_width(table: DataTable) -> Figure:
         if left < edge:
             ax.axvspan(left, right, color=colours[i % len(colours)], zorder=0, linewidth=0)
     ax.errorbar(
-        widths[on], 100 * shares[on], yerr=100 * np.array([shares - low, high - shares])[:, on], color=COLOURS["global"],
+        widths[on], 100 * shares[on], yerr=bars[:, on], color=COLOURS["global"],
         marker="o", markersize=6, linewidth=1.5, capsize=3, label="end at p*, the optimum of all widths", zorder=3,
     )  # fmt: skip
     if (~on).any():
         ax.errorbar(
-            widths[~on], 100 * shares[~on], yerr=100 * np.array([shares - low, high - shares])[:, ~on], color=EXTRA[2],
+            widths[~on], 100 * shares[~on], yerr=bars[:, ~on], color=EXTRA[2],
             marker="D", markersize=6, linewidth=1.5, capsize=3, label="end at the best of their width, above p*",
             linestyle=(0, (4, 2)), zorder=3,
         )  # fmt: skip
@@ -290,20 +316,19 @@ def paths(census: Census, problem: Empirical, some: dict[int, Path], curves: Cur
     left, right = figure.subplots(1, 2, sharey=True)
     floor = census.findings["theory"]["p_star"]
     ends = {one["restart"]: one for one in census.findings["paths"]["each"]}
-    # Below this an excess is rounding of the loss.
-    least = 1e-12 * floor if np.isnan(curves.floor) else max(curves.floor, 1e-14 * floor)
     for i, (restart, one) in enumerate(some.items()):
         looked = verify(problem.data, one, steps)
         colour = EXTRA[i % len(EXTRA)]
-        left.plot(looked.position, np.maximum(looked.loss - floor, least), color=colour, linewidth=1.4)
+        left.plot(looked.position, np.maximum(looked.loss - floor, 0.0), color=colour, linewidth=1.4)
         at = np.arange(len(one.loss))
-        left.plot(at, np.maximum(one.loss - floor, least), ".", color=colour, markersize=4)
-        label = ends[restart]["descent_label"]
+        left.plot(at, np.maximum(one.loss - floor, 0.0), ".", color=colour, markersize=4)
+        label, end = ends[restart]["descent_label"], max(ends[restart]["descent_end"] - floor, 0.0)
         right.plot(
-            curves.steps, np.maximum(curves.loss[:, i] - floor, least), color=colour, linewidth=1.4,
-            label=f"network {restart}: {_word(label)}, excess {max(ends[restart]['descent_end'] - floor, 0.0):.2g}",
+            curves.steps, np.maximum(curves.loss[:, i] - floor, 0.0), color=colour, linewidth=1.4,
+            label=f"network {restart}, finished exactly: {_word(label)}, {end:.2g}",
         )  # fmt: skip
-    left.set_yscale("log")
+    most = max(float(one.loss[0]) for one in some.values()) - floor
+    _excess(left.yaxis, floor, max(most, float(np.nanmax(curves.loss)) - floor))
     left.set_xlabel("way-point")
     left.set_ylabel("loss less the optimum p*")
     right.set_xlabel("step of plain descent")
@@ -313,7 +338,8 @@ def paths(census: Census, problem: Empirical, some: dict[int, Path], curves: Cur
     for ax in (left, right):
         _quiet(ax, grid="both")
     found = census.findings["paths"]
-    _note(left, f"{len(found['each'])} paths: largest rise {found['largest_rise']:.0e}; clipped at {least:.0e}")
+    _note(left, f"{len(found['each'])} paths: largest rise of the loss {found['largest_rise']:.0e}")
+    _note(right, "a fixed step jumps to and fro over ties; labels are of the exact finish")
     facts = census.problem
     figure.suptitle(
         f"From random networks of width {facts['width']} to a global minimum; {facts['rows']} data points",

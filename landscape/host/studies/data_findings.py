@@ -173,6 +173,7 @@ def _covered(census: Census, problem: Empirical, found: Minima) -> dict[str, Any
     ]
     return {
         "listed": len(each),
+        "ended": len(chosen),
         "missed": len(met.missed),
         "elsewhere": int(np.sum(met.elsewhere)),
         "contradicted": int(np.sum(wrong)),
@@ -202,8 +203,8 @@ def completed(census: Census, problem: Empirical, listed: int) -> DataCensus:
 
 
 def _with(census: Census, findings: dict[str, Any]) -> DataCensus:
-    given = {f.name: getattr(census, f.name) for f in fields(Census)}
-    return DataCensus(**given | {"findings": census.findings | findings})
+    given: dict[str, Any] = {f.name: getattr(census, f.name) for f in fields(Census)}
+    return DataCensus(**{**given, "findings": census.findings | findings})
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

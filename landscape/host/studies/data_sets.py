@@ -189,12 +189,14 @@ class HiddenConvex(_OnData):
         if self.width is not None:
             paths = [plots.save(data_plots.ends(result), folder / "ends.png")]
             if result.findings["minima"] is not None:
-                paths.append(plots.save(data_plots.minima([result.as_dict()]), folder / "minima.png"))
+                found = [(self.width, result.findings["minima"])]
+                paths.append(plots.save(data_plots.minima(found), folder / "minima.png"))
             return paths
         cells = result.cell_dicts()
         paths = [plots.save(data_plots.by_width(cells), folder / "widths.png")]
-        if any(cell["minima"] is not None for cell in cells):
-            paths.append(plots.save(data_plots.minima(cells), folder / "minima.png"))
+        found = [(cell["width"], cell["minima"]) for cell in cells if cell["minima"] is not None]
+        if found:
+            paths.append(plots.save(data_plots.minima(found), folder / "minima.png"))
         return paths
 
 
