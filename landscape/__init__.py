@@ -13,6 +13,7 @@ _HOME = {
     "orthonormal_teacher": "landscape.problems.population",
     "porcupine": "landscape.problems.porcupine",
     "empirical": "landscape.problems.empirical",
+    "improve": "landscape.host.label",
     "from_loss": "landscape.problems.problem",
     "Params": "landscape.problems.network",
     "explore": "landscape.host.explore",
