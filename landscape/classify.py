@@ -10,10 +10,12 @@ import numpy as np
 
 from landscape.polish import evaluate, float64
 from landscape.problems.empirical import Empirical
+from landscape.problems.homogeneous import Homogeneous
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
+from landscape.theory import homogeneous_growth as growth
 from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
 from landscape.theory.convex import stationary as convex
@@ -73,6 +75,8 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
     Comes before anything else, because curvature never overrules it: at a width above the teacher's the global set is
     degenerate and polished points on it show eigenvalues down to -0.1. Needs no Hessian.
     """
+    if isinstance(problem, Homogeneous) and problem.matched:
+        return growth.global_verdict(problem, point)
     bound = problem.lower_bound
     if bound is None or not np.isfinite(point.loss):
         return None
@@ -135,6 +139,10 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
     if point.status == Status.STALLED:
         reason = f"polish stalled at gradient norm {point.grad_norm:.2g}: not stationary to the accuracy asked for"
         return Verdict(label=Label.UNDECIDED, reason=reason, **_known(problem, point))
+    if isinstance(problem, Homogeneous):
+        verdict = growth.zero_verdict(problem, point)
+        if verdict is not None:
+            return verdict
     if isinstance(problem, TeacherStudent):
         dead = _dead_neuron(problem, point)
         if dead is not None:

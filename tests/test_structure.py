@@ -23,6 +23,7 @@ ORDER = [
     "problems.porcupine",
     "problems.data",
     "problems.empirical",
+    "problems.homogeneous",
     "restart",
     "descent",
     "polish",
@@ -37,6 +38,7 @@ ORDER = [
     "theory.convex.local_minima",
     "theory.convex.undecayed",
     "theory.convex.stationary",
+    "theory.homogeneous_growth",
     "classify",
     "census",
 ]

@@ -271,8 +271,13 @@ class Empirical:
             size = size * max(1.0, abs(self.activation.slope))
         spread = size @ np.abs(outer) + abs(b0)
         off = (m + d + 8) * EPS * spread
-        with jax.enable_x64(True):
-            f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)
+        if self.activation.homogeneous:  # without a call of JAX: this is asked for at every stationary point
+            odd, even = self.activation.odd_and_even
+            z = self.x @ hidden.T
+            f = ((odd + even) * np.maximum(z, 0.0) + (odd - even) * np.minimum(z, 0.0)) @ outer + b0
+        else:
+            with jax.enable_x64(True):
+                f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)
         if self.loss_name == "squared":
             slope, value = np.abs(f - self.y), 0.5 * float(np.sum((f - self.y) ** 2))
         else:
