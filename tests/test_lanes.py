@@ -100,7 +100,8 @@ import numpy as np, jax, landscape as ls
 jax.config.update("jax_enable_x64", True)
 assert jax.local_device_count() == int(sys.argv[1])
 census = ls.explore(ls.orthonormal_teacher(8), 64, seed=1, lanes=64, progress=False)
-print(list(zip(census.rows["label"], census.rows["steps"].tolist(), (np.round(census.rows["loss"], 12) + 0.0).tolist())))
+losses = np.round(census.rows["loss"], 12) + 0.0  # minus zero is zero
+print(list(zip(census.rows["label"], census.rows["steps"].tolist(), losses.tolist())))
 """
     said = [
         subprocess.run([sys.executable, "-c", code, n], check=True, capture_output=True, timeout=300).stdout
