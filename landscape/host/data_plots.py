@@ -248,8 +248,10 @@ def critical_width(table: DataTable) -> Figure:
     on = counts > 0
     on |= np.array(reaches)
     edge = widths[-1] + 0.5
-    colours = ("#F3E3DA", "#EFEFEF", "#DCE9F4", "#C9DDF0", "#B4D0EA")
     steps = table.stairs()
+    colours = ("#F3E3DA", "#EFEFEF", "#DCE9F4", "#C9DDF0", "#B4D0EA")
+    if steps and steps[0]["least"] >= cells[0]["theory"]["m_star"]:
+        colours = colours[1:]  # every width reaches p*
     for i, step in enumerate(steps):
         left, right = step["least"] - 0.5, edge if step["most"] is None else min(step["most"] + 0.5, edge)
         if left < edge:
@@ -278,6 +280,9 @@ def critical_width(table: DataTable) -> Figure:
                 label=f"width {step['least']}{most}: {step['statement']}",
             )
         )
+    if steps:
+        proxy = Line2D([], [], linestyle="none", label="Shades say what the global minima of a width are:")
+        handles.insert(len(ax.get_legend_handles_labels()[0]), proxy)
     figure.legend(handles=handles, fontsize=9, loc="outside lower left", edgecolor="none", ncols=1)
     ax.set_ylim(-3, 103)
     ax.set_xlim(widths[0] - 0.5, edge)

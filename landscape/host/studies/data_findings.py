@@ -279,9 +279,11 @@ class DataTable(Table):
             lines.append(
                 "P_m: least loss of the width; own cells: largest difference from the optimum of points' own cells"
             )
+        if self.study == "critical-width" and self.stairs():
+            lines.append("the global minima of a width are")
         for step in self.stairs() if self.study == "critical-width" else []:
             most = "" if step["most"] == step["least"] else f" to {step['most']}" if step["most"] else " on"
-            lines.append(f"width {step['least']}{most}: {step['statement']}")
+            lines.append(f"  width {step['least']}{most}: {step['statement']}")
         return "\n".join(lines)
 
 
