@@ -33,7 +33,7 @@ KINDS = {
 def by_width(cells: list[dict[str, Any]]) -> Figure:
     """Where descents end at each width: losses over the convex optimum, and the share of each label.
 
-    Areas of the marks are shares of restarts; the dashed floor is p*, bars are P_m, the least loss of the width where
+    Larger marks are larger shares of restarts; the dashed floor is p*, bars are P_m, the least loss of the width where
     that is above it.
     """
     figure = Figure(figsize=(8.6, 7.2), dpi=DPI, layout="constrained")
@@ -70,7 +70,7 @@ def by_width(cells: list[dict[str, Any]]) -> Figure:
         handles.append(Line2D([], [], **FLOOR, label=f"convex optimum p* = {floor:.6g}"))
         if any(c["theory"]["P_m"] is not None and c["theory"]["P_m"] > floor * (1 + 1e-9) for c in cells):
             handles.append(Line2D([], [], color=INK, linewidth=1.4, label="least loss of the width, P$_m$"))
-    top.legend(handles=handles, edgecolor="none", fontsize=9, loc="upper right")
+    figure.legend(handles=handles, edgecolor="none", fontsize=9, loc="outside lower left", ncols=4)
     top.set_ylabel("loss at the end" if floor is None else "loss at the end less the convex optimum p*")
     if floor is not None:
         reach = max((level["loss"] - floor for c in cells for level in c["levels"] if _ended(level)), default=0.0)
@@ -112,7 +112,7 @@ def _asked(cells: list[dict[str, Any]]) -> str:
     many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     theory = cells[0]["theory"]
     rows = "" if theory is None else f"{theory['rows']} data points, "
-    return f"{rows}{many} descents a width; areas of marks are shares"
+    return f"{rows}{many} descents a width; larger marks are larger shares"
 
 
 def _marks(ax: Axes, cells: list[dict[str, Any]], place: dict[int, int], named: bool) -> None:
@@ -132,8 +132,8 @@ def _marks(ax: Axes, cells: list[dict[str, Any]], place: dict[int, int], named: 
         ax.axvline(x, color=FAINT, linewidth=1.0, linestyle=":", zorder=0)
         if named:
             ax.annotate(
-                " = ".join([*names, str(value)]), (x, 0.0), (3, 4), xycoords=("data", "axes fraction"),
-                textcoords="offset points", fontsize=8.5, color=FAINT, rotation=90, va="bottom",
+                " = ".join([*names, str(value)]), (x, 1.0), (4, -2), xycoords=("data", "axes fraction"),
+                textcoords="offset points", fontsize=8.5, color=FAINT, va="top",
             )  # fmt: skip
 
 
@@ -152,7 +152,10 @@ def _label_shares(ax: Axes, cells: list[dict[str, Any]]) -> None:
     ax.set_ylim(0, 101)
     ax.set_ylabel("descents (%)")
     _quiet(ax)
-    _note(ax, "bars: 95% interval of the share of global ends")
+    theory = cells[0]["theory"]
+    below = theory is not None and theory["m_star"] is not None and cells[0]["width"] < theory["m_star"]
+    said = f"; below width {theory['m_star']} global is for the width" if theory is not None and below else ""
+    _note(ax, f"whiskers: 95% interval of the share of global ends{said}")
 
 
 def minima(records: list[tuple[int, dict[str, Any]]]) -> Figure:
@@ -248,8 +251,10 @@ def critical_width(table: DataTable) -> Figure:
     on = counts > 0
     on |= np.array(reaches)
     edge = widths[-1] + 0.5
-    colours = ("#F3E3DA", "#EFEFEF", "#DCE9F4", "#C9DDF0", "#B4D0EA")
     steps = table.stairs()
+    colours = ("#F3E3DA", "#EFEFEF", "#DCE9F4", "#C9DDF0", "#B4D0EA")
+    if steps and steps[0]["least"] >= cells[0]["theory"]["m_star"]:
+        colours = colours[1:]  # every width reaches p*
     for i, step in enumerate(steps):
         left, right = step["least"] - 0.5, edge if step["most"] is None else min(step["most"] + 0.5, edge)
         if left < edge:
@@ -278,6 +283,9 @@ def critical_width(table: DataTable) -> Figure:
                 label=f"width {step['least']}{most}: {step['statement']}",
             )
         )
+    if steps:
+        proxy = Line2D([], [], linestyle="none", label="Shades say what the global minima of a width are:")
+        handles.insert(len(ax.get_legend_handles_labels()[0]), proxy)
     figure.legend(handles=handles, fontsize=9, loc="outside lower left", edgecolor="none", ncols=1)
     ax.set_ylim(-3, 103)
     ax.set_xlim(widths[0] - 0.5, edge)

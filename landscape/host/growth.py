@@ -29,7 +29,7 @@ from landscape import descent
 from landscape.polish import batch_size, evaluate, polish
 from landscape.problems.empirical import Empirical
 from landscape.problems.homogeneous import Homogeneous, with_width
-from landscape.problems.problem import Problem
+from landscape.problems.problem import QUICK, Problem, losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points
 from landscape.theory import homogeneous_growth as theory
@@ -37,6 +37,7 @@ from landscape.theory.convex import stationary
 
 CHUNK = 120  # gradients between two looks
 SMALL = 1e-8  # gradient norm, times the scale, at which Newton's method takes over
+POLISHED = 1e-3  # ... and above which a descent that has stopped stands at a kink
 TARGET = 1e-12  # gradient norm after it
 BUDGET = 6000  # gradients of one descent
 UNREFUTED = 1e-5  # polar estimates up to this above lambda do not refute: what descents at kinks leave
@@ -241,7 +242,7 @@ def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceilin
     exact = np.isfinite(found.polar.upper)
     if found.holds and (isinstance(problem, Empirical) or problem.net.roundings is not None):
         return _Node(now, "certified", problem, theta, None)
-    if not exact and found.ratio <= 1 + UNREFUTED:
+    if found.ratio <= 1 + (theory.REFUTED if exact else UNREFUTED):
         return _Node(now, "not refuted", problem, theta, None)
     if width >= ceiling:
         return _Node(now, "ceiling", problem, theta, None)
@@ -274,12 +275,12 @@ class _Cells:
             yield key, _tested(problem, end, norm, self.seed, self.ceiling)
 
 
-@partial(jax.jit, static_argnums=(0,))
+@partial(jax.jit, static_argnums=(0,), compiler_options=QUICK)
 def _begun(method: descent.Method, problem: Problem, theta: Array) -> descent.Lane:
     return jax.vmap(lambda t: descent.init(problem, method, t, jnp.ones(())))(theta)
 
 
-@partial(jax.jit, static_argnums=(0,))
+@partial(jax.jit, static_argnums=(0,), compiler_options=QUICK)
 def _advanced(method: descent.Method, problem: Problem, lanes: descent.Lane) -> descent.Lane:
     return jax.vmap(lambda lane: descent.advance(problem, method, lane, CHUNK))(lanes)
 
@@ -305,9 +306,12 @@ class _Smooth:
         starts = np.zeros((len(keys), problem.p))
         for row, (_, theta) in zip(starts, new.values(), strict=True):
             row[: len(theta)] = theta
-        ends = self._down(problem, starts)
+        ends, norms = self._down(problem, starts)
         groups: dict[int, list[tuple[bytes, np.ndarray]]] = {}
-        for key, end in zip(keys, ends, strict=True):
+        for key, end, norm in zip(keys, ends, norms, strict=True):
+            if norm > POLISHED * problem.scale:  # at kinks: Newton's method has nothing to go by
+                yield key, self._at_kinks(*theory.reduced(problem, theory.balanced(problem, end)))
+                continue
             small, theta = theory.reduced(problem, end)
             groups.setdefault(small.width, []).append((key, theta))
         for some, members in groups.items():
@@ -315,11 +319,18 @@ class _Smooth:
             for key, theta, norm in self._polished(small, members):
                 yield key, _tested(small, theta, norm, self.seed, self.ceiling)
 
-    def _down(self, problem: Homogeneous, starts: np.ndarray) -> np.ndarray:
-        """Ends of L-BFGS from these starts, [r, p]."""
+    def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> _Node:
+        """The best sizes once more, now that some subnetworks are gone."""
+        theta = theory.balanced(problem, theta)
+        norm = float(np.linalg.norm(evaluate(problem, theta)[0]))
+        return _tested(problem, theta, norm, self.seed, self.ceiling)
+
+    def _down(self, problem: Homogeneous, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of L-BFGS from these starts, [r, p], and gradient norms; a start again where that is lower."""
         method = descent.method("lbfgs")
         size = 1 << max(0, len(starts) - 1).bit_length()  # few batch sizes, so few compilations
         theta = jnp.asarray(np.resize(starts, (size, starts.shape[1])))
+        first = np.asarray(losses_at(problem, theta))
         lanes = _begun(method, problem, theta)
         best = np.full(size, np.inf)
         for _ in range(BUDGET // CHUNK):
@@ -329,8 +340,11 @@ class _Smooth:
             if np.all((norm <= SMALL * problem.scale) | ~(loss < best * (1 - 1e-12))):
                 break
             best = np.minimum(best, loss)
-        ends = np.asarray(lanes.theta, np.float64)[: len(starts)]
-        return np.where(np.all(np.isfinite(ends), axis=1)[:, None], ends, starts)
+        n = len(starts)
+        ends, loss = np.asarray(lanes.theta, np.float64)[:n], np.asarray(lanes.loss)[:n]
+        worse = ~np.isfinite(loss) | (loss > first[:n])
+        norm = np.where(worse, np.inf, np.asarray(lanes.grad_norm)[:n])
+        return np.where(worse[:, None], starts, ends), norm
 
     def _polished(
         self, problem: Homogeneous, members: list[tuple[bytes, np.ndarray]]

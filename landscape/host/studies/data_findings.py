@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from landscape.census import Census, class_ids, render
 from landscape.host.studies.table import Table
+from landscape.problems.data import Data
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError, Label
 from landscape.theory.arrangement import cells
@@ -136,14 +138,22 @@ def _checked(census: Census, problem: Empirical) -> dict[str, Any]:
     return {"points": points, "restarts": restarts, "largest_difference": largest, "agree": largest <= SAME}
 
 
+@lru_cache(maxsize=64)
+def _minima(x: bytes, y: bytes, n: int, facts: tuple[float, str, str], width: int, most: int) -> Minima | None:
+    try:
+        return local_minima(Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), *facts), width, most=most)
+    except InputError:  # too many
+        return None
+
+
 def every_minimum(problem: Empirical, most: int) -> Minima | None:
     """All local minima of the problem's width; None if more than `most` sets of cells would have to be gone through."""
     if not problem.certifiable or most == 0:
         return None
-    try:
-        return local_minima(problem.data, problem.width, most=most)
-    except InputError:  # too many
-        return None
+    data = problem.data
+    x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)
+    facts = (data.weight_decay, data.loss, data.outer_bias)
+    return _minima(x.tobytes(), y.tobytes(), len(y), facts, problem.width, most)
 
 
 def _covered(census: Census, problem: Empirical, found: Minima) -> dict[str, Any]:
@@ -279,9 +289,11 @@ class DataTable(Table):
             lines.append(
                 "P_m: least loss of the width; own cells: largest difference from the optimum of points' own cells"
             )
+        if self.study == "critical-width" and self.stairs():
+            lines.append("the global minima of a width are")
         for step in self.stairs() if self.study == "critical-width" else []:
             most = "" if step["most"] == step["least"] else f" to {step['most']}" if step["most"] else " on"
-            lines.append(f"width {step['least']}{most}: {step['statement']}")
+            lines.append(f"  width {step['least']}{most}: {step['statement']}")
         return "\n".join(lines)
 
 

@@ -27,10 +27,10 @@ from scipy.sparse import csc_matrix
 from landscape.problems.data import Data, loss_value, minus_gradient
 from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
-from landscape.theory.arrangement import Phi, cells, phi
+from landscape.theory.arrangement import Phi, cells, cover_count, phi
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.local_minima import Best, best_by_width
-from landscape.theory.convex.program import Optimum, Restricted, optimum, restricted
+from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted
 
 clarabel: Any = _clarabel  # a compiled module without type information
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside
@@ -41,7 +41,9 @@ STATIONARY = 1e-9  # least subgradient, over the size of its terms
 DYING = 0.03  # a neuron below this, times the scale, leaves the others where they are while it dwindles
 NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
-NODES = 3000  # programs that a label may cost, once for each data set and width: some ten seconds
+EXACT = 1e-9  # gap, over the value, up to which an optimum is one
+NODES = 3000  # programs on up to 32 signed cells that a label may cost, once for each data set and width
+UNDECAYED = 20_000  # signed cells of which sets are gone through without weight decay
 ZERO = 1e-9  # a neuron with both layers below this, times the scale, is zero
 INDEPENDENT = 1e-8  # least singular value of unit atoms; below 1e-11 they are dependent, in between nobody knows
 
@@ -147,6 +149,12 @@ def _phi(problem: Empirical, nu: np.ndarray) -> Phi:
         found = phi(problem.x, nu)
         return found._replace(value=high * found.value, upper=high * found.upper)
     return phi(np.concatenate([problem.x, -problem.x]), np.concatenate([high * nu, -low * nu]))
+
+
+def _own_bound(problem: Empirical, here: At) -> float:
+    """The bound for every width that the residual of a point gives: phi of its activation takes the place of relu's."""
+    steepest = max(1.0, *np.abs(_sides(problem)))  # the rounding of phi goes with |x_k| times that
+    return lower_bound(problem.data._replace(x=steepest * problem.x), here.nu, _phi(problem, here.nu))
 
 
 def _heights(problem: Empirical, z: np.ndarray) -> np.ndarray:
@@ -320,14 +328,24 @@ def certified_optimum(problem: Empirical) -> Optimum:
 @lru_cache(maxsize=64)
 def _best(x: bytes, y: bytes, n: int, facts: tuple[float, str, str], width: int) -> Best | None:
     data = Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), *facts)
+    signed = 2 * cover_count(n, int(np.linalg.matrix_rank(data.x)))  # cells at most, before they are listed
+    nodes = int(
+        NODES * min(1.0, 32 / max(signed, 1)) ** 2
+    )  # a program on all cells takes the longer the more there are
     try:
-        return best_by_width(data, width, most=NODES) if data.weight_decay > 0 else undecayed.best(data, width)
-    except InputError:  # too many cells or programs
+        if data.weight_decay > 0:
+            return best_by_width(data, width, most=nodes) if nodes >= 10 else None
+        return undecayed.best(data, width) if signed <= UNDECAYED else None
+    except (InputError, RuntimeError):  # too many cells or programs, or one that is not solved
         return None
 
 
 def best_of_width(problem: Empirical) -> Best | None:
-    """The least loss of the problem's own width, computed once; None where that takes too many programs."""
+    """The least loss of the problem's own width, computed once; None where that takes too many programs.
+
+    Up to some ten seconds. With weight decay that is up to 3000 programs for 32 signed cells and 10 for 500, as they
+    grow: beyond that no program is tried.
+    """
     data = problem.data
     x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)
     facts = (data.weight_decay, data.loss, data.outer_bias)
@@ -367,12 +385,15 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
     }
     found = slopes(problem, here)
     known["grad_norm"] = found.norm
-    verdict = _global(here, best, bound, known)
+    verdict = _global(problem, here, best, bound, known)
     if verdict is not None:
         return verdict
     if not found.stationary:
         reason = f"not stationary: the least subgradient has norm {found.norm:.2g}"
         return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
+    if not _known(problem, here):
+        reason = f"the weights are so large that rounding leaves the loss open by {here.loss_error:.1e}"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     if found.direction is not None:
         return _leaves(problem, theta, here, found.direction, Label.TRAP, "tie", "one-sided slope", -found.slope, known)
     if not found.clear:
@@ -394,18 +415,25 @@ def _at_rest(problem: Empirical, theta: np.ndarray, here: At, best: Optimum | No
     return _minimum(problem, here, best, known)
 
 
-def _global(here: At, best: Optimum | None, bound: float, known: dict[str, Any]) -> Verdict | None:
+def _global(problem: Empirical, here: At, best: Optimum | None, bound: float, known: dict[str, Any]) -> Verdict | None:
     """GLOBAL if the loss is at the lower bound within rounding and the bound's own gap; None if it is above."""
     gap = 0.0 if best is None else max(best.gap, 0.0)
-    if best is not None and gap > 1e-9 * max(1.0, abs(best.value)):
+    if best is not None and gap > EXACT * best.value:
         gap = 0.0  # an interval, not an optimum: only a point at its very bottom is global
-    if not here.loss - bound <= 2 * here.loss_error + gap:
+    if not here.loss - bound <= 2 * here.loss_error + gap or not _known(problem, here):
         return None
+    if problem.loss_name == "logistic" and bound <= 0 and len(problem.y):
+        return None  # log(1 + exp(-y f)) is positive: where its infimum is zero no point attains it
     by = "sum of squares" if best is None else "convex program, dual bound"
     return Verdict(
         label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - known["excess"],
         **{**known, "excess": max(known["excess"], 0.0)},
     )  # fmt: skip
+
+
+def _known(problem: Empirical, here: At) -> bool:
+    """Whether the loss is known to a ten-millionth of that of no network: not where huge weights cancel."""
+    return here.loss_error <= 1e-7 * loss_value(problem.data, np.zeros(len(problem.y)))
 
 
 def _leaves(
@@ -446,7 +474,7 @@ def _minimum(problem: Empirical, here: At, best: Optimum, known: dict[str, Any])
     """A local minimum without a zero neuron, above the best of all widths: spurious unless this width has no better."""
     strict = independent(problem, here)
     flavour = None if strict is None else "strict" if strict else "flat, escapable"
-    exact = best.gap <= 1e-9 * max(1.0, abs(best.value))
+    exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer) and here.loss - best.value > error:
         evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
@@ -486,6 +514,15 @@ def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known:
     decayed = float(problem.weight_decay) > 0
     norms, m, d = np.linalg.norm(here.w, axis=1), problem.width, problem.d
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
+    if _in_programs(problem):
+        bound = _own_bound(problem, here)
+        if bound > known["lower_bound"]:
+            known |= {"lower_bound": bound, "excess": max(here.loss - bound, 0.0)}
+        room = 2 * here.loss_error + EXACT * here.loss
+        if here.loss - bound <= room:
+            margin = room - (here.loss - bound)
+            by = "dual bound of its own residual"
+            return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **known)
     if len(zero) and problem.bias != "free":  # without weight decay too: then the curvature is -phi
         return _beside_zero(problem, theta, here, int(zero[0]), known)
     small = np.flatnonzero(np.minimum(norms, np.abs(here.a)) <= ZERO * problem.scale)
@@ -605,7 +642,9 @@ def _least_squares(problem: Empirical, here: At) -> np.ndarray | None:
         inside = np.all(
             height >= -TIE * np.linalg.norm(problem.x, axis=1) * np.linalg.norm(there.w[alive], axis=1)[:, None]
         )
-        if inside and found.norm <= STATIONARY * max(found.size, 1e-3 * problem.curvature()):
+        fits = there.loss <= 2 * there.loss_error  # what is left of nu is rounding, and so is the gradient
+        lower = there.loss <= here.loss + here.loss_error + there.loss_error
+        if inside and lower and _known(problem, there) and (fits or found.stationary):
             return end
     return None
 
@@ -759,23 +798,24 @@ def _dies(problem: Empirical, here: At, then: At) -> np.ndarray | None:
     for j in np.flatnonzero(zero & (size > ZERO * problem.scale)):
         if size[j] > DYING * problem.scale:
             return None
-        if _climb(problem.x, np.sign(here.a[j]) * then.nu, here.w[j]) >= float(problem.weight_decay) * (1 - 1e-6):
+        if _climb(problem, np.sign(here.a[j]) * then.nu, here.w[j]) >= float(problem.weight_decay) * (1 - 1e-6):
             return None
     return zero
 
 
-def _climb(x: np.ndarray, nu: np.ndarray, u: np.ndarray) -> float:
-    """The height nu'relu(X u) that a climb on the unit sphere from u comes to, in steps that shrink to a thousandth."""
+def _climb(problem: Empirical, nu: np.ndarray, u: np.ndarray) -> float:
+    """The height nu's(X u) that a climb on the unit sphere from u comes to, in steps that shrink to a thousandth."""
     length = float(np.linalg.norm(u))
     if length == 0:
         return 0.0
+    x, (low, high) = problem.x, _sides(problem)
     u = u / length
     size = float(np.abs(nu) @ np.linalg.norm(x, axis=1))
     best = -np.inf
     for step in np.geomspace(0.1, 1e-4, 400):
         z = x @ u
-        best = max(best, float(nu @ np.maximum(z, 0.0))) if step < 1e-3 else best
-        g = x.T @ (np.where(z > 0, nu, 0.0))
+        best = max(best, float(nu @ _heights(problem, z))) if step < 1e-3 else best
+        g = x.T @ (np.where(z > 0, high, low) * nu)
         g = g - (g @ u) * u
         u = u + step * g / max(size, 1e-300)
         u = u / np.linalg.norm(u)
@@ -819,7 +859,7 @@ def _end(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any], step: f
     moved = np.concatenate([(then.w - here.w)[~zero].reshape(-1), (then.a - here.a)[~zero], [then.b0 - here.b0]])
     distance = float(np.linalg.norm(moved))
     near, jumps = NEAR * problem.scale, 2 * step * float(np.linalg.norm(jump[ties]))
-    if distance > near + jumps:
+    if distance > min(near + jumps, JUMPS * problem.scale):
         return Onward(jumps > near and distance < JUMPS * problem.scale)
     verdict = label(problem, end)
     alone = verdict.label in (Label.GLOBAL, Label.SPURIOUS) and independent(problem, then) is True
