@@ -256,7 +256,8 @@ class Empirical:
         """Bound on the rounding error of `loss` at theta in float64.
 
         An output is a sum of m products of sums of d products, off by (m + d + 8) eps of the sum of their sizes (8 for
-        the activation, whose slope is at most 1.2 but for the quadratic one's); then the sums over rows and weights.
+        the activation, whose slope is at most 1.2; a square has twice its root's relative error); then the sums over
+        rows and weights.
         """
         theta = np.asarray(theta, np.float64)
         m, d, n = self.width, self.d, len(self.y)
@@ -270,11 +271,11 @@ class Empirical:
         elif self.activation.name == "leaky_relu":
             size = size * max(1.0, abs(self.activation.slope))
         spread = size @ np.abs(outer) + abs(b0)
-        off = (m + d + 8) * EPS * spread
-        if self.activation.homogeneous:  # without a call of JAX: this is asked for at every stationary point
+        off = (m + (2 if self.activation.name == "quadratic" else 1) * d + 8) * EPS * spread
+        if self.activation.homogeneous:  # for labels, which ask thousands of times
             odd, even = self.activation.odd_and_even
             z = self.x @ hidden.T
-            f = ((odd + even) * np.maximum(z, 0.0) + (odd - even) * np.minimum(z, 0.0)) @ outer + b0
+            f = (odd * z + even * np.abs(z)) @ outer + b0
         else:
             with jax.enable_x64(True):
                 f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)
