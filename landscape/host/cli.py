@@ -242,7 +242,7 @@ def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
 
     if not isinstance(problem, Empirical):
         return
-    bound = f"{indent}lower bound {verdict.lower_bound:.12g}, excess {verdict.excess:.3g}"
+    bound = f"{indent}lower bound {verdict.lower_bound:.10g}, excess {verdict.excess:.3g}"
     if verdict.lower_bound > 0:
         bound += f" ({100 * verdict.excess / verdict.lower_bound:.3g}%)"
     if verdict.wider is not None and verdict.flavour == "for this width":
