@@ -38,6 +38,7 @@ class Job:
     mark: float = np.inf  # loss at the last multiple of SETTLE steps
     basin: str | None = None  # on what ground the polish was taken for the descent's own end
     state: Lane | None = None  # as NumPy arrays, None before the first step
+    start: np.ndarray | None = None  # where it went on in float64, its descent in float32 being at its end
 
 
 class Group:
