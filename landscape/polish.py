@@ -125,6 +125,22 @@ def ball(problem: Problem, theta: Any) -> Any:
 
 
 @partial(jax.jit, compiler_options=QUICK)
+def _levels(problem: Problem, theta: Any) -> Any:
+    return jax.vmap(problem.loss)(theta), jnp.sqrt(jnp.sum(jnp.square(problem.gradients(theta)), axis=1))
+
+
+def levels(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and gradient norm at several points [m, p], in float64, [m] each."""
+    found = []
+    with float64():
+        for i in range(0, len(thetas), 64):  # blocks of one size: one program
+            block = np.resize(np.asarray(thetas[i : i + 64], np.float64), (64, thetas.shape[1]))
+            found.append(np.stack([np.asarray(x) for x in _levels(problem, block)]))
+    loss, grad_norm = np.concatenate(found, axis=1)[:, : len(thetas)]
+    return loss, grad_norm
+
+
+@partial(jax.jit, compiler_options=QUICK)
 def _sizes(hessian: Any) -> Any:
     return jnp.sqrt(jnp.sum(hessian * hessian, axis=(1, 2)))
 

@@ -39,6 +39,7 @@ class Job:
     rest: int = 0  # it is not offered before it has taken so many steps
     basin: str | None = None  # on what ground the polish was taken for the descent's own end
     state: Lane | None = None  # as NumPy arrays, None before the first step
+    start: np.ndarray | None = None  # where it went on in float64, its descent in float32 being at its end
 
 
 class Group:
