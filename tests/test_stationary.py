@@ -61,7 +61,7 @@ def around(problem, theta, tries=60, seed=0):
 
 def perturbed(problem, theta, tries=2000, seed=1):
     """Largest decrease beyond rounding over random moves of all weights, or of one neuron, of 1e-4 to 1e-2 (of the
-    typical weight) that cross no kink but those the point is on: basins can be narrow. Negative where none lowers it."""
+    typical weight) across no kink but those the point is on: basins can be narrow. Negative if none lowers it."""
     here, rng = room.at(problem, theta), np.random.default_rng(seed)
     m, d = problem.width, problem.d
     rows, norms = np.linalg.norm(problem.x, axis=1), np.linalg.norm(here.w, axis=1)
@@ -135,6 +135,7 @@ def test_every_stationary_value_of_a_at_its_own_width(k):
     assert saddle.label == Label.SADDLE
     assert saddle.min_curvature == pytest.approx(A["beta"] * (1 - point["phi_over_beta"]), abs=1e-7)
     t = 1e-4
+    assert saddle.escape is not None
     unit = saddle.escape / np.linalg.norm(saddle.escape)
     base = theta_of(wide, w, a)
     change = room.at(wide, base + t * unit).loss - room.at(wide, base).loss
@@ -363,7 +364,7 @@ def test_labels_on_small_data(kind):
         beta, width = float(10 ** rng.uniform(-2, 0)), int(rng.integers(1, 8))
         bias = str(rng.choice(["none", "regularised"])) if x.shape[1] < 3 else "none"
         problem = empirical(x, y, width, loss=loss, weight_decay=beta, bias=bias, outer_bias=outer_bias)
-        m, d = width, problem.d
+        m = width
         for start in rng.normal(size=(2, problem.p)):
             assert room.label(problem, start).label == Label.UNCONVERGED
             end = room.finish(problem, start)
@@ -444,6 +445,7 @@ def test_a_loss_lost_in_rounding_is_not_global():
     problem = empirical([[1.0], [2.0]], [1.0, -1.0], 2)
     theta = theta_of(problem, [[1e15], [1e15]], [1.0, -1.0])
     verdict = room.label(problem, theta)
+    assert verdict.loss_error is not None
     assert verdict.loss_error > 1.0
     assert verdict.label in (Label.UNDECIDED, Label.UNCONVERGED)
 
@@ -528,4 +530,6 @@ def test_the_least_loss_of_a_width_is_skipped_where_it_would_take_too_long():
     rng = np.random.default_rng(0)
     large = empirical(rng.normal(size=(30, 3)), rng.normal(size=30), 3, weight_decay=0.1)
     assert room.best_of_width(large) is None  # 1744 signed cells
-    assert room.best_of_width(problem_of(A, 2)).value == pytest.approx(A["P_m"]["2"], abs=1e-9)
+    two = room.best_of_width(problem_of(A, 2))
+    assert two is not None
+    assert two.value == pytest.approx(A["P_m"]["2"], abs=1e-9)

@@ -131,7 +131,7 @@ class Empirical:
 
     @property
     def scale(self) -> float:
-        """Typical size of a weight: sqrt(|y| / |x|), where one neuron would fit the data's size; 0.01 where y is zero."""
+        """Typical size of a weight: sqrt(|y| / |x|), where one neuron fits the data's size; 0.01 where y is zero."""
         x, y = float(np.linalg.norm(self.x, 2)), float(np.linalg.norm(self.y))
         return float(np.clip(np.sqrt(y / x), 1e-6, 1e6)) if x > 0 and y > 0 else 1e-2
 
