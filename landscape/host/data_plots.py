@@ -210,6 +210,8 @@ def ends(census: Census) -> Figure:
     label, loss = census.rows["label"], census.rows["loss"] - floor
     ended = np.isfinite(loss) & ~np.isin(label, ["unconverged", "at_infinity"])
     for word, colour in COLOURS.items():
+        if word in ("unconverged", "at_infinity") and np.any(label == word):
+            ax.plot([], [], MARKERS[word], color=colour, label=f"{_word(word)}: {np.sum(label == word)}, no end")
         x = np.sort(np.maximum(loss[(label == word) & ended], 0.0 if theory is not None else -np.inf))
         if not len(x):
             continue
@@ -330,7 +332,8 @@ def paths(census: Census, problem: Empirical, some: dict[int, Path], curves: Cur
         left.plot(looked.position, np.maximum(looked.loss - floor, 0.0), color=colour, linewidth=1.4)
         at = np.arange(len(one.loss))
         left.plot(at, np.maximum(one.loss - floor, 0.0), ".", color=colour, markersize=4)
-        label, end = ends[restart]["descent_label"], max(ends[restart]["descent_end"] - floor, 0.0)
+        label, end = ends[restart]["descent_label"], ends[restart]["descent_end"] - floor
+        end = 0.0 if end < 1e-11 * floor else end  # rounding, and the gap of p*
         right.plot(
             curves.steps, np.maximum(curves.loss[:, i] - floor, 0.0), color=colour, linewidth=1.4,
             label=f"network {restart}, finished exactly: {_word(label)}, {end:.2g}",
@@ -347,7 +350,7 @@ def paths(census: Census, problem: Empirical, some: dict[int, Path], curves: Cur
         _quiet(ax, grid="both")
     found = census.findings["paths"]
     _note(left, f"{len(found['each'])} paths: largest rise of the loss {found['largest_rise']:.0e}")
-    _note(right, "a fixed step jumps to and fro over ties; labels are of the exact finish")
+    _note(right, "a fixed step may jump to and fro over ties; labels are of the exact finish")
     facts = census.problem
     figure.suptitle(
         f"From random networks of width {facts['width']} to a global minimum; {facts['rows']} data points",

@@ -307,7 +307,9 @@ class DescendingPath(_OnData):
         from landscape.host import data_plots, plots
 
         chosen = result.rows["restart"][: self.drawn]
-        curves = plots.sample_curves(self.problem(), self.settings(), self.seed, chosen, 4000)
+        taken = 1.2 * float(max(result.rows["steps"][: self.drawn], default=0))
+        looked = min(max(int(taken), 500), 20_000)
+        curves = plots.sample_curves(self.problem(), self.settings(), self.seed, chosen, looked)
         figure = data_plots.paths(result, self.problem(), self.paths(chosen), curves, self.steps)
         return [plots.save(figure, folder / "paths.png")]
 
