@@ -39,6 +39,7 @@ CHUNK = 120  # gradients between two looks
 SMALL = 1e-8  # gradient norm, times the scale, at which Newton's method takes over
 POLISHED = 1e-3  # ... and above which a descent that has stopped stands at a kink
 TARGET = 1e-12  # gradient norm after it
+FALL = 1e-9  # of the loss in a chunk: at less a descent has come to where it ends
 BUDGET = 6000  # gradients of one descent
 UNREFUTED = 1e-5  # polar estimates up to this above lambda do not refute: what descents at kinks leave
 PADDED = 4  # widths are padded to multiples of this: few compilations
@@ -285,6 +286,11 @@ def _advanced(method: descent.Method, problem: Problem, lanes: descent.Lane) -> 
     return jax.vmap(lambda lane: descent.advance(problem, method, lane, CHUNK))(lanes)
 
 
+@partial(jax.jit, compiler_options=QUICK)
+def _gradient(problem: Problem, theta: Array) -> Array:
+    return problem.gradient(theta)
+
+
 class _Smooth:
     """Any other subnetwork: batched descent, then Newton's method."""
 
@@ -322,7 +328,7 @@ class _Smooth:
     def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> _Node:
         """The best sizes once more, now that some subnetworks are gone."""
         theta = theory.balanced(problem, theta)
-        norm = float(np.linalg.norm(evaluate(problem, theta)[0]))
+        norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
         return _tested(problem, theta, norm, self.seed, self.ceiling)
 
     def _down(self, problem: Homogeneous, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -337,7 +343,7 @@ class _Smooth:
             lanes = _advanced(method, problem, lanes)
             norm, loss = np.asarray(lanes.grad_norm), np.asarray(lanes.loss)
             # At kinks no gradient gets small: a loss that no longer falls is as far as this goes.
-            if np.all((norm <= SMALL * problem.scale) | ~(loss < best * (1 - 1e-12))):
+            if np.all((norm <= SMALL * problem.scale) | ~(loss < best * (1 - FALL))):
                 break
             best = np.minimum(best, loss)
         n = len(starts)

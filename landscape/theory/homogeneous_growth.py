@@ -549,8 +549,8 @@ def signature(problem: Empirical, theta: np.ndarray) -> bytes:
 def balanced(problem: Homogeneous, theta: np.ndarray, steps: int = 100) -> np.ndarray:
     """The subnetworks in the best sizes for their directions, [p].
 
-    Minimises loss(sum t_j phi_j) + lambda sum t_j g_j over t >= 0: a convex problem, solved by Newton's method on the positive ones; the loss does not rise. It holds on to directions
-    at kinks, where descents do not come to rest.
+    Minimises loss(sum t_j phi_j) + lambda sum t_j g_j over t >= 0: a convex problem, solved by Newton's method on the
+    positive ones; the loss does not rise. It holds on to directions at kinks, where descents do not come to rest.
     """
     w = np.asarray(theta, np.float64).reshape(problem.width, -1)
     f, g = parts_at(problem, theta)
