@@ -14,7 +14,7 @@ MOST = 60  # traces drawn
 
 
 def traces(record: dict[str, Any]) -> Figure:
-    """Loss above the end, polar value and width by round, a line a different trace, thicker where more starts took it."""
+    """Loss above the end, polar value and width by round, a line a trace, thicker where more starts took it."""
     found = record["findings"]
     figure = Figure(figsize=(11.4, 4.2), dpi=DPI, layout="constrained")
     excess, polar, width = figure.subplots(1, 3)

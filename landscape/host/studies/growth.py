@@ -115,7 +115,9 @@ class _Reported:
             raise InputError(f"{folder} is not finished; `landscape resume {folder}` runs it.") from None
         return Report(kept["record"], kept["text"], self.restarts, self.restarts, str(folder))
 
-    def said(self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any) -> dict:
+    def said(
+        self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
+    ) -> dict[str, Any]:
         """The record: the keys of a census, and what the study found."""
         from landscape.census import share
 
