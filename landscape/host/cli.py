@@ -343,6 +343,8 @@ def stored(folder: Path) -> Any:
     from landscape.host.studies.teachers import SafranShamirTable
 
     manifest = store.read_manifest(folder)
+    if hasattr(STUDIES.get(manifest["study"]), "restored"):
+        return stored_study(folder).restored(folder)
     if hasattr(STUDIES.get(manifest["study"]), "table") and manifest["problem"]["kind"] == "table":
         study = stored_study(folder)
         places = [folder / place for place in study.cells() if (folder / place / store.MANIFEST).exists()]

@@ -41,6 +41,7 @@ POLISHED = 1e-3  # ... and above which a descent that has stopped stands at a ki
 TARGET = 1e-12  # gradient norm after it
 FALL = 1e-9  # of the loss in a chunk: at less a descent has come to where it ends
 BUDGET = 6000  # gradients of one descent
+CREEP = 1e-7  # of the loss in a round: at kinks, where descents stop short of rest, growing ends at less
 UNREFUTED = 1e-5  # polar estimates up to this above lambda do not refute: what descents at kinks leave
 PADDED = 4  # widths are padded to multiples of this: few compilations
 
@@ -212,7 +213,8 @@ def grow(
                 for i in going:
                     node = nodes[keys[i]]
                     # Widths fall by reduction, losses never rise: a point that is no better ends the path.
-                    stuck = bool(trails[i]) and not node.round.loss < trails[i][-1].round.loss
+                    least = CREEP * abs(node.round.loss) if node.round.grad_norm > POLISHED * problem.scale else 0.0
+                    stuck = bool(trails[i]) and not node.round.loss < trails[i][-1].round.loss - least
                     if not stuck:
                         trails[i].append(node)
                     last = trails[i][-1]

@@ -35,8 +35,8 @@ def traces(record: dict[str, Any]) -> Figure:
     excess.set_yscale("log")
     polar.set_yscale("log")
     polar.axhline(1.0, color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
-    polar.annotate("1: global over all widths", (0.98, 1.0), (0, 4), xycoords=("axes fraction", "data"),
-                   textcoords="offset points", ha="right", fontsize=8.5, color=INK)  # fmt: skip
+    polar.annotate("1: global over all widths", (0.02, 1.0), (0, 4), xycoords=("axes fraction", "data"),
+                   textcoords="offset points", ha="left", fontsize=8.5, color=INK)  # fmt: skip
     for ax, said in ((excess, "loss above the best end"), (polar, "polar / $\\lambda$"), (width, "subnetworks")):
         ax.set_xlabel("round")
         ax.set_ylabel(said)

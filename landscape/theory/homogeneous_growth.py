@@ -48,6 +48,7 @@ from landscape.theory.convex.program import lower_bound as convex_bound
 CLOSED = 1e-10  # a dual gap below this, relative to the loss (or 1), is closed: certified points print it as margin
 REFUTED = 1e-9  # polar / lambda - 1 above this refutes
 ZERO = 1e-9  # weights below this, times the scale, are zero
+CRAWLING = 0.02  # ... and below which descents of degree above two have stopped on their way to zero
 STARTS = 64  # of the ascent that estimates a polar from below
 ASCENT = 240  # gradients of each
 SUPPORTED = 3000  # cells up to which the upper bound of a vector-valued ReLU polar is computed
@@ -136,6 +137,8 @@ def polar(problem: Homogeneous | Empirical, z: np.ndarray, seed: int = 0, starts
         found = phi(problem.x, z)
         return Polar(found.value, found.upper, np.append(found.u, found.sign), f"phi by {found.by}")
     name = problem.net.name
+    if problem.q == 1:
+        return _line(problem, z)
     if name == "rank_one":
         u, s, vt = np.linalg.svd(z)
         upper = float(s[0]) * (1 + 16 * (len(u) + len(vt)) * EPS)
@@ -151,6 +154,19 @@ def polar(problem: Homogeneous | Empirical, z: np.ndarray, seed: int = 0, starts
     if name == "relu":
         upper, by = _cellwise(problem.x, z), "ascent; upper bound by cells"
     return found._replace(upper=max(upper, found.value), by=by)
+
+
+def _line(problem: Homogeneous, z: np.ndarray) -> Polar:
+    """Of a subnetwork of one weight: the better of its two signs."""
+    pair = with_width(problem, 2)
+    f, g = parts_at(pair, np.array([1.0, -1.0]))
+    heights = np.tensordot(f, z, z.ndim) / g
+    i = int(np.argmax(heights))
+    size = float(np.sum(np.abs(f[i] * z)) / g[i])
+    value = max(float(heights[i]), 0.0)
+    weights = np.array([1.0, -1.0])[[i]] / g[i] ** (1 / problem.net.degree)
+    # A user's function may round as it likes; what it computes at +-1 is taken to be right to 64 eps.
+    return Polar(value, value + (z.size + 64) * EPS * size, weights, "both signs of one weight")
 
 
 def _quadratic(x: np.ndarray, z: np.ndarray) -> Polar:
@@ -355,23 +371,41 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
 
 
 def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
-    """SADDLE at a stationary point with a zero subnetwork and a polar above lambda; None where there is no such.
+    """The label of a stationary point that is not global and has a zero subnetwork; None where no subnetwork is zero.
 
-    A point of lower loss is exhibited along the best new subnetwork, so an estimate of the polar from below will do.
+    SADDLE where the polar is above lambda, shown by a point of lower loss, so an estimate of the polar from below will
+    do; else UNDECIDED, as neither a Hessian nor a slope tells what happens at zero. Beyond degree two descents crawl
+    towards zero and never arrive: small subnetworks whose removal leaves a stationary point of no higher loss count.
     """
-    zero = zero_subnetworks(problem, point.theta)
-    if not problem.matched or not np.any(zero):
+    if not problem.matched:
         return None
-    found = certificate(problem, point.theta)
+    w = np.asarray(point.theta, np.float64).reshape(problem.width, -1)
+    size = np.linalg.norm(w, axis=1)
+    small = size <= (ZERO if problem.net.degree <= 2 else CRAWLING) * problem.scale
+    if not np.any(small):
+        return None
+    theta = np.where(small[:, None], 0.0, w).reshape(-1)
+    with jax.enable_x64(True):
+        norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
+    loss = float(_losses(problem, theta[None])[0])
+    known = _known(problem, point, certificate(problem, point.theta))
+    if norm > REFUTED * problem.scale or loss > point.loss + point.loss_error + problem.loss_error(theta):
+        if np.any(size <= ZERO * problem.scale):
+            return Verdict(label=Label.UNDECIDED, reason="stationary only beside a zero subnetwork", **known)
+        return None
+    found = certificate(problem, theta)
     if found.ratio <= 1 + REFUTED:
-        return None
-    step = born(problem, point.theta, int(np.flatnonzero(zero)[0]), found.polar)
-    known = _known(problem, point, found)
+        reason = (
+            f"a subnetwork is zero, and the polar over lambda lies in [{found.ratio:.9g}, "
+            f"{found.polar.upper / strength(problem):.9g}]: global or a saddle"
+        )
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    step = born(problem, theta, int(np.argmin(size)), found.polar)
     if step is None:
         reason = f"a zero subnetwork, polar / lambda = 1 + {found.ratio - 1:.2g}, but no lower loss beyond rounding"
         return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     lam = strength(problem)
-    if problem.net.degree == 2 and problem.net.name in ("rank_one", "relu"):
+    if problem.net.name in ("rank_one", "relu"):
         known["min_curvature"] = lam - found.polar.value
     return Verdict(
         label=Label.SADDLE,
@@ -379,9 +413,14 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
         evidence=Evidence.CERTIFIED if problem.net.roundings is not None else Evidence.NUMERICAL,
         by=f"lambda - polar, {found.polar.by}",
         margin=found.polar.value - lam,
-        escape=step,
+        escape=theta + step - point.theta,
         **known,
     )
+
+
+@jax.jit
+def _gradient(problem: Homogeneous, theta: Array) -> Array:
+    return problem.gradient(theta)
 
 
 def _known(problem: Homogeneous, point: Point, found: Certificate) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 from __future__ import annotations
 
 from landscape.host.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork
 from landscape.host.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -31,6 +32,9 @@ STUDIES = {
         HiddenConvex,
         CriticalWidth,
         DescendingPath,
+        GrowUntilGlobal,
+        DegreeMismatch,
+        ZeroSubnetwork,
     )
 }
 DEFAULT = SafranShamir

@@ -369,7 +369,7 @@ def _cubic_net(degree: int) -> Any:
         penalty = (lambda w: jnp.sum(w * w)) if degree == 2 else cube
         _CUBIC[degree] = Subnetwork(
             "cubic", lambda key: jax.random.normal(key, (1,), jnp.float64), lambda w, x: x * w[0] ** 3, penalty, 3.0,
-            float(degree), coercive=True,
+            float(degree), coercive=True, roundings=8,
         )  # fmt: skip
     return _CUBIC[degree]
 

@@ -234,7 +234,7 @@ def best_by_width(data: Data, width: int, known: Cells | None = None, most: int 
         else:
             heapq.heappush(heap, (bound, next(order), more, allowed, support))
     if root[0] >= search.value - _slack(search.value):
-        by = "convex program on all cells"
+        by = "p*, convex program on all cells"
     else:
         by = "branch and bound over cells"
     # Nodes are dropped at a bound of at least value - slack; programs of m cells are as accurate as their residual.
