@@ -175,12 +175,13 @@ class _Gradient:
 
     def some(self, theta: Array, key: Array, size: Array) -> Array:
         """The gradient of so many random rows (all, if there are no more), weighted to be that of all on average."""
-        if not hasattr(self.problem, "weighted_gradient"):
+        problem: Any = self.problem
+        if not hasattr(problem, "weighted_gradient"):
             raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
-        n = self.problem.y.shape[0]
+        n = problem.y.shape[0]
         order = jnp.argsort(jax.random.uniform(key, (n,)))
         weights = jnp.where(order < size, n / jnp.minimum(size, n), 0.0).astype(theta.dtype)
-        return self.problem.weighted_gradient(theta, weights)
+        return problem.weighted_gradient(theta, weights)
 
 
 @jax.custom_batching.custom_vmap

@@ -489,7 +489,7 @@ class ZeroSubnetwork(Descents):
         begun = time.perf_counter()
         table, labels = [], Counter()
         for width in self.widths:
-            problem = bounded(self.problem_of(width))
+            problem: Any = bounded(self.problem_of(width))
             polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
             without: Counter[str] = Counter()
             with jax.enable_x64(True):
