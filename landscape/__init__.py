@@ -13,6 +13,7 @@ _HOME = {
     "orthonormal_teacher": "landscape.problems.population",
     "porcupine": "landscape.problems.porcupine",
     "empirical": "landscape.problems.empirical",
+    "improve": "landscape.host.label",
     "parallel": "landscape.problems.homogeneous",
     "matrix_factorisation": "landscape.problems.homogeneous",
     "Subnetwork": "landscape.problems.homogeneous",

@@ -14,6 +14,7 @@ from landscape.records import Evidence, Label
 
 LOSS_GAP = 1e-9  # losses closer than this, relative to the larger of the level's loss and one, are one level
 LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on this grid
+SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
 WITHOUT_END = (Label.UNCONVERGED, Label.AT_INFINITY)  # no stationary point: no loss to be a level, no class
 
 
@@ -275,7 +276,7 @@ def render(census: Census, width: int = 150) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("loss", "label", "evidence", "by", "count", "share [95%]", "orbits", "min curv.", "grad norm"):
         table.add_column(name, justify="left" if name in ("label", "evidence", "by") else "right", no_wrap=True)
-    for level in census.levels:
+    for level in census.levels[:SHOWN_LEVELS]:
         flavour = f" ({level.flavour})" if level.flavour else ""
         table.add_row(
             _number(level.loss),
@@ -301,6 +302,14 @@ def render(census: Census, width: int = 150) -> str:
         console.print(f"basins of: {census.environment['dynamics']}")
     console.print()
     console.print(table)
+    rest = census.levels[SHOWN_LEVELS:]
+    if rest:
+        counts: Counter[str] = Counter()
+        for level in rest:
+            counts[level.label] += level.count
+        ends = ", ".join(f"{count} {label}" for label, count in counts.items())
+        many = f"{len(rest)} more level" + ("s" if len(rest) > 1 else "")
+        console.print(f"... and {many} (restarts: {ends}); --json has all")
     console.print()
     said = [
         f"{label} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"

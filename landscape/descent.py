@@ -34,6 +34,9 @@ class Method(NamedTuple):
         dynamics: Whose basins a study with this method reports, in words.
         trailing: Whether theta may be [p, lanes].
         descends: Whether the loss falls along its path wherever it moves, as the argument of `polish` needs.
+        noisy: For how many gradients it sees parts of the data only, and where it stands means nothing yet.
+        chunk: Gradients between two looks at a lane; a divisor of 120.
+        gradient_in: The gradient at theta, from the memory of one who has taken a gradient; None if it is not kept.
     """
 
     init: Callable[[Array], Any]
@@ -41,6 +44,9 @@ class Method(NamedTuple):
     dynamics: str
     trailing: bool = True
     descends: bool = True
+    noisy: int = 0
+    chunk: int = 120
+    gradient_in: Callable[[Any], Array] | None = None
 
 
 class Lane(NamedTuple):
@@ -67,6 +73,7 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
 
     Args:
         name: One of `OPTIMISERS`. Plain gradient descent is the default because its basins are the paper's.
+            "minibatch:8" is descent on 8 random rows of a data set at a time; see `minibatch`.
         step_size: 0.1 by default (Safran and Shamir 2017); stable while curvature is below 2 / step_size = 20, and
             the curvature at an orthonormal teacher of k neurons is about k/4 + 0.85. "flow" and "lbfgs" choose their
             own.
@@ -89,8 +96,14 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
         "adam": lambda: from_optax(optax.adam(step_size), f"Adam, step {step_size:g}"),
         "rmsprop": lambda: from_optax(optax.rmsprop(step_size), f"RMSProp, step {step_size:g}"),
     }
+    kind, _, size = name.partition(":")
+    if kind == "minibatch" and size.isdigit() and int(size) > 0:
+        return minibatch(step_size, int(size))
     if name not in made:
-        raise InputError(f"optimiser {name!r} is unknown; known are {', '.join(OPTIMISERS)}, or pass any optax one.")
+        raise InputError(
+            f"optimiser {name!r} is unknown; known are {', '.join(OPTIMISERS)}, and minibatch:8 (or another number of "
+            "rows) for data sets; from Python, any optax one."
+        )
     return made[name]()
 
 
@@ -101,6 +114,30 @@ def gradient_descent(step_size: float) -> Method:
         return theta - (step_size * step_scale) * gradient(theta), memory
 
     return Method(lambda theta: (), step, f"gradient descent, step {step_size:g}")
+
+
+MINIBATCH_STEPS = 9600  # noisy ones, hundreds of times 1 / curvature at our step sizes; then all rows, to an end
+
+
+def minibatch(step_size: float, size: int) -> Method:
+    """Descent on `size` rows at a time, drawn anew at each step without replacement, and later on all rows.
+
+    With noise it would come to no end: after MINIBATCH_STEPS it goes on as plain descent. The draws of a restart follow
+    from where it starts, so that it goes the same way in any lane.
+    """
+
+    def init(theta: Array) -> tuple[Array, Array]:
+        seed = jax.lax.bitcast_convert_type(jnp.sum(theta).astype(jnp.float32), jnp.uint32)
+        return jnp.stack([seed, jnp.uint32(0)]), jnp.zeros((), jnp.int32)
+
+    def step(gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+        seed, count = memory
+        key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), count)
+        rows = jnp.where(count < MINIBATCH_STEPS, size, jnp.iinfo(jnp.int32).max)
+        return theta - step_size * step_scale * gradient.some(theta, key, rows), (seed, count + 1)
+
+    dynamics = f"{MINIBATCH_STEPS} steps on {size} rows at a time, then descent on all, step {step_size:g}"
+    return Method(init, step, dynamics, trailing=False, descends=False, noisy=MINIBATCH_STEPS)
 
 
 def from_optax(transformation: optax.GradientTransformation, dynamics: str = "an optax optimiser") -> Method:
@@ -131,8 +168,20 @@ class _Gradient:
         self.loss = jax.vmap(problem.loss, in_axes=-1) if trailing else problem.loss
         self.at = problem.gradient_lanes if trailing else partial(_gradient, problem)
 
+        self.problem = problem
+
     def __call__(self, theta: Array) -> Array:
         return self.at(theta)
+
+    def some(self, theta: Array, key: Array, size: Array) -> Array:
+        """The gradient of so many random rows (all, if there are no more), weighted to be that of all on average."""
+        problem: Any = self.problem
+        if not hasattr(problem, "weighted_gradient"):
+            raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
+        n = problem.y.shape[0]
+        order = jnp.argsort(jax.random.uniform(key, (n,)))
+        weights = jnp.where(order < size, n / jnp.minimum(size, n), 0.0).astype(theta.dtype)
+        return problem.weighted_gradient(theta, weights)
 
 
 @jax.custom_batching.custom_vmap
@@ -158,7 +207,8 @@ def advance(problem: Problem, method: Method, lane: Lane, steps: int) -> Lane:
         return method.step(gradient, *carry, lane.step_scale, number)
 
     theta, memory = jax.lax.fori_loop(0, steps, step, (lane.theta, lane.memory))
-    return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=_norm(gradient(theta)))
+    last = gradient(theta) if method.gradient_in is None else method.gradient_in(memory)
+    return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=_norm(last))
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -296,7 +346,7 @@ def flow(tolerance: float) -> Method:
         error = jnp.where(taken, floor, m.error)
         return theta, _Flow(base, now, before, steep, size, length, stages, stage, curvature, since, error)
 
-    return Method(start, step, f"the gradient flow, local error {tolerance:g}")
+    return Method(start, step, f"the gradient flow, local error {tolerance:g}", gradient_in=lambda m: m.gradient)
 
 
 # -- L-BFGS ------------------------------------------------------------------------------------------------------------
@@ -418,7 +468,10 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
             curvature=curvature,
         )
 
-    return Method(start, step, "L-BFGS with a slope line search", descends=False)
+    # The chunk is a multiple of the ring; most restarts need some 200 gradients.
+    return Method(
+        start, step, "L-BFGS with a slope line search", descends=False, chunk=30, gradient_in=lambda m: m.gradient
+    )
 
 
 def _two_loops(g: Array, steps: Array, changes: Array, weights: Array, curvature: Array, newest: Array) -> Array:

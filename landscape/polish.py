@@ -21,10 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import get_lapack_funcs
 
 from landscape.problems.problem import QUICK, Problem
 
 DECENT = {"xla_backend_optimization_level": 2}  # half the time to compile, none lost in running
+_POTRF, _POTRS = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
 
 
 class Polished(NamedTuple):
@@ -66,8 +68,37 @@ def _derivatives(problem: Problem, theta: Any) -> Any:
     return jax.vmap(lambda t: (problem.loss(t), problem.gradient(t), problem.hessian(t)))(theta)
 
 
+def _steps(hessian: Any, grad: np.ndarray, shift: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """-(H + shift)^-1 g, [b, p], of the wanted ones; NaN where H + shift has no Cholesky factor, or is not wanted."""
+    if jax.default_backend() != "cpu":
+        return np.where(wanted[:, None], np.asarray(_batched_steps(hessian, grad, shift)), np.nan)
+    # LAPACK on the host: half the time of the same in XLA, and nothing for those that are done.
+    found, hessian = np.full(grad.shape, np.nan), np.asarray(hessian)
+    for i in np.flatnonzero(wanted):
+        factor = _factor(hessian[i], shift[i])
+        if factor is not None:
+            found[i] = -_POTRS(factor, grad[i], lower=1)[0]
+    return found
+
+
+def _definite(hessian: Any, shift: np.ndarray) -> Bool[np.ndarray, " b"]:
+    """Whether H + shift has a Cholesky factor, [b]."""
+    if jax.default_backend() != "cpu":
+        return np.all(np.isfinite(np.asarray(_batched_steps(hessian, np.ones(hessian.shape[:2]), shift))), axis=1)
+    return np.array([_factor(h, mu) is not None for h, mu in zip(np.asarray(hessian), shift, strict=True)])
+
+
+def _factor(hessian: np.ndarray, shift: float) -> np.ndarray | None:
+    """The Cholesky factor of H + shift in the lower triangle, None if there is none."""
+    shifted = np.array(hessian.T, order="F")  # its own transpose, in the order that LAPACK takes without a copy
+    shifted[np.diag_indices(len(shifted))] += shift
+    factor, failed = _POTRF(shifted, lower=1, clean=0, overwrite_a=1)
+    # LAPACK need not notice NaN; it is on the diagonal of the factor then.
+    return None if failed or not np.all(np.isfinite(np.diagonal(factor))) else factor
+
+
 @partial(jax.jit, compiler_options=QUICK)
-def _solve(hessian: Any, grad: Any, shift: Any) -> Any:
+def _batched_steps(hessian: Any, grad: Any, shift: Any) -> Any:
     """-(H + shift)^-1 g; NaN where H + shift has no Cholesky factor."""
 
     def one(h: Any, g: Any, mu: Any) -> Any:
@@ -94,14 +125,35 @@ def ball(problem: Problem, theta: Any) -> Any:
 
 
 @partial(jax.jit, compiler_options=QUICK)
+def _levels(problem: Problem, theta: Any) -> Any:
+    return jax.vmap(problem.loss)(theta), jnp.sqrt(jnp.sum(jnp.square(problem.gradients(theta)), axis=1))
+
+
+def levels(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and gradient norm at several points [m, p], in float64, [m] each."""
+    found = []
+    with float64():
+        for i in range(0, len(thetas), 64):  # blocks of one size: one program
+            block = np.resize(np.asarray(thetas[i : i + 64], np.float64), (64, thetas.shape[1]))
+            found.append(np.stack([np.asarray(x) for x in _levels(problem, block)]))
+    loss, grad_norm = np.concatenate(found, axis=1)[:, : len(thetas)]
+    return loss, grad_norm
+
+
+@partial(jax.jit, compiler_options=QUICK)
 def _sizes(hessian: Any) -> Any:
     return jnp.sqrt(jnp.sum(hessian * hessian, axis=(1, 2)))
 
 
 def batch_size(p: int) -> int:
-    """How many points are polished at once: a few MB of Hessians on a CPU, 256 MB on an accelerator; one program."""
-    fits = (2**20 if jax.default_backend() == "cpu" else 2**25) / max(1, p) ** 2
-    return int(np.clip(1 << int(np.log2(max(1.0, fits))), 1, 16 if jax.default_backend() == "cpu" else 256))
+    """How many Hessians are made at once, so that one program does.
+
+    1 MB of them on a CPU, the cache of a core (at p = 400 one at a time costs half as much as four at once); 256 MB on
+    an accelerator.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    fits = (2**17 if on_cpu else 2**25) / max(1, p) ** 2
+    return int(np.clip(1 << int(np.log2(max(1.0, fits))), 1, 16 if on_cpu else 256))
 
 
 def curvature_needed(bound: Any, distance: Any, grad_norm: Any, scale: float) -> Any:
@@ -156,7 +208,7 @@ def polish(
             running = (norm > target) & (steps < max_steps) & (refused < 6) & np.isfinite(norm)
             if not running.any():
                 break
-            step = np.array(_solve(hessian, grad, shift * np.sqrt(norm / scale)))
+            step = _steps(hessian, grad, shift * np.sqrt(norm / scale), running)
             found = np.isfinite(step).all(axis=1) & running
             trial = np.where(found[:, None], here + step, here)
             new_loss, new_grad, new_hessian = _derivatives(problem, trial)
@@ -182,7 +234,7 @@ def polish(
 
         def at_least(curvature: np.ndarray) -> Any:
             """Whether every eigenvalue of the Hessian is at least `curvature`, by a Cholesky factorisation."""
-            return np.all(np.isfinite(np.asarray(_solve(hessian, grad, -curvature))), axis=1)
+            return _definite(hessian, -curvature)
 
         needed = curvature_needed(bound, moved, first_norm, scale)
         possible = np.isfinite(needed)
@@ -205,8 +257,8 @@ def positive_definite(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     found = []
     with float64():
         for i in range(0, len(thetas), b):
-            _, grad, hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))
-            found.append(np.all(np.isfinite(np.asarray(_solve(hessian, grad, np.zeros(b)))), axis=1))
+            _, _, hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))
+            found.append(_definite(hessian, np.zeros(b)))
     return np.concatenate(found)[: len(thetas)]
 
 

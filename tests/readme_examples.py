@@ -26,7 +26,7 @@ def blocks() -> list[dict[str, str | None]]:
 
 def _comparable(text: str) -> list[str]:
     lines = (line.rstrip() for line in text.strip().splitlines())
-    lines = (re.sub(r"\d+e-\d+", "tiny", line) for line in lines if " s, " not in line and "stored in" not in line)
+    lines = (re.sub(r"[\d.]+e-\d+", "tiny", line) for line in lines if " s, " not in line and "stored in" not in line)
     return [re.sub(r" +", " ", line) for line in lines]
 
 

@@ -220,9 +220,9 @@ def check_phi(x, nu):
     """phi is right to rounding, attained at u, and its upper bound is one and close."""
     result, scale = phi(x, nu), total(x, nu)
     assert result.value <= result.upper
-    # 32 n + 128 rounding errors, 9 d and some when going to the row space, and RESOLUTION once a dimension where cells
+    # 18 n + 96 rounding errors, 9 d and some when going to the row space, and RESOLUTION once a dimension where cells
     # were listed in degenerate position.
-    slack = 1e-12 if result.by == "cells" else (32 * len(x) + 240) * arrangement.EPS
+    slack = 1e-12 if result.by == "cells" else (18 * len(x) + 208) * arrangement.EPS
     assert result.upper <= result.value + slack * scale
     assert abs(np.linalg.norm(result.u) - 1) < 1e-14
     assert abs(result.sign * h(x, nu, result.u) - result.value) <= 1e-14 * scale

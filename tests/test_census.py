@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from scipy import stats
 from landscape.census import (
     LOSS_GAP,
     LOSS_GRID,
+    SHOWN_LEVELS,
+    Census,
     class_counts,
     class_ids,
     codes,
@@ -206,3 +209,25 @@ def test_codes_are_ranks_of_words():
     numbers, words = codes(column, none="")
     assert ([words[i] for i in numbers], words) == (["b", "", "a", "b", ""], ["", "a", "b"])
     assert codes(np.array([], object)) == (pytest.approx(np.zeros(0)), [])
+
+
+def test_a_census_of_many_levels_prints_the_first_and_counts_the_rest():
+    total = SHOWN_LEVELS + 5
+    levels = levels_of(rows(np.arange(total + 1.0), ["global"] + ["spurious"] * total, orbit=np.arange(total + 1)))
+    census = Census(
+        study="test",
+        problem={"kind": "test"},
+        restarts=total + 1,
+        seed=0,
+        rows={"restart": np.arange(total + 1), "loss": np.arange(total + 1.0), "label": np.array(["global"], object)},
+        weights={},
+        levels=levels,
+        lower_bound=None,
+        unseen=(0.0, 1.0),
+        seconds={"total": 0.0},
+        environment={},
+    )
+    printed = str(census).splitlines()
+    assert sum("certified" in line for line in printed) == SHOWN_LEVELS
+    assert "... and 6 more levels (restarts: 6 spurious); --json has all" in printed
+    assert "more level" not in str(replace(census, levels=levels[:SHOWN_LEVELS]))

@@ -374,6 +374,31 @@ def test_a_problem_that_cannot_be_sent_is_one_sentence():
         ls.explore(problem, 2, workers=1, progress=False)
 
 
+def test_a_worker_loads_what_another_has_compiled_and_compiles_what_it_cannot_read(tmp_path):
+    code = f"""
+import jax, pathlib, sys
+from landscape.host import cluster
+cluster._share_compiled(pathlib.Path({str(tmp_path)!r}))
+heard = []
+jax.monitoring.register_event_listener(lambda event, **_: heard.append(event))
+print(jax.jit(lambda x: x * 3.0 + 1.0)(2.0), sum("cache_hits" in event for event in heard))
+"""
+
+    def said():
+        command = [sys.executable, "-W", "error", "-c", code]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout.split()
+
+    assert said() == ["7.0", "0"]
+    made = list(tmp_path.glob("*-cache"))
+    assert made
+    value, hits = said()
+    assert value == "7.0"
+    assert int(hits) == len(made)
+    for path in made:  # as if another worker were in the middle of writing it
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert said()[0] == "7.0"
+
+
 # -- dealing -----------------------------------------------------------------------------------------------------------
 
 
@@ -385,9 +410,9 @@ def test_shares_are_long_at_first_and_even_in_every_round(restarts, workers):
     assert min(sizes) > 0
     assert all(one + workers >= two for one, two in itertools.pairwise(sizes)), "shorter and shorter, but for rounding"
     assert max(sizes) <= 32 * 512
-    if restarts > 2 * 512 * workers:
+    if restarts > 4 * 512 * workers:
         last = sizes[-workers:]
-        assert 256 <= last[0] <= 2 * 512, "the last round fills the lanes, and does not take long"
+        assert 256 <= last[0] <= 4 * 512, "the last round fills the lanes, and does not take long"
         assert last[0] - last[-1] < workers
     else:
         assert len(sizes) == min(workers, len(sizes)), "a small run is dealt once"

@@ -162,6 +162,18 @@ def test_a_study_runs_is_shown_resumed_and_drawn(name, tmp_path, capsys):
     assert "restarts" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["porcupine-regions", "porcupine-mismatch"])
+def test_a_run_without_a_finished_restart_is_shown_and_not_drawn(name, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert call("run", name, *SMALL[name], "--out", folder, "--quiet") == 0
+    for shard in folder.glob("**/shards/*"):
+        shard.unlink()
+    capsys.readouterr()
+    assert call("show", folder) == 0
+    assert "0 of" in capsys.readouterr().out
+    check_refused(capsys, "no restart is finished yet", "plot", folder)
+
+
 def test_figure_5_has_optima_at_8_and_18_and_descents_find_them(capsys):
     assert call("run", "porcupine-landscape", "--restarts", 60, "--json") == 0
     one_sign, both = json.loads(capsys.readouterr().out)["findings"]["cells"]

@@ -24,7 +24,6 @@ from landscape.polish import DECENT
 from landscape.problems.problem import QUICK, Problem
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
-CHUNK = 120  # gradients between looks at a lane; a multiple of the ring of L-BFGS
 KEPT = 64  # compiled chunks that a process keeps
 
 
@@ -37,8 +36,10 @@ class Job:
     threshold: float = 0.0
     step_scale: float = 1.0
     mark: float = np.inf  # loss at the last multiple of SETTLE steps
+    rest: int = 0  # it is not offered before it has taken so many steps
     basin: str | None = None  # on what ground the polish was taken for the descent's own end
     state: Lane | None = None  # as NumPy arrays, None before the first step
+    start: np.ndarray | None = None  # where it went on in float64, its descent in float32 being at its end
 
 
 class Group:
@@ -65,12 +66,13 @@ class Group:
         order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
         self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
         self.per_device = blocks // devices
-        self.idle = 0  # chunks since the last restart came in
+        self.idle = 0  # gradients since the last restart came in
         self.jobs: list[Job | None] = [None] * places
         self.taken = np.zeros(places, bool)
         self.steps = np.zeros(places, np.int64)
         self.threshold = np.zeros(places)
         self.mark = np.zeros(places)
+        self.rest = np.zeros(places, np.int64)
         row = jax.eval_shape(
             partial(descent.init, problem, method),
             jax.ShapeDtypeStruct((problem.p,), dtype),
@@ -89,6 +91,7 @@ class Group:
         """The job has this place."""
         self.jobs[place], self.taken[place] = job, True
         self.steps[place], self.threshold[place], self.mark[place] = job.steps, job.threshold, job.mark
+        self.rest[place] = job.rest
 
     def leave(self, place: int) -> Job:
         """The job of this place, which is free again."""
@@ -126,7 +129,7 @@ class Group:
         rows = self.rows(source)
         for a, b in zip(source, target, strict=True):
             self.jobs[b], self.jobs[a] = self.jobs[a], None
-        for column in (self.taken, self.steps, self.threshold, self.mark):
+        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest):
             column[target] = column[source]
         self.taken[source] = False
         self.place(target, rows)
@@ -181,7 +184,7 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     leaves, facts = jax.tree.flatten((problem, lanes))
     key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method, CHUNK)
+        chunk = partial(_chunk, method)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             chunk = jax.shard_map(
@@ -196,8 +199,9 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, steps: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
-    """The lanes of the first `active` blocks, `steps` gradients later, one block after the other."""
+def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+    steps = method.chunk
     trailing = problem.trailing and method.trailing
 
     def block(i: Any, lanes: Lane) -> Lane:

@@ -26,7 +26,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape show DIR [--json]                  the census of a run again
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
-  landscape label FILE [--json]                label the points in a JSON or npz file
+  landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
   landscape --version
 
@@ -204,22 +204,89 @@ def _plot(arguments: list[str]) -> int:
 
 
 def _label(arguments: list[str]) -> int:
-    as_json = _flag(arguments, "--json")
-    (where,) = _positional(arguments, "label FILE [--json]", exactly=1)
+    as_json, better = _flag(arguments, "--json"), _flag(arguments, "--improve")
+    (where,) = _positional(arguments, "label FILE [--json] [--improve]", exactly=1)
     _use_64_bits()
-    from landscape.host.label import label_one
+    from landscape.host.label import improve, label_one
     from landscape.host.points import in_order, read_points
+    from landscape.problems.empirical import Empirical
 
     problem, points, order = read_points(Path(where))
+    if better and not isinstance(problem, Empirical):
+        raise InputError(f"--improve is for networks on a data set; {where} has none.")
     verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
+    improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
     if as_json:
-        print(json.dumps([verdict.as_dict() for verdict in verdicts], allow_nan=False))
+        said = [
+            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            for v, i in zip(verdicts, improved, strict=True)
+        ]
+        print(json.dumps(said, allow_nan=False))
         return OK
-    for i, verdict in enumerate(verdicts):
+    if isinstance(problem, Empirical):
+        print(f"loss: {problem.normalisation}")
+    for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {_sentence(verdict)}")
+        _more(verdict, problem)
         if verdict.polished is not None:
             print(f"  leads, {verdict.moved:.2g} away, to: {_sentence(verdict.polished)}")
+            _more(verdict.polished, problem, "    ")
+        if found is not None:
+            _improvement(found)
     return OK
+
+
+def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
+    """Bounds and ways out of a point on a data set, in lines."""
+    from landscape.problems.empirical import Empirical
+
+    if not isinstance(problem, Empirical):
+        return
+    bound = f"{indent}lower bound {verdict.lower_bound:.10g}, excess {verdict.excess:.3g}"
+    if verdict.lower_bound > 0:
+        bound += f" ({100 * verdict.excess / verdict.lower_bound:.3g}%)"
+    if verdict.wider is not None and verdict.flavour == "for this width":
+        bound += f"; wider networks go {verdict.wider:.3g} lower"
+    print(bound)
+    if verdict.min_curvature is not None:
+        print(f"{indent}curvature {verdict.min_curvature:.3g} along a new neuron")
+    if verdict.escape is not None:
+        print(f"{indent}way out: {_where(problem, verdict.escape)}")
+    elif verdict.label == "spurious" and verdict.flavour == "strict":
+        print(f"{indent}way out: none without a rise of the loss; --improve prints a better network")
+    elif verdict.label == "spurious":
+        print(f"{indent}way out: merge neurons at constant loss until one is free, then down; --improve does it")
+
+
+def _where(problem: Any, escape: Any) -> str:
+    """Which weights a step changes, and how."""
+    import numpy as np
+
+    m, d = problem.width, problem.d
+    hidden, outer = escape[: m * d].reshape(m, d), escape[m * d : m * (d + 1)]
+    moved = np.flatnonzero(np.any(hidden != 0, axis=1) | (outer != 0))
+    steps = [f"neuron {j}: hidden {_vector(hidden[j])}, outer {outer[j]:+.3g}" for j in moved[:3]]
+    return "add to " + "; ".join(steps) + (f"; and {len(moved) - 3} more" if len(moved) > 3 else "")
+
+
+def _vector(row: Any) -> str:
+    return "[" + ", ".join(f"{x:+.3g}" for x in row[:6]) + (", ..." if len(row) > 6 else "") + "]"
+
+
+def _improvement(found: Any) -> None:
+    """Better networks, weights included."""
+    print(f"  global optimum: loss {found.optimum.loss:.12g}, gap {max(found.gap, 0.0):.1e}, "
+          f"{len(found.optimum.params.hidden)} neurons")  # fmt: skip
+    for network in (found.optimum, found.best_of_width, found.next):
+        if network is None or (network is found.best_of_width and network.loss <= found.optimum.loss * (1 + 1e-12)):
+            continue
+        if network is not found.optimum:
+            print(f"  {network.how}: loss {network.loss:.12g}, {len(network.params.hidden)} neurons")
+        for j, (w, a) in enumerate(zip(network.params.hidden, network.params.outer, strict=True)):
+            b = "" if network.params.hidden_bias is None else f", bias {network.params.hidden_bias[j]:+.6g}"
+            print(f"    hidden {_vector(w)}{b}, outer {a:+.6g}")
+        if network.params.outer_bias is not None:
+            print(f"    outer bias {network.params.outer_bias:+.6g}")
 
 
 def _bench(arguments: list[str]) -> int:
@@ -278,7 +345,7 @@ def stored(folder: Path) -> Any:
     manifest = store.read_manifest(folder)
     if hasattr(STUDIES.get(manifest["study"]), "restored"):
         return stored_study(folder).restored(folder)
-    if hasattr(STUDIES.get(manifest["study"]), "table"):
+    if hasattr(STUDIES.get(manifest["study"]), "table") and manifest["problem"]["kind"] == "table":
         study = stored_study(folder)
         places = [folder / place for place in study.cells() if (folder / place / store.MANIFEST).exists()]
         if not places:
@@ -305,7 +372,7 @@ def stored(folder: Path) -> Any:
             file=sys.stderr,
         )
     seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
-    return census(
+    result = census(
         study.problem() if study is not None else None,
         done.rows,
         done.weights,
@@ -318,6 +385,7 @@ def stored(folder: Path) -> Any:
         folder,
         manifest["problem"],
     )
+    return study.completed(result) if study is not None and hasattr(study, "completed") else result
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
@@ -394,13 +462,13 @@ def _build(study: Any, given: dict[str, Any]) -> Any:
         if wanted.startswith("tuple"):
             good = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
             value = tuple(value) if good else value
-        elif wanted == "str":
+        elif wanted.startswith("str"):
             # A matrix or a size is also a teacher.
             value = (
                 json.dumps(value) if isinstance(value, list) or (key == "teacher" and isinstance(value, int)) else value
             )
             good = isinstance(value, str)
-        elif wanted == "float":
+        elif wanted.startswith("float"):
             good = isinstance(value, int | float) and not isinstance(value, bool)
         else:
             good = isinstance(value, int) and not isinstance(value, bool)

@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -48,6 +49,7 @@ LOST = 10  # so many times a range, or the processes of this machine, may be los
 RETRIES = 2  # of a range whose worker lives and raised: a file system may be away for a moment
 LANES = {"cpu": 512, "gpu": 2**14}  # of a worker whose settings leave them to the driver, by platform
 STARTS = "starts.npy"
+NUMBER = "LANDSCAPE_WORKER"  # in the environment of a local worker: which one it is
 CANCELLED = (CancelledError, asyncio.CancelledError)
 LARGE = "distributed.admin.large-graph-warning-threshold"  # data that a user's loss closes over is sent with it
 
@@ -198,7 +200,12 @@ class _Processes:
     def _start(self, number: int) -> subprocess.Popen:
         path = os.pathsep.join(os.path.abspath(place) for place in sys.path)
         # Each would take three quarters of an accelerator's memory otherwise.
-        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "PYTHONPATH": path}
+        environment = {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_CPP_MIN_LOG_LEVEL": "3",  # or a line of every processor feature for each program that is loaded
+            **os.environ,
+            "PYTHONPATH": path,
+        }
         command = [sys.executable, "-P", "-m", "landscape.host.cluster", str(number), str(self.count), self.scratch]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
         if self.address is not None:
@@ -399,8 +406,8 @@ def shares(restarts: int, workers: int, lanes: int) -> list[int]:
 
     At the end of a range lanes run empty until its slowest restart is done, so ranges are long; at the end of the run
     workers wait for the last range, so ranges become shorter. A round is one range for each worker and deals half of
-    what is left, down to one or two fillings of the lanes, which are the last round; a small run is one round. (On one
-    core at k = n = 20, ranges of 250, 500, 1000 and 2000 restarts cost 0.04 s a restart each beside the compilation.)
+    what is left, down to two to four fillings of the lanes, which are the last round; a small run is one round. (On one
+    core at k = n = 20 a range of the flow costs 7 ms a restart and 1 s, in which its last restarts have the lanes.)
 
     Args:
         restarts: To deal.
@@ -409,7 +416,7 @@ def shares(restarts: int, workers: int, lanes: int) -> list[int]:
     """
     sizes: list[int] = []
     while restarts:
-        short = restarts <= 2 * lanes * workers
+        short = restarts <= 4 * lanes * workers
         size = -(-restarts // workers) if short else min(restarts // (2 * workers), 32 * lanes)
         for _ in range(workers):
             sizes.append(min(size, restarts))
@@ -515,7 +522,10 @@ def _driver(order: Order) -> Driver:
     starts = Path(order.folder) / STARTS
     if starts.exists():
         job = job._replace(starts=np.load(starts, mmap_mode="r"))
-    return job.driver(store.read(Path(order.folder), merge.keepers))
+    driver = job.driver(store.read(Path(order.folder), merge.keepers))
+    # Each of two neighbours with one core compiles one of the two large programs, and loads what the other has made.
+    driver.polish_first = int(os.environ.get(NUMBER, 0)) % 2 == 1
+    return driver
 
 
 def _do(order: Order, restarts: np.ndarray) -> Done:
@@ -569,6 +579,7 @@ def _serve(number: int, count: int, scratch: str) -> None:
     gpus = _gpus()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share(gpus, number, count))
+    os.environ[NUMBER] = str(number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     from dask import config
@@ -578,6 +589,7 @@ def _serve(number: int, count: int, scratch: str) -> None:
 
     import landscape.host.explore  # noqa: F401  # while the parent makes the scheduler
 
+    _share_compiled(Path(scratch) / "compiled")
     address = sys.stdin.buffer.readline().decode().strip()
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     options: dict[str, Any] = dict(memory_limit=0, dashboard=False, death_timeout=60, local_directory=scratch)
@@ -588,6 +600,22 @@ def _serve(number: int, count: int, scratch: str) -> None:
 
     if address:  # else the parent has gone
         asyncio.run(work())
+
+
+def _share_compiled(folder: Path) -> None:
+    """Has JAX keep what this process compiles where the other workers find it; the folder goes with the scratch.
+
+    For a process of our own only, since it is a setting of the whole process. A file that another worker is writing at
+    the moment cannot be decompressed; JAX says so in a warning, which nobody needs, and compiles.
+    """
+    import jax
+
+    if jax.config.values.get("jax_compilation_cache_dir") is not None:
+        return  # the user keeps them already
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _gpus() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory import porcupine as lines
 from landscape.theory.convex import stationary as convex
+from landscape.theory.convex.optimal_set import prune
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
 
@@ -63,18 +64,17 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     """The verdict of one flat point, [p]; see `label`."""
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
-    scale = problem.scale
     if isinstance(problem, Porcupine):
         return _label_at_kinks(problem, theta, lines.label, lines.finish)
     if isinstance(problem, Empirical):
         problem = convex.bounded(problem)
         if problem.kinked:
             return _label_at_kinks(problem, theta, convex.label, convex.finish)
-    given = _judge(problem, theta, moved=0.0, target=TARGET * scale)
+    given = _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta)
-    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * scale)
+    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * problem.gradient_scale)
     if polished.label == Label.UNCONVERGED:
         return given
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
@@ -99,13 +99,15 @@ def _stationary(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """The stationary point next to theta: of any index if theta is nearly one, else down the loss."""
     scale = problem.scale
     grad, _ = evaluate(problem, theta)
-    if np.linalg.norm(grad) <= NEAR * scale:
-        end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, 0.01 * scale)
-        if grad_norm <= TARGET * scale:
+    if np.linalg.norm(grad) <= NEAR * problem.gradient_scale:
+        end, grad_norm = newton_to_stationary(problem, theta, TARGET * problem.gradient_scale, 0.01 * scale)
+        if grad_norm <= TARGET * problem.gradient_scale:
             return end
     # As many as the driver polishes at once: no second program.
     many = np.tile(theta, (batch_size(len(theta)), 1))
-    return polish(problem, many, TARGET * scale, REACH * scale, problem.loss_error(theta), scale).theta[0]
+    return polish(
+        problem, many, TARGET * problem.gradient_scale, REACH * scale, problem.loss_error(theta), scale
+    ).theta[0]
 
 
 def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> Verdict:
@@ -123,3 +125,127 @@ def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> 
         return at_bound
     reason = f"not stationary: gradient norm {norm:.2g}, {target:.0e} is asked for"
     return replace(classify.unconverged(problem, point), label=Label.UNCONVERGED, evidence=None, by=None, reason=reason)
+
+
+# -- better networks on a data set -------------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """A better network.
+
+    Attributes:
+        params: Its weights.
+        loss: Its true loss.
+        how: What it is, or how the given one leads to it.
+    """
+
+    params: Params
+    loss: float
+    how: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what `landscape label --improve --json` prints for it."""
+        weights = {
+            name: None if part is None else np.asarray(part).tolist() for name, part in self.params._asdict().items()
+        }
+        return {"neurons": len(self.params.hidden), "loss": self.loss, "how": self.how, **weights}
+
+
+class Improvement(NamedTuple):
+    """What is better than a network, on the same data.
+
+    Attributes:
+        optimum: A best network of all widths, with as few neurons as pruning leaves.
+        lower_bound: No network of any width has a smaller loss.
+        gap: Loss of the optimum less that bound.
+        best_of_width: A best network of this width; None where that is not known.
+        next: Down from the given network without a rise of the loss, as far as its activation cells go; None from a
+            global minimum and where there is no such way.
+    """
+
+    optimum: Network
+    lower_bound: float
+    gap: float
+    best_of_width: Network | None
+    next: Network | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what `landscape label --improve --json` prints for a point."""
+        return {
+            "optimum": {**self.optimum.as_dict(), "lower_bound": self.lower_bound, "gap": self.gap},
+            "best_of_width": None if self.best_of_width is None else self.best_of_width.as_dict(),
+            "next": None if self.next is None else self.next.as_dict(),
+        }
+
+
+def improve(problem: Empirical, params: Params) -> Improvement:
+    """The best network of all widths, the best of this one, and the next better one, each with its loss.
+
+    Args:
+        problem: ReLU networks on a data set, with weight decay on the hidden biases too if there are any.
+        params: A network.
+
+    Raises:
+        InputError: No convex program knows the optimum of this problem, or params do not fit.
+    """
+    if not isinstance(problem, Empirical) or not problem.certifiable:
+        raise InputError(
+            "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
+            "no unregularised hidden bias; here it is not."
+        )
+    theta = problem.write(params)
+    data, best = problem.data, convex.certified_optimum(problem)
+    least = prune(data, best.hidden, best.outer, best.b0)
+    optimum = _network(problem, least.hidden, least.outer, least.b0, "best of all widths")
+    own = None
+    if len(least.outer) <= problem.width:
+        own = _network(problem, least.hidden, least.outer, least.b0, "best of this width and of all", problem.width)
+    else:
+        found = convex.best_of_width(problem)
+        if found is not None:
+            own = _network(problem, found.hidden, found.outer, found.b0, "best of this width", problem.width)
+    verdict = label_one(problem, theta)
+    return Improvement(optimum, best.lower_bound, optimum.loss - best.lower_bound, own, _next(problem, theta, verdict))
+
+
+def _network(
+    problem: Empirical, hidden: np.ndarray, outer: np.ndarray, b0: float, how: str, width: int | None = None
+) -> Network:
+    """The record of a network, with zero neurons up to a width."""
+    more = 0 if width is None else width - len(outer)
+    hidden = np.concatenate([hidden, np.zeros((more, problem.d))])
+    outer = np.concatenate([outer, np.zeros(more)])
+    tail = [] if problem.outer_bias == "none" else [np.array([b0])]
+    wide = replace(problem, width=len(outer))
+    return _record(wide, np.concatenate([hidden.reshape(-1), outer, *tail]), how)
+
+
+def _record(problem: Empirical, theta: np.ndarray, how: str) -> Network:
+    return Network(problem.read(theta), convex.at(problem, theta).loss, how)
+
+
+def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | None:
+    """Down from a network without a rise of the loss."""
+    if verdict.polished is not None:
+        end = convex.finish(problem, theta)
+        return None if end is None else _record(problem, end, "the stationary point that it leads to")
+    if verdict.escape is not None:
+        return _down(problem, theta, verdict, f"down from the {verdict.label}")
+    if verdict.label == Label.SPURIOUS and verdict.flavour != "strict":
+        here = convex.at(problem, theta)
+        some = prune(problem.data, here.w, here.a, here.b0)
+        merged = _network(problem, some.hidden, some.outer, some.b0, "", problem.width)
+        same = problem.write(merged.params)
+        there = convex.label(problem, same)
+        if there.escape is not None and merged.loss <= here.loss + here.loss_error:
+            return _down(problem, same, there, "neurons merged at constant loss until one is free, then down")
+    return None
+
+
+def _down(problem: Empirical, theta: np.ndarray, verdict: Verdict, how: str) -> Network:
+    """Along the escape, and on to the optimum of the cells there."""
+    assert verdict.escape is not None
+    there = theta + verdict.escape
+    end = convex.finish(problem, there)
+    ends = [_record(problem, one, how) for one in (there, end) if one is not None]
+    return min(ends, key=lambda network: network.loss)

@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from landscape import classify, descent
 from landscape.descent import Method
-from landscape.host.blocks import CHUNK, Group
+from landscape.host.blocks import Group
 from landscape.host.blocks import Job as _Job
 from landscape.polish import (
     Polished,
@@ -40,6 +40,7 @@ from landscape.polish import (
     curvature_needed,
     evaluate,
     float64,
+    levels,
     newton_to_stationary,
     polish,
     positive_definite,
@@ -54,11 +55,13 @@ from landscape.theory.convex.stationary import Onward
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
 STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
 FALL = 1e-3  # of its excess, in so many gradients: at less it stands between kinks; 1e-9 leads to the same minima
+SEVERAL = 16  # offers of different losses that are polished before the others are looked at again
 TAIL = 4  # lanes of the block for the last stragglers ...
-PATIENCE = 40  # ... which is made when they have had a wide one for so many chunks
+PATIENCE = 4800  # ... which is made when they have had a wide one for so many gradients
 HALVINGS = 10  # how often a diverging restart is begun again with half the step
 STATIONARY = 1e-10  # the last rung of `retire`: below Safran and Shamir's stop, 1e-9 / (2 pi) a neuron
-TARGET = 1e-12  # gradient norm after polish, times the problem's scale
+SINGLE = 2.4e-7  # 2 eps: a float32 gradient of p numbers below p times this may be rounding (seen: a tenth of it)
+TARGET = 1e-12  # gradient norm after polish, times the problem's gradient scale
 REACH = 0.1  # the polish never moves further than this, times the problem's scale
 CLOSE = 0.01  # a known minimum is recognised, and a numerical basin believed, no further away than this
 SAME_POINT = 1e-7  # polished points of one orbit agree to TARGET / curvature, 1e-8 at a curvature of 1e-4
@@ -76,10 +79,11 @@ class Settings(NamedTuple):
             where descent with step 0.02 does.
         budget: Gradients of one restart before it is given up as unconverged. The paper has none; at width k + 1 its
             stop takes 200,000 steps and more.
-        retire: A lane is first offered to the polish at this gradient norm, times the problem's scale; each time the
+        retire: A lane is first offered to the polish at this gradient norm, times the problem's own; each time the
             polish refuses, at a tenth of it.
         lanes: Restarts that run at once; 0 for 512 on a CPU and 16384 elsewhere. Labels do not depend on it.
-        dtype: Of the descent; polish, spectrum and labels are always in float64.
+        dtype: Of the descent; polish, spectrum and labels are always in float64, and so is the end of a descent in
+            float32 whose gradient there is rounding.
     """
 
     init: str = "xavier"
@@ -194,20 +198,35 @@ class Clock:
 
 
 class _Queue:
-    """The restarts that have no lane: those that are to go on, and those that have not begun."""
+    """The restarts that have no lane: those that are to go on, in float64 if not before, and those not yet begun."""
 
     def __init__(self, restarts: np.ndarray, threshold: float):
         self.restarts, self.threshold, self.total = restarts, threshold, len(restarts)
         self.next = 0  # the first of the restarts that has not begun
         self.back: deque[_Job] = deque()
+        self.double: deque[_Job] = deque()
 
     @property
     def new(self) -> int:
         """How many have not begun."""
         return self.total - self.next
 
-    def take(self, most: int) -> list[_Job]:
-        """So many at most, those that go on first."""
+    def put(self, job: _Job) -> None:
+        """It is to go on."""
+        (self.back if job.start is None else self.double).append(job)
+
+    def __bool__(self) -> bool:
+        return bool(self.back or self.double)
+
+    def take(self, most: int, double: bool) -> list[_Job]:
+        """So many at most, those that go on first.
+
+        Args:
+            most: So many.
+            double: Only those that go on in float64.
+        """
+        if double:
+            return [self.double.popleft() for _ in range(min(len(self.double), most))]
         jobs = [self.back.popleft() for _ in range(min(len(self.back), most))]
         numbers = self.restarts[self.next : self.next + most - len(jobs)]
         self.next += len(numbers)
@@ -241,6 +260,7 @@ class Driver:
         self._ends: dict[bytes, Any] = {}  # of a kinked problem, by pattern of signs
         self._names: dict[bytes, int] = {}  # of its isolated ones
         self._on_devices = problem  # its arrays where the programs want them, once the run begins
+        self.polish_first = False  # which of its two large programs a process with one core compiles first
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -254,7 +274,6 @@ class Driver:
         """
         begun = time.perf_counter()
         queue = _Queue(np.asarray(restarts), self.settings.retire)
-        waiting = queue.back
         offered: deque[_Offer] = deque()
         counts: Counter[str] = Counter()
         if not queue.total:
@@ -262,35 +281,44 @@ class Driver:
         if self.problem.kinked and len(self.devices) == 1:  # kernels can be large, and NumPy's are copied at every call
             with jax.enable_x64(True):
                 self._on_devices = jax.device_put(self.problem, self.devices[0])
-        groups = self._groups(queue.total)
-        pool = ThreadPoolExecutor(len(groups) + 1)
+        idle = self._groups(queue.total, self.dtype)
+        pool = ThreadPoolExecutor(2 * len(idle) + 1)
+        all_double = self.dtype == jnp.float64
+        # On a CPU the host's own work takes a core: it comes before the next chunk of that core, which would make it
+        # wait. Elsewhere the devices go on meanwhile.
+        host_first = self.devices[0].platform == "cpu"
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
         running: dict[Future, Group] = {}
         try:
             with self.clock.running("descent"):
-                warm = pool.submit(self._warm)
-                for group in groups:
-                    self._start(group, queue, pool, running)
+                # The polish is compiled beside the lanes. One core makes it first or last, never half of both.
+                warm = pool.submit(self._warm) if _cores() > 1 or self.polish_first else None
+                if warm is not None and _cores() == 1:
+                    warm.result()
+                idle = self._started(idle, queue, pool, running)
+                warm = pool.submit(self._warm) if warm is None else warm
                 if queue.new:
                     warm.result()  # short runs have no use for it
-            while running or offered or waiting:
+            while running or offered or queue:
                 finished: list[tuple[_Job, Point, Polished | None]] = []
                 with self.clock.running("descent"):
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
                         group.lanes = future.result()
-                        finished += self._look(group, waiting, offered)
-                        self._start(group, queue, pool, running)
+                        finished += self._look(group, queue, offered)
+                        idle.append(group)
+                    if not host_first:
+                        idle = self._started(idle, queue, pool, running)
                 rows = self._judge(finished) if finished else []
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
                 enough = len(offered) >= batch_size(self.problem.p) or not running
                 while offered and enough:
-                    rows += self._offer(offered, waiting)
-                for group in groups:
-                    if waiting and not any(g is group for g in running.values()):
-                        self._start(group, queue, pool, running)
+                    rows += self._offer(offered, queue)
+                if queue.double and not all_double:
+                    idle, all_double = idle + self._groups(queue.total, jnp.dtype(jnp.float64)), True
+                idle = self._started(idle, queue, pool, running)
                 if rows:
                     batch = _columns([row for row, _ in rows]), np.stack([theta for _, theta in rows])
                     counts.update(batch[0]["label"])
@@ -301,18 +329,20 @@ class Driver:
             pool.shutdown(wait=True, cancel_futures=True)
             limits.restore_original_limits()
 
-    def _groups(self, restarts: int) -> list[Group]:
+    def _groups(self, restarts: int, dtype: np.dtype) -> list[Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
-        on_cpu = self.devices[0].platform == "cpu"
-        count = (_cores() if len(self.devices) == 1 else 1) if on_cpu else 2
+        on_tpu = self.devices[0].platform == "tpu"
+        devices = jax.devices("cpu")[:1] if on_tpu and dtype == jnp.float64 else self.devices
+        on_cpu = devices[0].platform == "cpu"
+        count = (_cores() if len(devices) == 1 else 1) if on_cpu else 2
         wanted = min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
         count = max(1, min(count, wanted // 4))
         each = 1 << (-(-wanted // count) - 1).bit_length()
-        share = -(-each // len(self.devices))
+        share = -(-each // len(devices))
         size = min(self.problem.block, share) if on_cpu else share
-        blocks = len(self.devices) * -(-share // size)
-        sharding = NamedSharding(Mesh(np.array(self.devices), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, self.dtype, blocks, size, sharding) for _ in range(count)]
+        blocks = len(devices) * -(-share // size)
+        sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
+        return [Group(self.problem, self.method, dtype, blocks, size, sharding) for _ in range(count)]
 
     def _warm(self) -> None:
         """Compiles the polish while the first lanes run."""
@@ -320,22 +350,29 @@ class Driver:
         if self.problem.p <= 2500 and not self.problem.kinked:
             polish(self.problem, theta, 0.0, 1.0, 0.0, self.problem.scale, max_steps=1)
 
-    def _start(self, group: Group, queue: _Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]) -> None:
-        """Fills the free places of a group and sends it on its next chunk; not if it has no lane to run."""
-        self._refill(group, queue)
-        if not group.taken.any():
-            return
-        group.idle = 0 if queue.new else group.idle + 1
-        group = self._narrowed(group)
-        group.compact()
-        running[pool.submit(group.chunk(self._on_devices))] = group
+    def _started(
+        self, groups: list[Group], queue: _Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
+    ) -> list[Group]:
+        """Fills free places of groups and sends them on their next chunk; those with no lane to run are returned."""
+        idle = []
+        for group in groups:
+            with self._there(group):
+                self._refill(group, queue)
+                if not group.taken.any():
+                    idle.append(group)
+                    continue
+                group.idle = 0 if queue.new else group.idle + self.method.chunk
+                group = self._narrowed(group)
+                group.compact()
+                running[pool.submit(group.chunk(self._on_devices))] = group
+        return idle
 
     def _narrowed(self, group: Group) -> Group:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
-        devices, few = len(self.devices), np.flatnonzero(group.taken)
+        devices, few = group.sharding.mesh.size, np.flatnonzero(group.taken)
         if group.size <= TAIL or len(few) > TAIL * devices or group.idle < PATIENCE:
             return group
-        narrow = Group(self.problem, self.method, self.dtype, devices, TAIL, group.sharding)
+        narrow = Group(self.problem, self.method, group.dtype, devices, TAIL, group.sharding)
         rows = group.rows(few)
         for place, old in zip(narrow.order, few, strict=False):
             narrow.put(int(place), group.leave(int(old)))
@@ -345,10 +382,11 @@ class Driver:
     def _refill(self, group: Group, queue: _Queue) -> None:
         """Every free place is taken by a returned or a new restart, while there are any."""
         free = group.free()
-        jobs = queue.take(len(free))
+        jobs = queue.take(len(free), group.dtype != self.dtype)
         fresh, old = ([job for job in jobs if (job.state is None) == new] for new in (True, False))
         if fresh:
             theta = self._starts(np.array([job.restart for job in fresh]))
+            theta = np.stack([one if job.start is None else job.start for job, one in zip(fresh, theta, strict=True)])
             group.begin(self._on_devices, free[: len(fresh)], theta, np.array([job.step_scale for job in fresh]))
         if old:
             group.place(free[len(fresh) : len(jobs)], _stacked([job.state for job in old]))
@@ -361,16 +399,18 @@ class Driver:
             return self.starts[restarts]
         return start_points(self.problem, self.seed, restarts, self.settings.init, self.settings.init_scale)
 
-    def _look(
-        self, group: Group, waiting: deque[_Job], offered: deque[_Offer]
-    ) -> list[tuple[_Job, Point, Polished | None]]:
+    def _there(self, group: Group) -> AbstractContextManager[None]:
+        """Inside, what is computed for a group is computed where it is: float64 on the host of a TPU."""
+        return float64() if group.dtype != self.dtype else nullcontext()
+
+    def _look(self, group: Group, queue: _Queue, offered: deque[_Offer]) -> list[tuple[_Job, Point, Polished | None]]:
         """Takes out of their lanes the restarts that are nearly stationary, diverged, or out of budget."""
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
-        scale = self.problem.scale
-        floor = 30 * float(np.sqrt(jnp.finfo(self.dtype).eps)) * scale
-        group.steps += CHUNK
-        wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * scale))  # the paper's guard, 2 pi |g| > 1e4
+        steep = self.problem.gradient_scale
+        floor = 30 * float(np.sqrt(jnp.finfo(group.dtype).eps)) * steep
+        group.steps += self.method.chunk
+        wild = ~(np.isfinite(loss) & (grad_norm < 1e4 * steep))  # the paper's guard, 2 pi |g| > 1e4
         still = np.zeros_like(wild)
         if self.problem.kinked:
             settled = group.steps % STILL == 0
@@ -380,32 +420,46 @@ class Driver:
                 still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= FALL * (group.mark - least))
         else:
             settled = group.steps % SETTLE == 0
+        idles = settled & ~still & (loss >= group.mark)
         # While |g| > floor, SETTLE steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
-        wild |= settled & ~still & (loss >= group.mark) & (grad_norm > floor)
+        wild |= idles & (grad_norm > floor)
+        calm = (group.steps >= self.method.noisy) & (group.steps >= group.rest)
+        still, wild = still & calm, wild & ((group.steps >= self.method.noisy) | ~np.isfinite(loss))
         group.mark[settled] = loss[settled]
-        near = ~wild & (still | (grad_norm <= group.threshold * scale))
+        near = calm & ~wild & (still | (grad_norm <= group.threshold * steep))
+        if group.dtype == jnp.float32 and not self.problem.kinked:
+            # A gradient of rounding gets no smaller. Where it is that of ReLU networks see `SINGLE`; elsewhere the loss
+            # stands still.
+            near |= calm & ~wild & (idles | (grad_norm <= SINGLE * self.problem.p * steep))
         leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
         if not len(leaving):
             return []
-        rows = group.rows(leaving)
-        finished = []
+        with self._there(group):
+            rows = group.rows(leaving)
+        finished, offers = [], []
         for i, place in enumerate(leaving):
             job = group.leave(int(place))
             if wild[place] and job.step_scale > 0.5**HALVINGS:
                 job.step_scale, job.mark, job.threshold = job.step_scale / 2, np.inf, self.settings.retire
-                waiting.append(job)
+                queue.put(job)
                 continue
             theta = np.array(rows.theta[i], np.float64)
             if near[place]:
-                job.state = jax.tree.map(lambda x, i=i: np.array(x[i]), rows)
-                offered.append(_Offer(job, theta, float(loss[place]), float(grad_norm[place])))
+                job.state = jax.tree.map(lambda x, i=i: x[i], rows)
+                offers.append(_Offer(job, theta, float(loss[place]), float(grad_norm[place])))
                 continue
             status = Status.DIVERGED if wild[place] else Status.BUDGET
             error = self.problem.loss_error(theta) if not wild[place] else np.nan
             finished.append((job, Point(theta, loss[place], error, grad_norm[place], 0.0, status), None))
+        if offers and group.dtype == jnp.float32 and not self.problem.kinked:
+            exact = zip(*levels(self.problem, np.stack([offer.theta for offer in offers])), strict=True)
+            offers = [
+                _Offer(offer.job, offer.theta, *map(float, one)) for offer, one in zip(offers, exact, strict=True)
+            ]
+        offered.extend(offers)
         return finished
 
-    def _offer(self, offered: deque[_Offer], waiting: deque[_Job]) -> list[tuple[dict[str, Any], np.ndarray]]:
+    def _offer(self, offered: deque[_Offer], queue: _Queue) -> list[tuple[dict[str, Any], np.ndarray]]:
         """Rows of the offered restarts that can be accepted: all that approach a known minimum, and one batch polished.
 
         A restart near a saddle has a small gradient too. It is accepted where the polish is shown to end where the
@@ -414,19 +468,19 @@ class Driver:
         minimum; or, at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
         """
         if self.problem.kinked:
-            return self._finish(offered, waiting)
+            return self._finish(offered, queue)
         with self.clock.running("classify"):
-            rows, rest = self._recognise(list(offered), waiting)
+            rows, rest = self._recognise(list(offered), queue)
         offered.clear()
         batch, later = self._deal(rest)
         offered.extend(later)
         if not batch:
             return rows
         with self.clock.running("polish"):
-            finished = self._polish(batch, waiting)
+            finished = self._polish(batch, queue)
         return rows + self._judge(finished)
 
-    def _finish(self, offered: deque[_Offer], waiting: deque[_Job]) -> list[tuple[dict[str, Any], np.ndarray]]:
+    def _finish(self, offered: deque[_Offer], queue: _Queue) -> list[tuple[dict[str, Any], np.ndarray]]:
         """Rows of descents on a kinked problem: the point that each leads to by its room's exact finish.
 
         The ground is "shown" where the room shows that plain descent ends in the same sign region, else "finished".
@@ -438,13 +492,15 @@ class Driver:
             rows = []
             for offer, end in zip(batch, found, strict=True):
                 job = offer.job
-                if isinstance(end, Onward):  # a small gradient is no news any more
+                if isinstance(end, Onward):
+                    # A small gradient is no news any more; what is slow is asked again when it has gone on by a tenth.
                     job.threshold = job.threshold / 10 if job.threshold > STATIONARY else 0.0
+                    job.rest = job.steps + job.steps // 10
                     if end.shorter and job.step_scale > 0.5**HALVINGS:
                         assert job.state is not None
                         job.step_scale /= 4
                         job.state = job.state._replace(step_scale=job.state.step_scale / 4)
-                    waiting.append(job)
+                    queue.put(job)
                     continue
                 verdict = end.verdict
                 assert verdict.loss is not None
@@ -465,7 +521,7 @@ class Driver:
         return plain and self.settings.step_size * job.step_scale < self._most
 
     def _recognise(
-        self, offered: list[_Offer], waiting: deque[_Job]
+        self, offered: list[_Offer], queue: _Queue
     ) -> tuple[list[tuple[dict[str, Any], np.ndarray]], list[_Offer]]:
         """Rows of the restarts that are shown to approach a known point, and the restarts that are near none."""
         if not self.known:
@@ -474,8 +530,6 @@ class Driver:
         thetas = np.stack([offer.theta for offer in offered])
         grad_norms = np.array([offer.grad_norm for offer in offered])
         losses = np.array([offer.loss for offer in offered])
-        if self.dtype == jnp.float32:
-            losses = classify.losses(self.problem, thetas)
         slack = grad_norms * CLOSE * scale + 1e-9 * (1 + np.abs(losses))
         found, images = self.orbits.images(thetas, losses, slack, CLOSE * scale)
         rows, rest = [], []
@@ -489,8 +543,8 @@ class Driver:
             trapped = needed <= min(orbit.curvature, orbit.bound * orbit.radius)
             definite, at_bound = orbit.curvature > 0, orbit.verdict.label == "global"
             job.basin = self._basin(job, offer.theta, image, trapped, at_bound, definite, moved)
-            if job.basin is None and job.threshold > STATIONARY:
-                self._wait(job, waiting)
+            if job.basin is None and self._goes_on(offer):
+                self._wait(offer, queue)
             elif job.basin is None:
                 rest.append(offer)
             else:
@@ -504,21 +558,32 @@ class Driver:
 
     def _deal(self, offered: list[_Offer]) -> tuple[list[_Offer], list[_Offer]]:
         """Those to polish now, of different losses as far as they can be recognised by them, and those for later."""
-        size = batch_size(self.problem.p)
+        most = max(SEVERAL, batch_size(self.problem.p))
         if len(offered) <= 1 or self._loose or callable(self.orbits.symmetry):
-            return offered[:size], offered[size:]
+            return offered[:most], offered[most:]
         order = sorted(range(len(offered)), key=lambda i: offered[i].loss)
         apart = [
             i for before, i in zip([None, *order], order, strict=False)
             if before is None or offered[i].loss - offered[before].loss > 1e-6 * self.problem.scale**2
         ]  # fmt: skip
-        chosen = set(apart[:size])
+        chosen = set(apart[:most])
         return [offered[i] for i in sorted(chosen)], [offer for i, offer in enumerate(offered) if i not in chosen]
 
-    def _wait(self, job: _Job, waiting: deque[_Job]) -> None:
-        """The restart goes on, to the next rung."""
-        job.threshold = max(STATIONARY, job.threshold / 10)
-        waiting.append(job)
+    def _goes_on(self, offer: _Offer) -> bool:
+        """Whether there is a rung below, or the descent has been in float32 so far."""
+        return offer.job.threshold > STATIONARY or self._single(offer.job)
+
+    def _single(self, job: _Job) -> bool:
+        return self.dtype == jnp.float32 and job.start is None
+
+    def _wait(self, offer: _Offer, queue: _Queue) -> None:
+        """The restart goes on: in float64 from where it stands if it was in float32, else to the next rung."""
+        job = offer.job
+        if self._single(job):
+            job.start, job.state, job.mark = offer.theta, None, np.inf
+        else:
+            job.threshold = max(STATIONARY, job.threshold / 10)
+        queue.put(job)
 
     def _basin(
         self, job: _Job, theta: np.ndarray, end: np.ndarray, trapped: bool, at_bound: bool, definite: bool, moved: float
@@ -535,23 +600,27 @@ class Driver:
             return "numerical"
         return None
 
-    def _polish(self, offered: list[_Offer], waiting: deque[_Job]) -> list[tuple[_Job, Point, Polished | None]]:
+    def _polish(self, offered: list[_Offer], queue: _Queue) -> list[tuple[_Job, Point, Polished | None]]:
         """The offered restarts that are accepted, polished; the others go on."""
         scale, problem = self.problem.scale, self.problem
+        target = TARGET * problem.gradient_scale
         size = batch_size(problem.p)
-        # Padding repeats the last point, which is stationary as soon as it is.
-        thetas = np.stack([offered[min(i, len(offered) - 1)].theta for i in range(size)])
-        noise = np.array([problem.loss_error(theta) for theta in thetas])
-        polished = polish(problem, thetas, TARGET * scale, REACH * scale, noise, scale)
+        ends = []
+        for i in range(0, len(offered), size):
+            # Padding repeats the points, which are stationary as soon as they are.
+            thetas = np.resize(np.stack([offer.theta for offer in offered[i : i + size]]), (size, problem.p))
+            noise = np.array([problem.loss_error(theta) for theta in thetas])
+            polished = polish(problem, thetas, target, REACH * scale, noise, scale)
+            ends += [Polished(*(column[j] for column in polished)) for j in range(size)]
         finished = []
         self._loose = False
-        for i, (job, theta, _, _) in enumerate(offered):
-            one = Polished(*(column[i] for column in polished))
+        for offer, one in zip(offered, ends, strict=False):
+            job, theta = offer.job, offer.theta
             error = problem.loss_error(one.theta)
             bound = problem.lower_bound
             at_bound = bound is not None and bool(one.loss - bound.value <= error)
             basin = None
-            if one.grad_norm <= TARGET * scale:
+            if one.grad_norm <= target:
                 basin = self._basin(
                     job, theta, one.theta, bool(one.trapped), at_bound, bool(one.definite), float(one.moved)
                 )
@@ -560,16 +629,16 @@ class Driver:
                 job.basin = basin
                 finished.append((job, _point(one, error, Status.CONVERGED), one))
                 continue
-            if job.threshold > STATIONARY:
-                if one.grad_norm <= TARGET * scale and one.definite:
+            if self._goes_on(offer):
+                if one.grad_norm <= target and one.definite:
                     # A true minimum, if perhaps not this restart's: the next one near it need not be polished.
                     self.judge(_point(one, error, Status.CONVERGED), None, isolated=True)
-                self._wait(job, waiting)
+                self._wait(offer, queue)
                 continue
             job.basin = "stopped"
-            end, grad_norm = newton_to_stationary(problem, theta, TARGET * scale, CLOSE * scale)
+            end, grad_norm = newton_to_stationary(problem, theta, target, CLOSE * scale)
             loss = float(classify.losses(problem, end[None])[0])
-            status = Status.CONVERGED if grad_norm <= TARGET * scale else Status.STALLED
+            status = Status.CONVERGED if grad_norm <= target else Status.STALLED
             moved = float(np.linalg.norm(end - theta))
             finished.append((job, Point(end, loss, problem.loss_error(end), grad_norm, moved, status), None))
         return finished

@@ -131,9 +131,14 @@ class Empirical:
 
     @property
     def scale(self) -> float:
-        """Typical size of a weight: sqrt(|y| / |x|), where one neuron would fit the data's size, and at least 0.01."""
-        ratio = np.linalg.norm(self.y) / max(np.linalg.norm(self.x, 2), 1e-300)
-        return float(np.clip(np.sqrt(ratio), 1e-2, 1e3))
+        """Typical size of a weight: sqrt(|y| / |x|), where one neuron fits the data's size; 0.01 where y is zero."""
+        x, y = float(np.linalg.norm(self.x, 2)), float(np.linalg.norm(self.y))
+        return float(np.clip(np.sqrt(y / x), 1e-6, 1e6)) if x > 0 and y > 0 else 1e-2
+
+    @property
+    def gradient_scale(self) -> float:
+        """The scale times `curvature`."""
+        return self.scale * self.curvature()
 
     @property
     def coercive(self) -> bool:
@@ -251,7 +256,8 @@ class Empirical:
         """Bound on the rounding error of `loss` at theta in float64.
 
         An output is a sum of m products of sums of d products, off by (m + d + 8) eps of the sum of their sizes (8 for
-        the activation, whose slope is at most 1.2 but for the quadratic one's); then the sums over rows and weights.
+        the activation, whose slope is at most 1.2; a square has twice its root's relative error); then the sums over
+        rows and weights.
         """
         theta = np.asarray(theta, np.float64)
         m, d, n = self.width, self.d, len(self.y)
@@ -265,11 +271,11 @@ class Empirical:
         elif self.activation.name == "leaky_relu":
             size = size * max(1.0, abs(self.activation.slope))
         spread = size @ np.abs(outer) + abs(b0)
-        off = (m + d + 8) * EPS * spread
-        if self.activation.homogeneous:  # without a call of JAX: this is asked for at every stationary point
+        off = (m + (2 if self.activation.name == "quadratic" else 1) * d + 8) * EPS * spread
+        if self.activation.homogeneous:  # for labels, which ask thousands of times
             odd, even = self.activation.odd_and_even
             z = self.x @ hidden.T
-            f = ((odd + even) * np.maximum(z, 0.0) + (odd - even) * np.minimum(z, 0.0)) @ outer + b0
+            f = (odd * z + even * np.abs(z)) @ outer + b0
         else:
             with jax.enable_x64(True):
                 f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)

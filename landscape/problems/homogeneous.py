@@ -294,6 +294,11 @@ class Homogeneous:
     block = 32
 
     @property
+    def gradient_scale(self) -> float:
+        """The scale: curvature is of order one."""
+        return self.scale
+
+    @property
     def q(self) -> int:
         """Number of weights of one subnetwork."""
         return chart(self.net)[0]

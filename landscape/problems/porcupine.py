@@ -129,6 +129,11 @@ class Porcupine:
         return float(np.max(np.linalg.norm(self.teacher, axis=1)))
 
     @property
+    def gradient_scale(self) -> float:
+        """The scale: curvature is of order one."""
+        return self.scale
+
+    @property
     def on_sum(self) -> Any:
         """Signed mass of the teacher on each line, [r]."""
         return self.taught[0] - self.taught[1]

@@ -24,7 +24,8 @@ class Problem(Protocol):
         p: Number of coordinates of theta.
         width: Number of neurons, None where there are none to speak of.
         normalisation: What the loss value means, in a formula; stored with every loss.
-        scale: Length unit of theta and of the gradient; tolerances are multiples of it.
+        scale: Length unit of theta; tolerances are multiples of it.
+        gradient_scale: Unit of the gradient, alike: its size where theta is off by about `scale`.
         lower_bound: A number that no loss lies below, None if none is known.
         symmetry: The group that leaves the loss unchanged, a map to canonical points, or None.
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
@@ -54,7 +55,12 @@ class Problem(Protocol):
 
     @property
     def scale(self) -> float:
-        """Length unit of theta and of the gradient."""
+        """Length unit of theta."""
+        ...
+
+    @property
+    def gradient_scale(self) -> float:
+        """Unit of the gradient."""
         ...
 
     @property
@@ -190,6 +196,11 @@ class UserLoss:
     def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
         """Automatic gradients of rows."""
         return jax.vmap(self.gradient)(theta)
+
+    @property
+    def gradient_scale(self) -> float:
+        """The scale, as if curvature were of order one."""
+        return self.scale
 
     kinked = False
     trailing = False

@@ -433,7 +433,7 @@ def phis(x: np.ndarray, nus: np.ndarray) -> Phis:
     """phi of many residuals nus [R, n] at once, exact; data x [n, d] with d (or rank) <= 3.
 
     The result for a residual does not depend on the others beyond rounding. `upper` exceeds `value` by rounding only:
-    by (32 n + 128) eps sum_k |nu_k| |x_k|.
+    by (18 n + 96) eps sum_k |nu_k| |x_k|.
 
     Why that is enough (eps the double spacing, L = sum |nu_k| |x_k|, a Lipschitz constant of h(u) = nu' relu(x u)).
     Vertices x_j x x_k / |.| are computed with compensated products, so they are within 10 eps of the true ones however
@@ -482,7 +482,7 @@ def phis(x: np.ndarray, nus: np.ndarray) -> Phis:
 
 def _rounding(n: int) -> float:
     """The rounding error allowed to phi in units of sum |nu_k| |x_k|; argued in `phis`."""
-    return (32 * n + 128) * EPS
+    return (18 * n + 96) * EPS
 
 
 class _Best(NamedTuple):
@@ -960,23 +960,23 @@ def _branch_and_bound(
     centre, radius = np.concatenate([centre] * 2), np.concatenate([radius] * 2)
     sign = np.repeat([1.0, -1.0], 2 * rank)
     open_bound, done, upper = np.zeros(0), 0, value
-    stack = (np.zeros((0, rank)), np.zeros((0, rank)), np.zeros(0))
+    stack: list[np.ndarray] = [np.zeros((0, rank)), np.zeros((0, rank)), np.zeros(0)]
     while True:
         bound, h = _box_bounds(z, weight, centre, radius, sign)
         done += len(bound)
         if h.max() > value:
             value, u = float(h.max()), _unit(centre[int(np.argmax(h))])
-        stack = tuple(np.concatenate(pair) for pair in zip(stack, (centre, radius, sign), strict=True))
+        stack = [np.concatenate(pair) for pair in zip(stack, (centre, radius, sign), strict=True)]
         open_bound = np.concatenate([open_bound, bound])
         target = value * (1 + 1e-12)
         alive = open_bound > target
         upper = max(upper, float(np.max(open_bound[~alive], initial=0.0)))
-        stack, open_bound = tuple(field[alive] for field in stack), open_bound[alive]
+        stack, open_bound = [field[alive] for field in stack], open_bound[alive]
         if not len(open_bound) or done >= boxes:
             return u, max(upper, value, float(np.max(open_bound, initial=0.0)))
         take = np.argsort(-open_bound, kind="stable")[:512]
         c, r, s = (field[take] for field in stack)
-        stack, open_bound = tuple(np.delete(field, take, axis=0) for field in stack), np.delete(open_bound, take)
+        stack, open_bound = [np.delete(field, take, axis=0) for field in stack], np.delete(open_bound, take)
         rows, edge = np.arange(len(take)), np.argmax(r, axis=1)
         r = r.copy()
         r[rows, edge] /= 2

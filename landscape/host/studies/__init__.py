@@ -5,6 +5,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.host.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
 from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork
 from landscape.host.studies.porcupines import (
     PorcupineApproximation,
@@ -28,6 +29,9 @@ STUDIES = {
         PorcupineApproximation,
         PorcupineLikelihood,
         PorcupineMismatch,
+        HiddenConvex,
+        CriticalWidth,
+        DescendingPath,
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,

@@ -117,7 +117,7 @@ class _Reported:
 
     def said(
         self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
-    ) -> dict:
+    ) -> dict[str, Any]:
         """The record: the keys of a census, and what the study found."""
         from landscape.census import share
 

@@ -16,6 +16,7 @@ from landscape.records import InputError, whole
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
     from landscape.census import Census
     from landscape.host.lanes import Settings
@@ -38,6 +39,22 @@ class _Starts(Descents):
     init_scale: float = 0.05
     step_size: float = 0.0
     retire: float = 1e-4  # the exact finish needs no more, and nearly parallel lines would take 200,000 steps to 1e-5
+
+    def figures(self, result: Any, folder: Path) -> list[Path]:
+        """Draws the result into the folder.
+
+        Raises:
+            InputError: There is nothing to draw yet.
+        """
+        from landscape.host import plots
+
+        if not result.finished:
+            raise InputError(f"no restart is finished yet; `landscape resume {folder.parent}` goes on.")
+        return [plots.save(figure, folder / f"{name}.png") for name, figure in self.drawings(result).items()]
+
+    def drawings(self, result: Any) -> dict[str, Figure]:
+        """The figures of a result by name."""
+        raise AssertionError("every study has its own")
 
 
 @dataclass(frozen=True)
@@ -90,11 +107,11 @@ class PorcupineStudy(_Starts):
         theory = known(self.lines, self.neurons, self.teacher, self.dimension, self.draw)
         return {"porcupine": theory | reached(theory["law"], rows)}
 
-    def figures(self, result: Census, folder: Path) -> list[Path]:
-        """Draws where descents end."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Census) -> dict[str, Figure]:
+        """Where descents end."""
+        from landscape.host import line_plots
 
-        return [plots.save(line_plots.ends(result), folder / "ends.png")]
+        return {"ends": line_plots.ends(result)}
 
 
 @dataclass(frozen=True)
@@ -113,11 +130,11 @@ class PorcupineRegions(PorcupineStudy):
         total = {word: sum(r["count"] for r in regions if r["bad"] is bad) for word, bad in _BAD.items()}
         return {**super().findings(rows), "regions": regions, "region_counts": total}
 
-    def figures(self, result: Census, folder: Path) -> list[Path]:
-        """Draws the table of regions."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Census) -> dict[str, Figure]:
+        """The table of regions, and where descents end."""
+        from landscape.host import line_plots
 
-        return [plots.save(line_plots.regions(result), folder / "regions.png"), *super().figures(result, folder)]
+        return {"regions": line_plots.regions(result), **super().drawings(result)}
 
 
 _BAD = {"with bad minima": True, "without": False, "undecided": None}
@@ -191,12 +208,11 @@ class PorcupineLandscape(_LinesTable):
             for a, b in pairs
         }
 
-    def figures(self, result: Any, folder: Path) -> list[Path]:
-        """Draws the surfaces."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Any) -> dict[str, Figure]:
+        """The surfaces."""
+        from landscape.host import line_plots
 
-        problems = [cell.problem() for cell in self.cells().values()]
-        return [plots.save(line_plots.surfaces(problems, result.cell_dicts()), folder / "surfaces.png")]
+        return {"surfaces": line_plots.surfaces([c.problem() for c in self.cells().values()], result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -239,11 +255,11 @@ class PorcupineApproximation(_LinesTable):
             for draw in range(self.teachers)
         }
 
-    def figures(self, result: Any, folder: Path) -> list[Path]:
-        """Draws error against the number of lines."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Any) -> dict[str, Figure]:
+        """Error against the number of lines."""
+        from landscape.host import line_plots
 
-        return [plots.save(line_plots.approximation(result.cell_dicts()), folder / "approximation.png")]
+        return {"approximation": line_plots.approximation(result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -277,11 +293,11 @@ class PorcupineLikelihood(_LinesTable):
             for k in self.neurons
         }
 
-    def figures(self, result: Any, folder: Path) -> list[Path]:
-        """Draws shares against neurons on a line."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Any) -> dict[str, Figure]:
+        """Shares against neurons on a line."""
+        from landscape.host import line_plots
 
-        return [plots.save(line_plots.likelihood(result.cell_dicts()), folder / "likelihood.png")]
+        return {"likelihood": line_plots.likelihood(result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -315,11 +331,11 @@ class PorcupineMismatch(_LinesTable):
             for k in self.neurons
         }
 
-    def figures(self, result: Any, folder: Path) -> list[Path]:
-        """Draws shares and losses against neurons on a line."""
-        from landscape.host import line_plots, plots
+    def drawings(self, result: Any) -> dict[str, Figure]:
+        """Shares and losses against neurons on a line."""
+        from landscape.host import line_plots
 
-        return [plots.save(line_plots.mismatch(result.cell_dicts()), folder / "mismatch.png")]
+        return {"mismatch": line_plots.mismatch(result.cell_dicts())}
 
 
 # -- what a cell is, and what is known of it ---------------------------------------------------------------------------

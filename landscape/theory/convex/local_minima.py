@@ -234,9 +234,9 @@ def best_by_width(data: Data, width: int, known: Cells | None = None, most: int 
         else:
             heapq.heappush(heap, (bound, next(order), more, allowed, support))
     if root[0] >= search.value - _slack(search.value):
-        by = f"p*: the program on all {len(everything)} signed cells has an optimum of {len(search.outer)} neurons"
+        by = "p*, convex program on all cells"
     else:
-        by = f"branch and bound over sets of {width} of {len(everything)} signed cells, {nodes} nodes"
+        by = "branch and bound over cells"
     # Nodes are dropped at a bound of at least value - slack; programs of m cells are as accurate as their residual.
     lower = search.value - _slack(search.value) - search.residual * abs(search.value)
     value = objective(data, search.hidden, search.outer, search.b0)

@@ -27,20 +27,23 @@ from scipy.sparse import csc_matrix
 from landscape.problems.data import Data, loss_value, minus_gradient
 from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
-from landscape.theory.arrangement import Phi, cells, phi
+from landscape.theory.arrangement import Phi, cells, cover_count, phi
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.local_minima import Best, best_by_width
-from landscape.theory.convex.program import Optimum, Restricted, optimum, restricted
+from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted
 
 clarabel: Any = _clarabel  # a compiled module without type information
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside
 NEAR_TIE = 1e-6  # between TIE and this the two sides are not told apart
+EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-13  # a slope below this, over the size of its terms, is zero as far as floating point goes
 STATIONARY = 1e-9  # least subgradient, over the size of its terms
 DYING = 0.03  # a neuron below this, times the scale, leaves the others where they are while it dwindles
 NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
-NODES = 3000  # programs that a label may cost, once for each data set and width: some ten seconds
+EXACT = 1e-9  # gap, over the value, up to which an optimum is one
+NODES = 3000  # programs on up to 32 signed cells that a label may cost, once for each data set and width
+UNDECAYED = 20_000  # signed cells of which sets are gone through without weight decay
 ZERO = 1e-9  # a neuron with both layers below this, times the scale, is zero
 INDEPENDENT = 1e-8  # least singular value of unit atoms; below 1e-11 they are dependent, in between nobody knows
 
@@ -73,6 +76,7 @@ class Slopes(NamedTuple):
     Attributes:
         norm: Its least Euclidean norm.
         size: Of its terms: `norm` is rounding below a few hundred eps of this.
+        stationary: Whether it holds zero as far as floating point goes: for each neuron, in units of its own size.
         ties: Which rows are tied to which neuron, [n, m].
         direction: A first-order descent direction at ties, [p]; None if there is none.
         slope: The slope along it.
@@ -82,6 +86,7 @@ class Slopes(NamedTuple):
 
     norm: float
     size: float
+    stationary: bool
     ties: np.ndarray
     direction: np.ndarray | None
     slope: float
@@ -146,6 +151,12 @@ def _phi(problem: Empirical, nu: np.ndarray) -> Phi:
     return phi(np.concatenate([problem.x, -problem.x]), np.concatenate([high * nu, -low * nu]))
 
 
+def _own_bound(problem: Empirical, here: At) -> float:
+    """The bound for every width that the residual of a point gives: phi of its activation takes the place of relu's."""
+    steepest = max(1.0, *np.abs(_sides(problem)))  # the rounding of phi goes with |x_k| times that
+    return lower_bound(problem.data._replace(x=steepest * problem.x), here.nu, _phi(problem, here.nu))
+
+
 def _heights(problem: Empirical, z: np.ndarray) -> np.ndarray:
     """The activation, elementwise."""
     low, high = _sides(problem)
@@ -161,13 +172,15 @@ def slopes(problem: Empirical, here: At) -> Slopes:
     """The least subgradient at a point, and a first-order descent at its ties if there is one.
 
     The slope along delta of neuron j is g.delta + sum_k c_k relu(x_k.delta) over its ties k, c_k = -a_j nu_k and g the
-    derivative with all ties inactive. It is least over all delta where the ties are independent if and only if a c_k is
-    negative; ties on one line count together; where lines are dependent, a linear program decides in each cell of them.
+    derivative with all ties inactive. Ties on one line count together: on their own, two of opposite signs have more
+    subgradients than the loss. Where the lines are independent it is least at zero if and only if all of them bend up;
+    where they are dependent, a linear program decides in each cell of them.
     """
     x, beta = problem.x, float(problem.weight_decay)
     d = here.w.shape[1]
     norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(x, axis=1)
-    zero = np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale
+    both = np.maximum(norms, np.abs(here.a))
+    zero = both <= ZERO * problem.scale
     room = np.abs(here.z) / np.maximum(np.outer(rows, norms), 1e-300)
     ties = (room <= TIE) & (rows > 0)[:, None] & ~zero
     near = (room <= NEAR_TIE) & ~ties & (rows > 0)[:, None] & ~zero
@@ -178,16 +191,24 @@ def slopes(problem: Empirical, here: At) -> Slopes:
     active = np.where((here.z > 0) & ~ties, high, low)
     pull = x.T @ (active * here.nu[:, None])  # [d, m]
     g = beta * decay[:, None] * here.w.T - here.a * pull
-    outer = beta * here.a - here.nu @ _heights(problem, here.z)
+    heights = _heights(problem, here.z)
+    outer = beta * here.a - here.nu @ heights
     reach = rows @ np.abs(here.nu)
-    size = beta * float(np.max(norms, initial=0.0)) + reach * float(max(np.max(np.abs(here.a)), np.max(norms)))
-    total = float(np.sum(outer[~zero] ** 2))
+    size = (beta + reach) * float(np.max(both, initial=0.0))
+    # Of a neuron's gradient over its size, both of degree one: a small one that dwindles is not stationary. A tenth of
+    # a per mille of beta tells such a one where the residual is large beside beta.
+    enough = STATIONARY * (min(beta + reach, 1e5 * beta) if beta > 0 else reach)
+    noise = 8 * EPS * (np.abs(problem.y) + np.abs(here.nu) + np.abs(heights) @ np.abs(here.a) + abs(here.b0))
+    blur = float(rows @ noise)  # of a gradient, over the neuron's size: nu is known to its rounding
+    total, stationary = 0.0, True
+    clear, sharp = beta == 0 or blur <= 1e-3 * beta or bool(np.all(zero)), True
     if problem.outer_bias != "none":
         decayed = beta * here.b0 if problem.outer_bias == "regularised" else 0.0
-        total += (decayed - float(np.sum(here.nu))) ** 2
-        size += float(np.sum(np.abs(here.nu)))
+        left, paid = abs(decayed - float(np.sum(here.nu))), float(np.sum(np.abs(here.nu)))
+        total += left * left
+        size += paid
+        stationary &= left <= STATIONARY * (paid + abs(decayed)) + float(np.sum(noise))
     best: tuple[float, np.ndarray | None] = (0.0, None)
-    clear = sharp = True
     for j in np.flatnonzero(~zero):
         tied = np.flatnonzero(ties[:, j])
         weak = STATIONARY * abs(here.a[j]) * float(np.max(np.abs(here.nu), initial=0.0))
@@ -195,36 +216,42 @@ def slopes(problem: Empirical, here: At) -> Slopes:
         void = np.abs(jumps) <= weak * ROUNDING / STATIONARY
         sharp &= not np.any(void)
         jumps = np.where(void, 0.0, jumps)
-        rest = _least(g[:, j], jumps[:, None] * x[tied])
-        total += float(rest @ rest)
+        lines, plus, minus = _merged(x[tied], jumps)
+        rest = _least(g[:, j], lines, plus, minus)
+        own = float(np.hypot(np.linalg.norm(rest), outer[j]))
+        total += own * own
+        stationary &= own <= (enough + blur) * both[j]
         if np.any(near[:, j] & (-(high - low) * here.a[j] * here.nu < weak)):
             clear = False
         if not len(tied):
             continue
-        slope, delta, sure = _descent(g[:, j], jumps, x[tied], weak)
+        slope, delta, sure = _descent(g[:, j], lines, plus, minus, weak * float(np.max(rows[tied])))
         clear &= sure
         if delta is not None and slope < best[0]:
             direction = np.zeros(problem.p)
             direction[j * d : (j + 1) * d] = delta
             best = (slope, direction)
-    return Slopes(float(np.sqrt(total)), size, ties, best[1], best[0], clear, sharp)
+    return Slopes(float(np.sqrt(total)), size, stationary, ties, best[1], best[0], clear, sharp)
 
 
-def _least(g: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """g plus the combination of the rows [t, d] with weights in [0, 1] that makes it shortest."""
-    if not len(columns):
+def _least(g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    """The shortest of g + sum t_l e_l over unit lines e_l [l, d], each t_l between plus_l and -minus_l."""
+    if not len(lines):
         return g
+    first = g + np.minimum(plus, -minus) @ lines
+    columns = np.abs(plus + minus)[:, None] * lines
     if len(columns) == 1:
         c = columns[0]
-        tau = float(np.clip(-(g @ c) / max(float(c @ c), 1e-300), 0.0, 1.0))
-        return g + tau * c
-    tau = lsq_linear(columns.T, -g, (0.0, 1.0), method="bvls", tol=1e-14).x
-    return g + tau @ columns
+        tau = float(np.clip(-(first @ c) / max(float(c @ c), 1e-300), 0.0, 1.0))
+        return first + tau * c
+    tau = lsq_linear(columns.T, -first, (0.0, 1.0), method="bvls", tol=1e-14).x
+    return first + tau @ columns
 
 
-def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) -> tuple[float, np.ndarray | None, bool]:
+def _descent(
+    g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray, weak: float
+) -> tuple[float, np.ndarray | None, bool]:
     """The steepest slope found along unit directions, its direction, and whether the signs that decide are clear."""
-    lines, plus, minus = _merged(tied, jumps)
     bends = plus + minus  # q(e) + q(-e) of each line: its kink is convex where this is not negative
     if np.all((bends > weak) | ((plus == 0) & (minus == 0))):
         return 0.0, None, True
@@ -234,7 +261,7 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
         k = int(np.argmin(bends))
         delta = np.linalg.pinv(lines)[:, k]  # moves off this line's plane and along all others
         delta /= np.linalg.norm(delta)
-        sides = [(_slope(g, jumps, tied, s * delta), s * delta) for s in (1.0, -1.0)]
+        sides = [(_slope(g, lines, plus, minus, s * delta), s * delta) for s in (1.0, -1.0)]
         slope, delta = min(sides, key=lambda one: one[0])
         return slope, delta, True
     # Dependent lines: in each of their cells the slope is linear.
@@ -246,7 +273,7 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
         cost = basis @ g + np.where(pattern, plus, -minus) @ inside
         found = linprog(cost, A_ub=-sign[:, None] * inside, b_ub=np.zeros(len(lines)), bounds=(-1, 1), method="highs")
         delta = basis.T @ found.x
-        slope = _slope(g, jumps, tied, delta)
+        slope = _slope(g, lines, plus, minus, delta)
         if slope < best:
             best, where = slope, delta
     if where is None or best > -weak:
@@ -255,9 +282,10 @@ def _descent(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, weak: float) ->
     return best / length, where / length, True
 
 
-def _slope(g: np.ndarray, jumps: np.ndarray, tied: np.ndarray, delta: np.ndarray) -> float:
+def _slope(g: np.ndarray, lines: np.ndarray, plus: np.ndarray, minus: np.ndarray, delta: np.ndarray) -> float:
     """The one-sided slope along delta."""
-    return float(g @ delta + jumps @ np.maximum(tied @ delta, 0.0))
+    along = lines @ delta
+    return float(g @ delta + plus @ np.maximum(along, 0.0) + minus @ np.maximum(-along, 0.0))
 
 
 def _merged(tied: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -278,7 +306,7 @@ def _merged(tied: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray
             lines.append(unit)
             plus.append(jump * length)
             minus.append(0.0)
-    return np.array(lines), np.array(plus), np.array(minus)
+    return np.array(lines).reshape(-1, tied.shape[1]), np.array(plus), np.array(minus)
 
 
 # --- the optimum of the whole problem ---
@@ -300,14 +328,24 @@ def certified_optimum(problem: Empirical) -> Optimum:
 @lru_cache(maxsize=64)
 def _best(x: bytes, y: bytes, n: int, facts: tuple[float, str, str], width: int) -> Best | None:
     data = Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), *facts)
+    signed = 2 * cover_count(n, int(np.linalg.matrix_rank(data.x)))  # cells at most, before they are listed
+    nodes = int(
+        NODES * min(1.0, 32 / max(signed, 1)) ** 2
+    )  # a program on all cells takes the longer the more there are
     try:
-        return best_by_width(data, width, most=NODES) if data.weight_decay > 0 else undecayed.best(data, width)
-    except InputError:  # too many cells or programs
+        if data.weight_decay > 0:
+            return best_by_width(data, width, most=nodes) if nodes >= 10 else None
+        return undecayed.best(data, width) if signed <= UNDECAYED else None
+    except (InputError, RuntimeError):  # too many cells or programs, or one that is not solved
         return None
 
 
 def best_of_width(problem: Empirical) -> Best | None:
-    """The least loss of the problem's own width, computed once; None where that takes too many programs."""
+    """The least loss of the problem's own width, computed once; None where that takes too many programs.
+
+    Up to some ten seconds. With weight decay that is up to 3000 programs for 32 signed cells and 10 for 500, as they
+    grow: beyond that no program is tried.
+    """
     data = problem.data
     x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)
     facts = (data.weight_decay, data.loss, data.outer_bias)
@@ -347,12 +385,15 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
     }
     found = slopes(problem, here)
     known["grad_norm"] = found.norm
-    verdict = _global(here, best, bound, known)
+    verdict = _global(problem, here, best, bound, known)
     if verdict is not None:
         return verdict
-    if not found.norm <= STATIONARY * found.size:
+    if not found.stationary:
         reason = f"not stationary: the least subgradient has norm {found.norm:.2g}"
         return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
+    if not _known(problem, here):
+        reason = f"the weights are so large that rounding leaves the loss open by {here.loss_error:.1e}"
+        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     if found.direction is not None:
         return _leaves(problem, theta, here, found.direction, Label.TRAP, "tie", "one-sided slope", -found.slope, known)
     if not found.clear:
@@ -374,18 +415,25 @@ def _at_rest(problem: Empirical, theta: np.ndarray, here: At, best: Optimum | No
     return _minimum(problem, here, best, known)
 
 
-def _global(here: At, best: Optimum | None, bound: float, known: dict[str, Any]) -> Verdict | None:
+def _global(problem: Empirical, here: At, best: Optimum | None, bound: float, known: dict[str, Any]) -> Verdict | None:
     """GLOBAL if the loss is at the lower bound within rounding and the bound's own gap; None if it is above."""
     gap = 0.0 if best is None else max(best.gap, 0.0)
-    if best is not None and gap > 1e-9 * max(1.0, abs(best.value)):
+    if best is not None and gap > EXACT * best.value:
         gap = 0.0  # an interval, not an optimum: only a point at its very bottom is global
-    if not here.loss - bound <= 2 * here.loss_error + gap:
+    if not here.loss - bound <= 2 * here.loss_error + gap or not _known(problem, here):
         return None
+    if problem.loss_name == "logistic" and bound <= 0 and len(problem.y):
+        return None  # log(1 + exp(-y f)) is positive: where its infimum is zero no point attains it
     by = "sum of squares" if best is None else "convex program, dual bound"
     return Verdict(
         label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - known["excess"],
         **{**known, "excess": max(known["excess"], 0.0)},
     )  # fmt: skip
+
+
+def _known(problem: Empirical, here: At) -> bool:
+    """Whether the loss is known to a ten-millionth of that of no network: not where huge weights cancel."""
+    return here.loss_error <= 1e-7 * loss_value(problem.data, np.zeros(len(problem.y)))
 
 
 def _leaves(
@@ -426,7 +474,7 @@ def _minimum(problem: Empirical, here: At, best: Optimum, known: dict[str, Any])
     """A local minimum without a zero neuron, above the best of all widths: spurious unless this width has no better."""
     strict = independent(problem, here)
     flavour = None if strict is None else "strict" if strict else "flat, escapable"
-    exact = best.gap <= 1e-9 * max(1.0, abs(best.value))
+    exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer) and here.loss - best.value > error:
         evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
@@ -466,6 +514,15 @@ def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known:
     decayed = float(problem.weight_decay) > 0
     norms, m, d = np.linalg.norm(here.w, axis=1), problem.width, problem.d
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
+    if _in_programs(problem):
+        bound = _own_bound(problem, here)
+        if bound > known["lower_bound"]:
+            known |= {"lower_bound": bound, "excess": max(here.loss - bound, 0.0)}
+        room = 2 * here.loss_error + EXACT * here.loss
+        if here.loss - bound <= room:
+            margin = room - (here.loss - bound)
+            by = "dual bound of its own residual"
+            return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **known)
     if len(zero) and problem.bias != "free":  # without weight decay too: then the curvature is -phi
         return _beside_zero(problem, theta, here, int(zero[0]), known)
     small = np.flatnonzero(np.minimum(norms, np.abs(here.a)) <= ZERO * problem.scale)
@@ -502,6 +559,8 @@ def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known:
 def independent(problem: Empirical, here: At) -> bool | None:
     """Whether the outputs of the neurons are independent, so that a minimum is isolated; None if that is not clear."""
     atoms = _heights(problem, here.z)
+    if problem.outer_bias == "free":  # a bias at no cost takes up what the neurons' outputs share with a constant
+        atoms = np.column_stack([atoms, np.ones(len(atoms))])
     norms = np.linalg.norm(atoms, axis=0)
     if np.any(norms == 0):
         return False
@@ -535,7 +594,7 @@ def finish(
     known = {} if known is None else known
     here = at(problem, theta)
     found = slopes(problem, here)
-    if found.norm <= STATIONARY * found.size and not problem.certifiable:
+    if found.stationary and not problem.certifiable:
         return np.asarray(theta, np.float64)
     if not _in_programs(problem):
         return _least_squares(problem, here)
@@ -548,7 +607,7 @@ def finish(
         end = _theta(problem, w, a, b0)
         there = at(problem, end)
         found = slopes(problem, there)
-        if found.norm <= STATIONARY * found.size:
+        if found.stationary:
             return end
         crossed = _across(problem, there, patterns, alive)
         if crossed is None:
@@ -583,7 +642,9 @@ def _least_squares(problem: Empirical, here: At) -> np.ndarray | None:
         inside = np.all(
             height >= -TIE * np.linalg.norm(problem.x, axis=1) * np.linalg.norm(there.w[alive], axis=1)[:, None]
         )
-        if inside and found.norm <= STATIONARY * max(found.size, 1e-3 * problem.curvature()):
+        fits = there.loss <= 2 * there.loss_error  # what is left of nu is rounding, and so is the gradient
+        lower = there.loss <= here.loss + here.loss_error + there.loss_error
+        if inside and lower and _known(problem, there) and (fits or found.stationary):
             return end
     return None
 
@@ -708,8 +769,9 @@ def _across(problem: Empirical, there: At, patterns: np.ndarray, alive: np.ndarr
         active = (there.z[:, j] > 0) & ~np.isin(np.arange(len(x)), tied)
         g = beta * there.w[j] - there.a[j] * (x.T @ (np.where(active, high, low) * there.nu))
         jumps = -(high - low) * there.a[j] * there.nu[tied]
-        down = -_least(g, jumps[:, None] * x[tied])
-        if _slope(g, jumps, x[tied], down) < 0:
+        merged = _merged(x[tied], jumps)
+        down = -_least(g, *merged)
+        if _slope(g, *merged, down) < 0:
             out[j, tied] = np.where(np.abs(x[tied] @ down) > 1e-12 * rows[tied] * np.linalg.norm(down),
                                     x[tied] @ down > 0, out[j, tied])  # fmt: skip
     return None if np.array_equal(out, patterns) else out
@@ -736,23 +798,24 @@ def _dies(problem: Empirical, here: At, then: At) -> np.ndarray | None:
     for j in np.flatnonzero(zero & (size > ZERO * problem.scale)):
         if size[j] > DYING * problem.scale:
             return None
-        if _climb(problem.x, np.sign(here.a[j]) * then.nu, here.w[j]) >= float(problem.weight_decay) * (1 - 1e-6):
+        if _climb(problem, np.sign(here.a[j]) * then.nu, here.w[j]) >= float(problem.weight_decay) * (1 - 1e-6):
             return None
     return zero
 
 
-def _climb(x: np.ndarray, nu: np.ndarray, u: np.ndarray) -> float:
-    """The height nu'relu(X u) that a climb on the unit sphere from u comes to, in steps that shrink to a thousandth."""
+def _climb(problem: Empirical, nu: np.ndarray, u: np.ndarray) -> float:
+    """The height nu's(X u) that a climb on the unit sphere from u comes to, in steps that shrink to a thousandth."""
     length = float(np.linalg.norm(u))
     if length == 0:
         return 0.0
+    x, (low, high) = problem.x, _sides(problem)
     u = u / length
     size = float(np.abs(nu) @ np.linalg.norm(x, axis=1))
     best = -np.inf
     for step in np.geomspace(0.1, 1e-4, 400):
         z = x @ u
-        best = max(best, float(nu @ np.maximum(z, 0.0))) if step < 1e-3 else best
-        g = x.T @ (np.where(z > 0, nu, 0.0))
+        best = max(best, float(nu @ _heights(problem, z))) if step < 1e-3 else best
+        g = x.T @ (np.where(z > 0, high, low) * nu)
         g = g - (g @ u) * u
         u = u + step * g / max(size, 1e-300)
         u = u / np.linalg.norm(u)
@@ -796,7 +859,7 @@ def _end(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any], step: f
     moved = np.concatenate([(then.w - here.w)[~zero].reshape(-1), (then.a - here.a)[~zero], [then.b0 - here.b0]])
     distance = float(np.linalg.norm(moved))
     near, jumps = NEAR * problem.scale, 2 * step * float(np.linalg.norm(jump[ties]))
-    if distance > near + jumps:
+    if distance > min(near + jumps, JUMPS * problem.scale):
         return Onward(jumps > near and distance < JUMPS * problem.scale)
     verdict = label(problem, end)
     alone = verdict.label in (Label.GLOBAL, Label.SPURIOUS) and independent(problem, then) is True
