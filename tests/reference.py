@@ -34,7 +34,7 @@ HOMOGENEOUS = tuple(a for a in ALL if a.homogeneous)
 
 def pointwise(act, z):
     """s(z) in NumPy."""
-    from scipy.special import erf, ndtr
+    from scipy.special import erf, expit, ndtr
 
     return {
         "relu": lambda: np.maximum(z, 0),
@@ -44,6 +44,9 @@ def pointwise(act, z):
         "quadratic": lambda: z * z,
         "erf": lambda: erf(z),
         "gelu": lambda: z * ndtr(z),
+        "tanh": lambda: np.tanh(z),
+        "softplus": lambda: np.logaddexp(0, z),
+        "sigmoid": lambda: expit(z),
     }[act.name]()
 
 

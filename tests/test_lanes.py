@@ -207,7 +207,9 @@ def test_a_second_run_of_the_same_size_compiles_nothing():
         lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
     )
     list(driver.run(np.arange(16)))
-    assert compiled
+    compiled.clear()
+    jax.jit(lambda x: x + 1)(np.ones(3)).block_until_ready()
+    assert compiled  # compilations are heard: the driver's own may have been done by another test of this process
     compiled.clear()
     list(driver.run(np.arange(16, 32)))
     assert not compiled
