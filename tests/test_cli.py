@@ -77,6 +77,7 @@ def refused(capsys, *arguments):
         (["plot", "nowhere"], "nowhere"),
         (["label", "nowhere.json"], "is no file"),
         (["studies", "nothing"], "study 'nothing' is unknown"),
+        (["run", "zero-subnetwork", "--workers", 2], "zero-subnetwork runs in one process"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_two(arguments, words, capsys):

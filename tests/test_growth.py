@@ -383,3 +383,46 @@ def test_ends_with_a_zero_neuron_are_counted_by_width(tmp_path):
         # Within the margin that a certificate allows.
         assert all(value <= 1 + 1e-8 for value in row["polar"]["global"])
     assert all(path.stat().st_size > 10_000 for path in study.figures(result, tmp_path))
+
+
+def test_widths_that_are_done_are_not_done_again_and_the_rest_is_after_an_interrupt(tmp_path, monkeypatch):
+    whole = ZeroSubnetwork(restarts=4, rows=5, widths=(1, 3)).run(None, False).as_dict()["findings"]["widths"]
+    study = ZeroSubnetwork(restarts=4, rows=5, widths=(1, 3))
+    row = ZeroSubnetwork._row
+    monkeypatch.setattr(
+        ZeroSubnetwork, "_row", lambda self, width, *more: row(self, width, *more) if width == 1 else None
+    )
+    stopped = study.run(tmp_path, False)
+    assert (stopped.finished, stopped.restarts) == (4, 8)
+    with pytest.raises(ls.InputError, match="not finished"):
+        study.restored(tmp_path)
+    monkeypatch.setattr(
+        ZeroSubnetwork, "_row", lambda self, width, *more: row(self, width, *more) if width == 3 else None
+    )
+    done = study.run(tmp_path, False)
+    assert done.finished == 8
+    assert done.as_dict()["findings"]["widths"] == whole
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (dict(widths=()), "at least one width"),
+        (dict(widths=(0, 2)), "widths must be a whole number of at least 1"),
+        (dict(weight_decay=0.0), "positive weight decay"),
+    ],
+)
+def test_senseless_fields_of_the_zero_study_are_named(fields, words):
+    with pytest.raises(ls.InputError, match=words):
+        ZeroSubnetwork(**fields).manifest()
+
+
+def test_a_neuron_that_alone_lowers_the_loss_by_less_than_rounding_is_still_added():
+    # Beside a nearly parallel neuron no size of the new one is seen to lower the loss: starts like this one stalled.
+    rng = np.random.default_rng(1)
+    _, _, x, y = (rng.normal(size=size) for size in ((20, 3), 20, (20, 3), 20))
+    problem = ls.empirical(x, y, 5, weight_decay=0.05)
+    starts = ls.start_points(problem, 1, np.arange(3), "xavier", 1.0)
+    grown = grow(problem, starts=np.asarray(starts, np.float64))
+    assert grown.statuses() == {"certified": 3}
+    assert grown.paths[2].rounds[-1].loss == pytest.approx(certified_optimum(problem).value, abs=1e-9)

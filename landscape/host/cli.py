@@ -111,6 +111,7 @@ def _run(arguments: list[str]) -> int:
         from landscape.host import store
 
         store.check_free(folder)
+    _check_shared(study, output.workers, output.scheduler)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
         _use_64_bits(alone=processes is None)
         content = study.manifest()
@@ -119,6 +120,12 @@ def _run(arguments: list[str]) -> int:
 
             begin(folder, content)
         return _finish(study, folder, output.json, False if output.quiet else None)
+
+
+def _check_shared(study: Any, workers: Any, scheduler: Any) -> None:
+    """Nothing, if the study can be done by several processes where that is asked for."""
+    if (workers is not None or scheduler is not None) and hasattr(study, "restored"):
+        raise InputError(f"{study.name} runs in one process; leave out --workers and --scheduler.")
 
 
 def _finish(study: Any, folder: Path | None, as_json: bool, progress: bool | None) -> int:
@@ -170,6 +177,7 @@ def _resume(arguments: list[str]) -> int:
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     study = stored_study(Path(where))
+    _check_shared(study, workers, scheduler)
     with pool(None if workers is None else int(workers), scheduler) as processes:
         _use_64_bits(alone=processes is None)
         return _finish(study, Path(where), as_json, False if quiet else None)

@@ -202,10 +202,11 @@ class _Processes:
         # Each would take three quarters of an accelerator's memory otherwise.
         environment = {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            "TF_CPP_MIN_LOG_LEVEL": "3",  # or a line of every processor feature for each program that is loaded
             **os.environ,
             "PYTHONPATH": path,
         }
+        if environment.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # nobody's choice: importing jax sets it to 1
+            environment["TF_CPP_MIN_LOG_LEVEL"] = "3"  # or a line of every processor feature for each program loaded
         command = [sys.executable, "-P", "-m", "landscape.host.cluster", str(number), str(self.count), self.scratch]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
         if self.address is not None:

@@ -105,6 +105,10 @@ def zeros(record: dict[str, Any]) -> Figure:
     shares.set_xticks(at, [str(row["width"]) for row in table])
     shares.set_ylabel("ends of descents (%)")
     shares.legend(edgecolor="none", fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    figure.suptitle(
+        "A zero neuron at a local minimum proves it global; descents stop at saddles with one too", fontsize=11, x=0.01,
+        ha="left",
+    )  # fmt: skip
     rng = np.random.default_rng(0)  # sideways, so that equal values are seen
     for kind in ("global", "saddle", "other"):
         colour = COLOURS["undecided" if kind == "other" else kind]

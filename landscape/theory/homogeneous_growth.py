@@ -554,7 +554,11 @@ def _networked(problem: Empirical, w: np.ndarray, a: np.ndarray, b0: float) -> t
 
 
 def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray] | None:
-    """The network with the best new subnetwork appended, at the size of the lowest loss; None if no size lowers it."""
+    """The network with the best new subnetwork appended; None if no size lowers the loss.
+
+    A ReLU neuron is appended in any case: beside one that is nearly parallel it alone lowers the loss by less than
+    rounding, but the optimum of all cells together, which is where the network goes next, is lower.
+    """
     if isinstance(problem, Homogeneous):
         if np.any(zero_subnetworks(problem, theta)):  # the zero network of width one has room
             slot, grown, there = int(np.flatnonzero(zero_subnetworks(problem, theta))[0]), problem, theta
@@ -566,13 +570,15 @@ def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray
     here = stationary.at(problem, theta)
     alive = (np.abs(here.a) > 0) & (np.linalg.norm(here.w, axis=1) > 0)
     u, sign = best.weights[:-1], best.weights[-1]
+    tried = []
     for t in problem.scale * np.geomspace(1.0, 1e-4, 25):
         w, a = np.vstack([here.w[alive], t * u]), np.append(here.a[alive], t * sign)
         grown, there = _networked(problem, w, a, here.b0)
         now = stationary.at(grown, there)
+        tried.append((now.loss, grown, there))
         if now.loss + now.loss_error < here.loss - here.loss_error:
-            return grown, there
-    return None
+            break
+    return min(tried, key=lambda one: one[0])[1:]
 
 
 def signature(problem: Empirical, theta: np.ndarray) -> bytes:

@@ -14,6 +14,8 @@ from landscape.host.studies.teachers import Descents
 from landscape.records import InputError, Label, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from landscape.problems.empirical import Empirical
@@ -441,11 +443,17 @@ class ZeroSubnetwork(Descents):
         """The landscape at the largest width.
 
         Raises:
-            InputError: There is no width.
+            InputError: There is no width, or the polar test does not apply.
         """
+        from landscape.theory.homogeneous_growth import checked
+
         if not self.widths:
             raise InputError("zero-subnetwork needs at least one width.")
-        return self.problem_of(max(self.widths))
+        for width in self.widths:
+            whole("widths", width, 1)
+        problem = self.problem_of(max(self.widths))
+        checked(problem)
+        return problem
 
     def settings(self) -> Any:
         """The driver's settings, with the problem's own step where none is given."""
@@ -463,20 +471,59 @@ class ZeroSubnetwork(Descents):
         return said
 
     def run(self, folder: Path | None, progress: bool | None) -> Report:
-        """The report, from its file where it is done."""
+        """The report; widths that are done are not done again."""
         if folder is not None and (folder / RESULT).exists():
             return self.restored(folder)
-        result = self.report()
+        result = self.report(folder, progress)
         if folder is None:
             return result
-        (folder / RESULT).write_text(json.dumps({"record": result.record, "text": result.text}, allow_nan=False))
+        if result.finished == result.restarts:
+            (folder / RESULT).write_text(json.dumps({"record": result.record, "text": result.text}, allow_nan=False))
         return Report(result.record, result.text, result.finished, result.restarts, str(folder))
 
     restored = _Reported.restored
 
-    def report(self) -> Report:
-        """Runs the descents of each width, and looks at every end."""
+    def report(self, folder: Path | None, progress: bool | None) -> Report:
+        """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""
         import time
+        from collections import Counter
+
+        from landscape.census import share
+        from landscape.classify import bounded
+        from landscape.host.growth import bar
+
+        begun = time.perf_counter()
+        table: list[dict[str, Any]] = []
+        with bar(self.name, progress) as tell:
+            for width in self.widths:
+                kept = None if folder is None else folder / f"width{width:04d}.json"
+                if kept is not None and kept.exists():
+                    table.append(json.loads(kept.read_text()))
+                    continue
+                row = self._row(width, tell, len(table) * self.restarts)
+                if row is None:
+                    break
+                table.append(row)
+                if kept is not None:
+                    kept.write_text(json.dumps(row, allow_nan=False))
+        total, done = self.restarts * len(self.widths), self.restarts * len(table)
+        labels: Counter[str] = Counter({str(label): 0 for label in Label})
+        for row in table:
+            labels.update(row["labels"])
+        bound = bounded(self.problem()).lower_bound  # of all widths
+        assert bound is not None
+        manifest = self.manifest()
+        record = {
+            "study": self.name, "problem": manifest["problem"], "restarts": total, "seed": self.seed,
+            "labels": dict(labels), "shares": {label: share(count, max(done, 1)) for label, count in labels.items()},
+            "levels": [], "lower_bound": {"value": bound.value, "by": bound.by}, "best_seen": None,
+            "unseen_mass": None, "seconds": {"total": round(time.perf_counter() - begun, 3)},
+            "environment": manifest["environment"], "findings": {"finished": done, "widths": table},
+        }  # fmt: skip
+        return Report(record, _zero_text(table, self.restarts), done, total)
+
+    def _row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
+        """What becomes of the descents of a width; None after Ctrl-C."""
         from collections import Counter
 
         import jax
@@ -486,39 +533,29 @@ class ZeroSubnetwork(Descents):
         from landscape.classify import bounded
         from landscape.host.lanes import Driver
 
-        begun = time.perf_counter()
-        table, labels = [], Counter()
-        for width in self.widths:
-            problem: Any = bounded(self.problem_of(width))
-            polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
-            without: Counter[str] = Counter()
+        problem: Any = bounded(self.problem_of(width))
+        polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
+        without: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        total = self.restarts * len(self.widths)
+        try:
             with jax.enable_x64(True):
                 for rows, thetas in Driver(problem, self.settings(), self.seed).run(np.arange(self.restarts)):
                     _sorted_ends(problem, rows, thetas, polars, without)
                     labels.update(rows["label"].tolist())
-            zero = sum(map(len, polars.values()))
-            table.append(
-                {
-                    "width": width,
-                    "with_zero": {kind: len(values) for kind, values in polars.items()},
-                    "zero_share": share(zero, self.restarts),
-                    "polar": polars,
-                    "without_zero": dict(without),
-                }
-            )
-        total = self.restarts * len(self.widths)
-        bound = bounded(self.problem()).lower_bound  # of all widths
-        assert bound is not None
-        manifest = self.manifest()
-        counts = {str(label): labels.get(str(label), 0) for label in Label}
-        record = {
-            "study": self.name, "problem": manifest["problem"], "restarts": total, "seed": self.seed,
-            "labels": counts, "shares": {label: share(count, total) for label, count in counts.items()}, "levels": [],
-            "lower_bound": {"value": bound.value, "by": bound.by}, "best_seen": None,
-            "unseen_mass": None, "seconds": {"total": round(time.perf_counter() - begun, 3)},
-            "environment": manifest["environment"], "findings": {"finished": total, "widths": table},
-        }  # fmt: skip
-        return Report(record, _zero_text(table, self.restarts), total, total)
+                    if tell is not None:
+                        tell(before + sum(labels.values()), total)
+        except KeyboardInterrupt:
+            return None
+        zero = sum(map(len, polars.values()))
+        return {
+            "width": width,
+            "labels": dict(labels),
+            "with_zero": {kind: len(values) for kind, values in polars.items()},
+            "zero_share": share(zero, self.restarts),
+            "polar": polars,
+            "without_zero": dict(without),
+        }
 
     def figures(self, result: Report, folder: Path) -> list[Path]:
         """Draws shares by width, and polar values."""
