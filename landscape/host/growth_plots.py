@@ -35,7 +35,8 @@ def traces(record: dict[str, Any]) -> Figure:
     excess.set_yscale("log")
     polar.set_yscale("log")
     polar.axhline(1.0, color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
-    polar.annotate("1: global over all widths", (0.02, 1.0), (0, 4), xycoords=("axes fraction", "data"),
+    said = "an estimate: nothing is shown at 1" if "not refuted" in found["statuses"] else "1: global over all widths"
+    polar.annotate(said, (0.02, 1.0), (0, 4), xycoords=("axes fraction", "data"),
                    textcoords="offset points", ha="left", fontsize=8.5, color=INK)  # fmt: skip
     for ax, said in ((excess, "loss above the best end"), (polar, "polar / $\\lambda$"), (width, "subnetworks")):
         ax.set_xlabel("round")
@@ -74,11 +75,11 @@ def mismatch(record: dict[str, Any]) -> Figure:
     close.set_ylim(0.5 - 3 * lam * 0.13**2, top)
     close.set_title("beside zero", fontsize=10, loc="left")
     whole.legend(edgecolor="none", fontsize=9)
-    ends = "; ".join(
+    ends = "\n".join(
         f"{name}: " + ", ".join(f"{level['count']} at {level['loss']:.6f}" for level in levels)
         for name, levels in found["ends"].items()
     )
-    _note(whole, f"ends of descents, {ends}")
+    _note(whole, f"ends of descents\n{ends}")
     figure.suptitle("Degrees that differ make zero a local minimum", fontsize=11, x=0.01, ha="left")
     return figure
 
