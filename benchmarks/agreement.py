@@ -60,7 +60,9 @@ def agreement(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[
 
 def methods(names: list[str]) -> dict[str, dict[str, Any]]:
     """Settings of each method, by its name."""
-    known: dict[str, dict[str, Any]] = {"flow": {"optimiser": "flow"}}
+    from landscape.host.lanes import Settings
+
+    known: dict[str, dict[str, Any]] = {"flow": {"optimiser": "flow", "tolerance": Settings().tolerance}}
     for step in (0.01, 0.02, 0.1):
         budget = round(REFERENCE * 0.1 / step)
         known[f"step-{step:g}"] = {"optimiser": "gradient-descent", "step_size": step, "budget": budget}

@@ -188,6 +188,7 @@ def _known(problem: Problem, point: Point) -> dict:
 
 def _saddle(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> Verdict:
     """SADDLE if a point of lower loss is exhibited along the direction of most negative curvature."""
+    assert spectrum.lowest is not None  # there is a negative eigenvalue
     found = _descend(problem, point, spectrum.lowest)
     if found is None:
         reason = f"an eigenvalue of {spectrum.min_curvature:.2g} but no lower loss along its direction beyond rounding"

@@ -65,7 +65,7 @@ class Spectrum(NamedTuple):
     Attributes:
         eigenvalues: Ascending, [p].
         error: Each eigenvalue is within this of an eigenvalue of the exact Hessian.
-        lowest: Unit eigenvector of the least eigenvalue, [p].
+        lowest: Unit eigenvector of the least eigenvalue, [p]; None where all are clearly positive.
         index: Number of eigenvalues below -error.
         zeros: Number of eigenvalues within the error of zero.
         explained: How many of the zero modes a known symmetry or a duplicated neuron accounts for.
@@ -73,7 +73,7 @@ class Spectrum(NamedTuple):
 
     eigenvalues: np.ndarray
     error: float
-    lowest: np.ndarray
+    lowest: np.ndarray | None
     index: int
     zeros: int
     explained: int

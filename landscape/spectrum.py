@@ -25,24 +25,25 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
     """
     if not np.all(np.isfinite(hessian)):
         raise FloatingPointError("the Hessian is not finite at this point.")
-    values, vectors = np.linalg.eigh(hessian)
+    values = np.linalg.eigvalsh(hessian)
     p = len(values)
     error = float((p + 16 * np.sqrt(p)) * np.finfo(float).eps * np.linalg.norm(hessian)) + problem.hessian_error(theta)
     # Where the loss grows cubically a polish to gradient norm 1e-12 stops at a curvature of its square root: an
     # eigenvalue of 1e-6 may be a zero. (The least positive one known for spurious minima is 4e-6 of the largest, at
     # teachers of 100 neurons; such a point is decided by its certificate, not by this count.)
     zeros = int(np.sum(np.abs(values) <= max(error, 1e-5 * float(np.max(np.abs(values))))))
-    flat = flat_modes(problem, theta)
-    explained = 0
-    if zeros and len(flat):
-        null = vectors[:, np.argsort(np.abs(values))[:zeros]]
-        # A mode is explained if it lies in the null space found: cosines of the principal angles near one.
-        cosines = np.linalg.svd(flat @ null, compute_uv=False)
-        explained = int(np.sum(cosines > 1 - 1e-4))
+    lowest, explained = None, 0
+    if zeros or values[0] < -error:  # vectors cost several times as much as values
+        vectors = np.linalg.eigh(hessian)[1]
+        lowest, flat = vectors[:, 0], flat_modes(problem, theta)
+        if zeros and len(flat):
+            null = vectors[:, np.argsort(np.abs(values))[:zeros]]
+            # A mode is explained if it lies in the null space found: cosines of the principal angles near one.
+            explained = int(np.sum(np.linalg.svd(flat @ null, compute_uv=False) > 1 - 1e-4))
     return Spectrum(
         eigenvalues=values,
         error=error,
-        lowest=vectors[:, 0],
+        lowest=lowest,
         index=int(np.sum(values < -error)),
         zeros=zeros,
         explained=explained,

@@ -52,7 +52,7 @@ class Descents:
     init_scale: float = 1.0
     optimiser: str = "gradient-descent"
     step_size: float = 0.1
-    tolerance: float = 0.01
+    tolerance: float = 0.003
     budget: int = 200_000
     retire: float = 1e-5
     lanes: int = 0
