@@ -5,7 +5,9 @@
 
 Every cell is a whole census, labels included, in a process of its own: nothing is left over from the cell before, its
 peak memory is its own, and a cell that runs out of memory ends alone. Compilation is kept apart; short runs before do
-most of it. A cell that the cells before it predict to take longer than `--limit` is left out, and the result says so.
+most of it. A cell that the cells before it predict to take longer than `--limit` has fewer restarts, FEWEST at least;
+one that would still take longer is left out, and the result says so. Orbits are examined once each: where most restarts
+have one of their own, from k of about 40 on, a restart pays for it alone.
 Seconds are the processor's, all cores added up: what else the machine does changes them little.
 The exponent is the slope of log seconds against log size, with its 95% t interval; a slope over a whole range hides
 that costs of different powers take turns, so the local slope between neighbours is recorded too.
@@ -23,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+FEWEST = 4  # restarts of a cell
 
 
 def fit_exponent(sizes: Any, seconds: Any) -> dict[str, float | None]:
@@ -105,28 +109,30 @@ def series(cells: list[tuple[int, int]], by: str, restarts: int, optimiser: str,
     Args:
         cells: (k, width), ascending.
         by: "k" or "width": what the cost is fitted against.
-        restarts: In each cell.
+        restarts: In each cell, where time allows.
         optimiser: Of the descents.
         limit: Processor seconds that a cell may take.
     """
     done: list[dict[str, Any]] = []
     left_out: list[dict[str, Any]] = []
     for k, width in cells:
-        size = {"k": k, "width": width}
+        size, count = {"k": k, "width": width}, restarts
         if len(done) >= 2:
             (x0, y0), (x1, y1) = [(one[by], one["seconds_per_restart"]) for one in done[-2:]]
             slope = max(1.0, np.log(y1 / y0) / np.log(x1 / x0))
-            expected = restarts * y1 * (size[by] / x1) ** slope
-            if expected > limit:
-                left_out.append(size | {"why": f"expected to take {expected:.0f} s, over the limit of {limit:.0f} s"})
+            each = y1 * (size[by] / x1) ** slope
+            count = min(restarts, int(limit / each))
+            if count < FEWEST:
+                why = f"{FEWEST} restarts expected to take {FEWEST * each:.0f} s, over the limit of {limit:.0f} s"
+                left_out.append(size | {"why": why})
                 break
-        one = own_process(k, width, restarts, optimiser)
+        one = own_process(k, width, count, optimiser)
         if "failed" in one:
             left_out.append(size | {"why": one["failed"]})
             break
         done.append(one)
         print(
-            f"k = {k}, n = {width}: {1e3 * one['seconds_per_restart']:.3g} ms a restart, "
+            f"k = {k}, n = {width}, {count} restarts: {1e3 * one['seconds_per_restart']:.3g} ms a restart, "
             f"{one['gradients_per_restart']:.0f} gradients, peak {one['peak_gbytes']:.2f} GB, {one['labels']}",
             flush=True,
         )
@@ -173,7 +179,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize=8)
     where = result["environment"]
-    asked = f"{drawn[0]['cells'][0]['optimiser']}, {drawn[0]['cells'][0]['restarts']} restarts a cell"
+    asked = f"{drawn[0]['cells'][0]['optimiser']}, {drawn[0]['cells'][0]['restarts']} restarts a cell or fewer"
     figure.suptitle(f"Cost of a restart: {asked}; {where['processor']}, {where['cores_used']} cores", fontsize=9)
     save(figure, path)
 

@@ -348,15 +348,16 @@ def test_two_sizes_have_a_slope_without_an_interval_and_one_has_none():
         growth.fit_exponent([3, 3], [1.0, 2.0])
 
 
-def test_a_series_stops_before_a_cell_that_would_take_too_long(monkeypatch):
+def test_a_series_has_fewer_restarts_where_they_take_long_and_stops_where_few_would_take_too_long(monkeypatch):
     def own_process(k, width, restarts, optimiser):
         said = {"gradients_per_restart": 1.0, "peak_gbytes": 0.1, "labels": {}}
         return {"k": k, "width": width, "restarts": restarts, "seconds_per_restart": 1e-3 * k**2} | said
 
     monkeypatch.setattr(growth, "own_process", own_process)
-    found = growth.series([(k, k) for k in (1, 2, 4, 8)], "k", 1000, "flow", limit=20.0)
-    assert [one["k"] for one in found["cells"]] == [1, 2, 4]  # 1, 4, 16 and then 64 s
-    assert found["left_out"][0]["k"] == 8
+    found = growth.series([(k, k) for k in (1, 2, 4, 8, 80)], "k", 1000, "flow", limit=20.0)
+    # 1, 4 and 16 s; 64 ms a restart; and 6.4 s, of which 20 s would hold three.
+    assert [(one["k"], one["restarts"]) for one in found["cells"]] == [(1, 1000), (2, 1000), (4, 1000), (8, 312)]
+    assert found["left_out"][0]["k"] == 80
     assert found["fit"]["exponent"] == pytest.approx(2.0)
 
 
