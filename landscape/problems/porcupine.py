@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from landscape.problems.population import teacher_student
-from landscape.records import InputError, LowerBound, whole
+from landscape.records import InputError, LowerBound, numbers, whole
 
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
 APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rounding of psi (22 eps)
@@ -290,7 +290,7 @@ class Porcupine:
         Raises:
             InputError: They are not p finite numbers.
         """
-        theta = _numbers(params, "coefficients")
+        theta = numbers(params, "coefficients")
         if theta.shape != (self.p,):
             raise InputError(f"coefficients must be {self.p} numbers, one a neuron; found shape {theta.shape}.")
         return theta
@@ -304,29 +304,13 @@ def _times(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def _numbers(values: Any, name: str) -> np.ndarray:
-    """The values as a float64 array.
-
-    Raises:
-        InputError: They are not numbers in a regular shape, or one is not finite.
-    """
-    try:
-        array = np.array(values, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be an array of numbers, all rows of one length.") from None
-    if not np.all(np.isfinite(array)):
-        where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"{name}{where} is {array[~np.isfinite(array)][0]}; every entry must be finite.")
-    return array
-
-
 def unit_lines(lines: Any) -> np.ndarray:
     """Directions of any length but zero, one a row, as unit rows [r, d].
 
     Raises:
         InputError: They are no matrix of finite numbers, or one is zero.
     """
-    lines = _numbers(lines, "lines")
+    lines = numbers(lines, "lines")
     if lines.ndim != 2 or 0 in lines.shape:
         raise InputError(f"lines must be a matrix, one direction a row; found an array of shape {lines.shape}.")
     size = np.max(np.abs(lines), axis=1)

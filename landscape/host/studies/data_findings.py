@@ -19,7 +19,7 @@ from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
 from landscape.theory.convex.local_minima import Minima, coverage, local_minima
 from landscape.theory.convex.optimal_set import optimal_set, staircase
-from landscape.theory.convex.program import _adjacent, restricted
+from landscape.theory.convex.program import adjacent, restricted
 
 MOST_CELLS = 50_000  # cells that are counted
 SAME = 1e-9  # two losses are one if they differ by no more than this, times 1 + loss: as levels of a census are
@@ -113,7 +113,7 @@ def own_cells(problem: Empirical, theta: np.ndarray) -> float:
         length = float(np.linalg.norm(w))
         if length * abs(a) <= (stationary.ZERO * problem.scale) ** 2:
             continue
-        for pattern in _adjacent(problem.x, w / length):
+        for pattern in adjacent(problem.x, w / length):
             key = (pattern.tobytes(), a > 0)
             if key not in have:
                 have.add(key)

@@ -272,7 +272,7 @@ def _columns(
     for u, s, v in zip(directions, outer, values, strict=True):
         if v <= data.weight_decay + noise:
             continue
-        for pattern in _adjacent(data.x, u):
+        for pattern in adjacent(data.x, u):
             key = (pattern.tobytes(), float(s))
             if key not in have:
                 have.add(key)
@@ -280,7 +280,7 @@ def _columns(
     return np.array([p for p, _ in new]).reshape(-1, len(data.x)), np.array([s for _, s in new])
 
 
-def _adjacent(x: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
+def adjacent(x: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
     """Full-dimensional cells with u in their closure: both sides of each wall through u, not always all of them."""
     sizes = np.linalg.norm(x, axis=1)
     rows = x / np.where(sizes > 0, sizes, 1.0)[:, None]
