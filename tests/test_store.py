@@ -703,10 +703,11 @@ def test_kills_at_random_moments_lose_nothing_acknowledged(run):
         with subprocess.Popen(child(WRITE_UNTIL_KILLED, folder=str(run), seed=seed), stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"ready\n"
+            first = writer.stdout.readline().decode()  # a busy machine may take long to come to it
             time.sleep(rng.uniform(0.0, 0.15))
             writer.send_signal(signal.SIGKILL)
-            # A line without its end was cut by the kill.
-            lines = [line for line in writer.stdout.read().decode().splitlines(keepends=True) if line.endswith("\n")]
+            rest = writer.stdout.read().decode().splitlines(keepends=True)
+        lines = [first, *(line for line in rest if line.endswith("\n"))]  # one without its end was cut by the kill
         assert writer.returncode == -signal.SIGKILL
         acknowledged |= {int(i) for line in lines for i in line.split()}
         shards = store.read(run)
@@ -716,7 +717,7 @@ def test_kills_at_random_moments_lose_nothing_acknowledged(run):
         assert len(found - acknowledged) <= 7 * (seed + 1)  # at most the batch in hand at each kill
         assert len(found) % 7 == 0  # whole shards only
         assert_holds(shards, found, p=3000)
-    assert len(acknowledged) > 7 * 8
+    assert len(acknowledged) >= 7 * 8
     put(run, [200_000])
     assert temporaries(run) == []
 

@@ -70,7 +70,7 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> None:
         _make_folder(folder)
         _remove_leftovers(folder)
         try:
-            _write(folder / MANIFEST, content, fresh=True)
+            write(folder / MANIFEST, content, fresh=True)
         except FileExistsError:
             raise _taken(folder) from None
 
@@ -145,7 +145,7 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
         _make_folder(folder / SHARDS)
         _remove_leftovers(folder)
         _remove_leftovers(folder / SHARDS)
-        _write(folder / SHARDS / name, content)
+        write(folder / SHARDS / name, content)
     return name
 
 
@@ -396,7 +396,7 @@ def _in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
         raise InputError(f"{what}: {error.strerror or error}{'; ' * bool(way_out)}{way_out}.") from error
 
 
-def _write(path: Path, content: bytes, fresh: bool = False) -> None:
+def write(path: Path, content: bytes, fresh: bool = False) -> None:
     """The file is on disk, complete, under its name; if `fresh`, FileExistsError where the name is taken."""
     temporary = path.parent / f".writing-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
     try:

@@ -101,8 +101,7 @@ class _Reported:
             return result
         result = Report(result.record, result.text, result.finished, result.restarts, str(folder))
         if result.finished == result.restarts:
-            kept = {"record": result.record, "text": result.text}
-            (folder / RESULT).write_text(json.dumps(kept, allow_nan=False))
+            _keep(folder / RESULT, {"record": result.record, "text": result.text})
         return result
 
     def restored(self, folder: Path) -> Report:
@@ -141,6 +140,20 @@ class _Reported:
             "findings": {"finished": finished, **findings},
             **more,
         }
+
+
+def _keep(path: Path, content: dict[str, Any]) -> None:
+    """The file is there, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    from landscape.host import store
+
+    try:
+        store.write(path, json.dumps(content, allow_nan=False).encode())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
@@ -478,7 +491,7 @@ class ZeroSubnetwork(Descents):
         if folder is None:
             return result
         if result.finished == result.restarts:
-            (folder / RESULT).write_text(json.dumps({"record": result.record, "text": result.text}, allow_nan=False))
+            _keep(folder / RESULT, {"record": result.record, "text": result.text})
         return Report(result.record, result.text, result.finished, result.restarts, str(folder))
 
     restored = _Reported.restored
@@ -505,7 +518,7 @@ class ZeroSubnetwork(Descents):
                     break
                 table.append(row)
                 if kept is not None:
-                    kept.write_text(json.dumps(row, allow_nan=False))
+                    _keep(kept, row)
         total, done = self.restarts * len(self.widths), self.restarts * len(table)
         labels: Counter[str] = Counter({str(label): 0 for label in Label})
         for row in table:
