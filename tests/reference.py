@@ -5,6 +5,7 @@ import jax
 import mpmath as mp
 import numpy as np
 import pytest
+from PIL import Image
 
 from landscape.classify import classify, losses
 from landscape.host import cli
@@ -161,6 +162,17 @@ def call(*arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main([str(a) for a in arguments])
     return stop.value.code
+
+
+def check_drawn(capsys, folder):
+    """The command `plot` names the figures of a run, and none of them is an empty page."""
+    assert call("plot", folder) == 0
+    paths = capsys.readouterr().out.split()
+    assert paths
+    for path in paths:
+        with Image.open(path) as image:
+            assert min(image.size) > 200
+            assert len(set(image.convert("L").tobytes())) > 10  # more than an empty page
 
 
 def check_refused(capsys, words, *arguments):

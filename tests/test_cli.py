@@ -8,8 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-
-from landscape.host import cli
+from reference import call
 
 SCHEMA = {
     "study", "problem", "restarts", "seed", "labels", "shares", "levels", "lower_bound", "best_seen", "unseen_mass",
@@ -20,13 +19,6 @@ LEVEL = {
     "min_curvature", "grad_norm",
 }  # fmt: skip
 LABELS = {"global", "spurious", "saddle", "trap", "at_infinity", "undecided", "unconverged"}
-
-
-def call(*arguments):
-    """Exit status of the command with these arguments."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(a) for a in arguments])
-    return stop.value.code
 
 
 def refused(capsys, *arguments):

@@ -7,8 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-from reference import call, check_refused
+from reference import call, check_drawn, check_refused
 
 import landscape
 from landscape import classify
@@ -67,13 +66,7 @@ def test_a_study_runs_is_shown_resumed_and_drawn(name, ran, capsys):
     assert again["findings"]["theory"] == first["findings"]["theory"]
     assert first["findings"]["theory"]["p_star"] == pytest.approx(P_STAR, abs=1e-12)
     assert (first["findings"]["theory"]["m_star"], first["findings"]["theory"]["M_star"]) == (4, 4)
-    assert call("plot", folder) == 0
-    paths = capsys.readouterr().out.split()
-    assert paths
-    for path in paths:
-        with Image.open(path) as image:
-            assert min(image.size) > 200
-            assert len(set(image.convert("L").tobytes())) > 10  # more than an empty page
+    check_drawn(capsys, folder)
     assert call("show", folder) == 0
     text = capsys.readouterr().out
     assert "convex optimum 0.771374198933" in text

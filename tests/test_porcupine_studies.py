@@ -6,8 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-from reference import call, check_refused
+from reference import call, check_drawn, check_refused
 from scipy.optimize import nnls
 
 import landscape
@@ -151,13 +150,7 @@ def test_a_study_runs_is_shown_resumed_and_drawn(name, tmp_path, capsys):
         again = json.loads(capsys.readouterr().out)
         assert again["labels"] == ran["labels"]
         assert again["levels"] == ran["levels"]
-    assert call("plot", folder) == 0
-    paths = capsys.readouterr().out.split()
-    assert paths
-    for path in paths:
-        with Image.open(path) as image:
-            assert min(image.size) > 200
-            assert len(set(image.convert("L").tobytes())) > 10  # more than an empty page
+    check_drawn(capsys, folder)
     assert call("show", folder) == 0
     assert "restarts" in capsys.readouterr().out
 

@@ -29,7 +29,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from landscape.problems.empirical import Empirical, empirical
-from landscape.problems.problem import losses_at
+from landscape.problems.problem import Automatic, losses_at
 from landscape.records import InputError, LowerBound, numbers, whole
 
 EPS = float(np.finfo(float).eps)
@@ -262,7 +262,7 @@ def _checked(net: Subnetwork, x: Any, allow_mismatch: bool) -> bool:
     drop_fields=["lower_bound", "scale"],
 )  # new data of the same shape do not recompile, a new width does
 @dataclass(frozen=True, eq=False)
-class Homogeneous:
+class Homogeneous(Automatic):
     """Parallel subnetworks on a data set. Made by `parallel` and `matrix_factorisation`.
 
     Attributes:
@@ -358,27 +358,6 @@ class Homogeneous:
         f, y = self.outputs(theta), jnp.asarray(self.y, theta.dtype)
         paid = 0.5 * (f - y) ** 2 if self.loss_name == "squared" else jax.nn.softplus(-y * f)
         return jnp.sum(paid) + jnp.asarray(self.regularisation, theta.dtype) * jnp.sum(self.penalties(theta))
-
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
-        """Automatic gradient; at a kink that of the inactive side."""
-        return jax.grad(self.loss)(theta)
-
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
-        """Automatic Hessian, symmetrised."""
-        h = jax.jacfwd(jax.grad(self.loss))(theta)
-        return 0.5 * (h + h.T)
-
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """The gradients of rows."""
-        return jax.vmap(self.gradient)(theta)
-
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """The gradients of columns."""
-        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
-
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
-        """None known."""
-        return theta[:0]
 
     def loss_error(self, theta: np.ndarray) -> float:
         """Bound on the rounding error of `loss` in float64; of a user's own subnetwork an estimate.

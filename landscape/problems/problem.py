@@ -150,8 +150,37 @@ def _register(cls: type, data: tuple[str, ...], facts: tuple[str, ...]) -> type:
     return jax.tree_util.register_dataclass(cls, data_fields=list(data), meta_fields=list(facts))
 
 
+class Automatic:
+    """Derivatives of a problem that has a loss only, by automatic differentiation, which takes one side of a kink."""
+
+    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+        """The loss at theta."""
+        raise AssertionError("every problem has its own")
+
+    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+        """Automatic gradient."""
+        return jax.grad(self.loss)(theta)
+
+    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+        """Automatic Hessian, symmetrised."""
+        h = jax.jacfwd(jax.grad(self.loss))(theta)
+        return 0.5 * (h + h.T)
+
+    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
+        """Automatic gradients of rows."""
+        return jax.vmap(self.gradient)(theta)
+
+    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
+        """Automatic gradients of columns."""
+        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
+
+    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
+        """None known."""
+        return theta[:0]
+
+
 @dataclass(frozen=True, eq=False)
-class UserLoss:
+class UserLoss(Automatic):
     """Anyone's own loss, derivatives by automatic differentiation. Made by `from_loss`."""
 
     function: Callable[[Any], Array]
@@ -184,19 +213,6 @@ class UserLoss:
         """The user's loss at the parameters that theta stands for."""
         return self.function(self.unravel(theta))
 
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
-        """Automatic gradient."""
-        return jax.grad(self.loss)(theta)
-
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
-        """Automatic Hessian, symmetrised."""
-        h = jax.jacfwd(jax.grad(self.loss))(theta)
-        return 0.5 * (h + h.T)
-
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """Automatic gradients of rows."""
-        return jax.vmap(self.gradient)(theta)
-
     @property
     def gradient_scale(self) -> float:
         """The scale, as if curvature were of order one."""
@@ -205,14 +221,6 @@ class UserLoss:
     kinked = False
     trailing = False
     block = 32
-
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """Automatic gradients of columns."""
-        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
-
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
-        """None known."""
-        return theta[:0]
 
     def loss_error(self, theta: np.ndarray) -> float:
         """Estimated, not bounded: four times the spread of the loss over perturbations of theta by one ulp."""

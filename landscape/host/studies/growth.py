@@ -88,15 +88,15 @@ class _Reported:
         """The landscape."""
         raise AssertionError("every study has its own")
 
-    def report(self, progress: bool | None) -> Report:
-        """Does all of it."""
+    def report(self, folder: Path | None, progress: bool | None) -> Report:
+        """Does what is not in the folder yet."""
         raise AssertionError("every study has its own")
 
     def run(self, folder: Path | None, progress: bool | None) -> Report:
         """The report, from its file where it is done."""
         if folder is not None and (folder / RESULT).exists():
             return self.restored(folder)
-        result = self.report(progress)
+        result = self.report(folder, progress)
         if folder is None:
             return result
         result = Report(result.record, result.text, result.finished, result.restarts, str(folder))
@@ -219,7 +219,7 @@ class GrowUntilGlobal(_Reported):
             return matrix_factorisation(y, self.width, self.regularisation, self.loss)
         return parallel(x, y, self.width, self.family, self.regularisation, self.loss)
 
-    def report(self, progress: bool | None) -> Report:
+    def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Grows them all."""
         from landscape.host.growth import bar, grow
 
@@ -319,7 +319,7 @@ class DegreeMismatch(_Reported):
         """The mismatched landscape."""
         return cubic(self.regularisation, 2)
 
-    def report(self, progress: bool | None) -> Report:
+    def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Stationary points of both in closed form, and where descents end."""
         import time
 
@@ -483,17 +483,7 @@ class ZeroSubnetwork(Descents):
         said["fields"] = {key: list(v) if isinstance(v, tuple) else v for key, v in said["fields"].items()}
         return said
 
-    def run(self, folder: Path | None, progress: bool | None) -> Report:
-        """The report; widths that are done are not done again."""
-        if folder is not None and (folder / RESULT).exists():
-            return self.restored(folder)
-        result = self.report(folder, progress)
-        if folder is None:
-            return result
-        if result.finished == result.restarts:
-            _keep(folder / RESULT, {"record": result.record, "text": result.text})
-        return Report(result.record, result.text, result.finished, result.restarts, str(folder))
-
+    run = _Reported.run  # pyright: ignore[reportAssignmentType]  # a report, not a census
     restored = _Reported.restored
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
