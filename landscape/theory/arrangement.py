@@ -55,6 +55,9 @@ LISTABLE = 20_000
 # to rounding; a wider window would take true maxima just beside a hyperplane for points on it, and drop them.
 TIE = 64 * EPS
 
+# Cosine of the angle within which two ascents count as having come to one maximum.
+DISTINCT = 0.9998
+
 # Above this rank branch and bound does not beat the spectral bound in any bearable time.
 BRANCHABLE = 8
 
@@ -896,27 +899,11 @@ def _phi_interval(x: np.ndarray, nu: np.ndarray, boxes: int) -> Phi:
 
 
 def _ascend(z: np.ndarray, weight: np.ndarray, starts: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-    """The best local maximum of |weight' relu(z u)| met from 200 random starts: (value, u).
-
-    Fixing the pattern S of the rows with w > 0 leaves a concave function below h and equal to it at u; its maximum on
-    the ball is p_S - rho b, normalised. Each step goes there, so h never falls.
-    """
-    rank = z.shape[1]
-    if starts is None:
-        starts = _unit(np.random.default_rng(0).normal(size=(200, rank)))
-    best = (0.0, np.eye(rank)[0])
+    """The best local maximum of |weight' relu(z u)| met from some starts, 200 random ones by default: (value, u)."""
+    best = (0.0, np.eye(z.shape[1])[0])
     for sign in (1, -1):
         w = sign * weight
-        up, down = w > 0, w < 0
-        b, u = -w[down, None] * z[down], starts
-        for _ in range(6):
-            product = u @ z.T
-            p = (np.maximum(np.sign(product[:, up]), 0.0) * w[up]) @ z[up]
-            rho = _shrink(p, b, (product[:, down] > 0).astype(float), None, 10)
-            left = p - rho @ b
-            size = np.linalg.norm(left, axis=1)
-            u = np.where(size[:, None] > 0, left / np.maximum(size, 1e-300)[:, None], u)
-        h = np.maximum(u @ z.T, 0.0) @ w
+        u, h = _climbed(z, w, _random_units(z.shape[1]) if starts is None else starts)
         top = u[np.argsort(-h)[:8]]
         u = np.concatenate([top, _project(z, w, top @ z.T > 0, np.full(len(top), np.inf), 0.0)[1]])
         h = np.maximum(u @ z.T, 0.0) @ w
@@ -924,6 +911,54 @@ def _ascend(z: np.ndarray, weight: np.ndarray, starts: np.ndarray | None = None)
         if h[i] > best[0]:
             best = (float(h[i]), u[i])
     return best
+
+
+def _random_units(rank: int, seed: int = 0) -> np.ndarray:
+    return _unit(np.random.default_rng(seed).normal(size=(200, rank)))
+
+
+def _climbed(z: np.ndarray, w: np.ndarray, u: np.ndarray, sweeps: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Where ascents of w' relu(z u) on the ball lead from u [Q, rank] in six steps, and the heights there.
+
+    Fixing the pattern S of the rows with w > 0 leaves a concave function below h and equal to it at u; its maximum on
+    the ball is p_S - rho b, normalised. Each step goes there, so h never falls.
+    """
+    up, down = w > 0, w < 0
+    b = -w[down, None] * z[down]
+    for _ in range(6):
+        product = u @ z.T
+        p = (np.maximum(np.sign(product[:, up]), 0.0) * w[up]) @ z[up]
+        rho = _shrink(p, b, (product[:, down] > 0).astype(float), None, sweeps)
+        left = p - rho @ b
+        size = np.linalg.norm(left, axis=1)
+        u = np.where(size[:, None] > 0, left / np.maximum(size, 1e-300)[:, None], u)
+    return u, np.maximum(u @ z.T, 0.0) @ w
+
+
+@_one_thread
+def ascents(x: np.ndarray, nu: np.ndarray, above: float = 0.0, seed: int = 0) -> Maxima:
+    """Local maxima of u -> |nu' relu(x u)| higher than `above`, as far as ascents from 200 random starts meet them.
+
+    Highest first, no two of a sign within an angle of 0.02; each is a maximum to about 1e-3 of its height only, since the
+    cells beside it are what it is good for. Not all of them, unlike `local_maxima`; but no list of cells is needed.
+    """
+    x, nu = _matrix(x), _residual(x, nu)
+    reduced, weight, _, _ = _scaled(x, nu)
+    z = reduced.rows
+    tops: list[tuple[float, int, np.ndarray]] = []
+    for sign in (1, -1) if len(z) and np.any(weight) else ():
+        u, h = _climbed(z, sign * weight, _random_units(z.shape[1], seed), sweeps=3)
+        distinct = np.zeros((0, z.shape[1]))
+        for i in np.argsort(-h)[: int(np.sum(h > above))]:
+            if np.max(distinct @ u[i], initial=-1.0) < DISTINCT:
+                distinct = np.vstack([distinct, u[i]])
+                tops.append((float(h[i]), sign, _unit(reduced.basis @ u[i])))
+    tops.sort(key=lambda one: -one[0])
+    return Maxima(
+        u=np.array([u for _, _, u in tops]).reshape(-1, x.shape[1]),
+        sign=np.array([sign for _, sign, _ in tops], int),
+        value=np.array([h for h, _, _ in tops]),
+    )
 
 
 def _norm_bound(z: np.ndarray, weight: np.ndarray) -> float:

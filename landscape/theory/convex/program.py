@@ -24,7 +24,7 @@ from scipy.special import entr, expit
 
 from landscape.problems.data import Data, dual_value, loss_value, minus_gradient, objective
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, Phi, local_maxima, phi
+from landscape.theory.arrangement import Cells, Maxima, Phi, ascents, cover_count, local_maxima, phi
 
 EPS = float(np.finfo(float).eps)
 clarabel: Any = _clarabel  # a compiled module without type information
@@ -59,6 +59,7 @@ def restricted(
     signs: np.ndarray,
     polish: bool = True,
     slopes: tuple[float, float] = (0.0, 1.0),
+    start: np.ndarray | None = None,
 ) -> Restricted:
     """The convex program (C) on the given signed cells, solved to a relative duality gap of about 1e-14.
 
@@ -68,6 +69,8 @@ def restricted(
         signs: Sign of each cell's outer weight, [q], +-1.
         polish: Finish with Newton's method on the active set; without it the relative accuracy is about 1e-9.
         slopes: Of the activation on its two sides; relu's by default.
+        start: Blocks in the first cells to start from, [<= q, d]: then the active-set method alone is used, which is
+            faster from nearby, and leaves a `residual` where it does not find the active set.
 
     Raises:
         InputError: The weight decay is not positive, or the shapes do not fit.
@@ -78,6 +81,8 @@ def restricted(
     if len(signs) != len(patterns):
         raise InputError(f"There must be one sign for each pattern, found {len(signs)} for {len(patterns)} patterns.")
     cells = _Cells.of(x, patterns, signs, slopes)
+    if start is not None and len(signs):
+        return _polished(data, cells, _started(cells, start)).result
     guess = _interior_point(data, cells) if len(signs) else _Guess(np.zeros((0, x.shape[1])), 0.0, signs > 0, signs > 0)
     if not polish:
         return _judged(data, cells, guess.u, guess.b0).result
@@ -121,69 +126,114 @@ class Optimum(NamedTuple):
 def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimum:
     """p* by column generation: solve (C) on some cells, add the cells where |nu' relu(X u)| exceeds beta, repeat.
 
-    Ends when the gap is at rounding, when no maximiser above beta lies outside the cells at hand (with an exact phi
-    this is optimality), or after `rounds`. What is returned is an upper and a lower bound in every case.
+    Where all cells can be listed the maxima above beta are all found, and the end is where there is none. Where there
+    are too many, ascents look for them, each program starts from the solution of the one before, and phi, exact for
+    d <= 3 and an interval beyond, has the last word. There the search also ends after work of about a minute. What is
+    returned is an upper and a lower bound in every case.
 
     Args:
         data: The data set; its weight decay must be positive.
-        known: All activation cells of data.x if they are at hand; `phi` uses them beyond three dimensions.
+        known: All activation cells of data.x if they are at hand. Where only some are given (`sampled_cells`) the value
+            is the optimum on these alone; the lower bound is for all.
         rounds: Restricted programs solved at most. The exact method needs 4 to 30 on the sizes it is meant for.
 
     Raises:
         InputError: The weight decay is not positive, or the loss has no minimum (one class and a free outer bias).
     """
     x, _ = _checked(data)
-    patterns, signs = np.zeros((0, len(x)), bool), np.zeros(0)
-    best: Optimum | None = None
+    if known is not None and not known.complete:
+        patterns, signs = np.repeat(known.patterns, 2, axis=0), np.tile([1.0, -1.0], len(known.patterns))
+        found = _found(data, restricted(data, patterns, signs), signs)
+        return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
+    listable = known is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= _LISTABLE
+    patterns, signs, work = np.zeros((0, len(x)), bool), np.zeros(0), 0.0
+    best, start, none = None, None, (patterns, signs)
     for k in range(1, rounds + 1):
-        point = restricted(data, patterns, signs)
-        hidden, outer = _network(data, point, signs)
-        nu = _centred(data, minus_gradient(data, np.maximum(x @ hidden.T, 0.0) @ outer + point.b0))
-        found = phi(x, nu, known, boxes=_BOXES)
-        value, bound = objective(data, hidden, outer, point.b0), lower_bound(data, nu, found)
-        if best is not None and best.value <= value:
-            hidden, outer, b0, value = best.hidden, best.outer, best.b0, best.value
-        else:
-            b0 = point.b0
+        solved = restricted(data, patterns, signs, start=start)
+        now = _found(data, solved, signs)
         # Within rounding the latest residual is kept: it is the one of the network.
-        if best is not None and best.lower_bound > bound + 1e-12 * value:
-            kept_nu, kept_phi, bound = best.nu, best.phi, best.lower_bound
-        else:
-            kept_nu, kept_phi = nu, found
-        gap = value - bound
-        best = Optimum(
-            hidden=hidden,
-            outer=outer,
-            b0=b0,
-            value=value,
-            lower_bound=bound,
-            gap=gap,
-            nu=kept_nu,
-            phi=kept_phi,
-            rounds=k,
-            patterns=patterns,
-            signs=signs,
-        )
-        if gap <= 8 * EPS * value:
+        best = now if best is None or now.value < best.value else best._replace(nu=now.nu)
+        above = data.weight_decay + _noise(data, now.nu)
+        if listable:
+            fresh = _columns(data, local_maxima(x, now.nu, above, known), patterns, signs)
+        else:  # other starts each time; the last time nothing was found, a few more
+            tries = (ascents(x, now.nu, above, seed=_TRIES * k + i) for i in range(_TRIES))
+            fresh = next((new for new in (_columns(data, more, patterns, signs, 1) for more in tries) if len(new[1])), none)
+        if not len(fresh[1]) and start is not None and solved.residual > _SHARP:
+            start = None  # the active-set method went astray
+            continue
+        if not len(fresh[1]):
+            height = phi(x, now.nu, known)
+            top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
+            fresh = _columns(data, top, patterns, signs) if height.value > above else fresh
+            if not len(fresh[1]):
+                return _bounded(data, best, height, patterns, signs, k)
+        work += float(len(signs) * x.shape[1]) ** 3
+        if not listable and work > _WORK:
             break
-        new_patterns, new_signs = _columns(data, nu, found, known, patterns, signs)
-        if len(new_signs) == 0:
-            break
+        blocks = solved.blocks
         if len(signs) * x.shape[1] > _UNKNOWNS_KEPT:  # the optimum needs n blocks; the loss falls strictly, so no cycle
-            keep = np.linalg.norm(point.blocks, axis=1) > 0
-            patterns, signs = patterns[keep], signs[keep]
-        patterns, signs = np.vstack([patterns, new_patterns]), np.concatenate([signs, new_signs])
+            keep = np.linalg.norm(blocks, axis=1) > 0
+            patterns, signs, blocks = patterns[keep], signs[keep], blocks[keep]
+        start = None if listable else blocks
+        patterns, signs = np.vstack([patterns, fresh[0]]), np.concatenate([signs, fresh[1]])
     assert best is not None
-    if best.phi.upper - best.phi.value > 1e-9 * data.weight_decay:  # an interval: now worth its full effort
-        found = phi(x, best.nu, known)
-        bound = max(best.lower_bound, lower_bound(data, best.nu, found))
-        best = best._replace(phi=found, lower_bound=bound, gap=best.value - bound)
-    return best
+    return _bounded(data, best, phi(x, best.nu, known), patterns, signs, k)
 
 
-_BOXES = 64  # of branch and bound on the way, where only the maximiser counts
+_LISTABLE = 1_000_000  # entries of the list of cells, about: a second to list and search
 _UNKNOWNS_KEPT = 400  # restricted programs beyond this take longer than the rounds that forgetting idle cells can cost
 _COLUMNS = 24  # maxima added a round, the largest ones
+_TRIES = 4  # times 200 ascents, before it is said that they find nothing
+_SHARP = 1e-12  # residual of a restricted program that is solved
+_WORK = 3e10  # cubes of unknowns, summed over the programs
+
+
+class _Found(NamedTuple):
+    """A network and its residual."""
+
+    hidden: np.ndarray
+    outer: np.ndarray
+    b0: float
+    value: float
+    nu: np.ndarray
+
+
+def _found(data: Data, solved: Restricted, signs: np.ndarray) -> _Found:
+    """The network of a restricted program's solution."""
+    hidden, outer = _network(data, solved, signs)
+    nu = _centred(data, minus_gradient(data, np.maximum(data.x @ hidden.T, 0.0) @ outer + solved.b0))
+    return _Found(hidden, outer, solved.b0, objective(data, hidden, outer, solved.b0), nu)
+
+
+def _bounded(
+    data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs: np.ndarray, rounds: int
+) -> Optimum:
+    """The network with the lower bound that its residual gives, or that of no network where phi is a wide interval."""
+    nu, bound = found.nu, lower_bound(data, found.nu, height)
+    if height.upper > 2 * max(data.weight_decay, height.value):
+        first = _centred(data, minus_gradient(data, np.zeros(len(data.y))))
+        other = phi(data.x, first)
+        if (least := lower_bound(data, first, other)) > bound:
+            nu, height, bound = first, other, least
+    return Optimum(
+        hidden=found.hidden,
+        outer=found.outer,
+        b0=found.b0,
+        value=found.value,
+        lower_bound=bound,
+        gap=found.value - bound,
+        nu=nu,
+        phi=height,
+        rounds=rounds,
+        patterns=patterns,
+        signs=signs,
+    )
+
+
+def _noise(data: Data, nu: np.ndarray) -> float:
+    """Of a height nu' relu(X u): nu is only known to the rounding of y - f, which is large beside a small weight decay."""
+    return 16 * EPS * float((np.abs(data.y) + np.abs(nu)) @ np.linalg.norm(data.x, axis=1))
 
 
 def lower_bound(data: Data, nu: np.ndarray, phi: Phi) -> float:
@@ -257,26 +307,15 @@ def _network(data: Data, point: Restricted, signs: np.ndarray) -> tuple[np.ndarr
 
 
 def _columns(
-    data: Data, nu: np.ndarray, found: Phi, known: Cells | None, patterns: np.ndarray, signs: np.ndarray
+    data: Data, more: Maxima, patterns: np.ndarray, signs: np.ndarray, each: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The signed cells next to the maximisers of |nu' relu(X u)| above beta that are not at hand yet."""
-    # nu itself is only known to the rounding of y - f, which is large beside a small weight decay.
-    noise = 16 * EPS * float((np.abs(data.y) + np.abs(nu)) @ np.linalg.norm(data.x, axis=1))
-    directions, outer, values = found.u[None], np.array([float(found.sign)]), np.array([found.value])
-    if data.x.shape[1] <= 3 or known is not None:  # else the search for local maxima costs more than it saves
-        more = local_maxima(data.x, nu, above=data.weight_decay + noise, known=known)
-        directions = np.vstack([directions, more.u[:_COLUMNS]])  # highest first
-        outer, values = np.append(outer, more.sign[:_COLUMNS]), np.append(values, more.value[:_COLUMNS])
+    """The signed cells next to the highest maxima that are not at hand yet; of each maximum so many, or all."""
     have = {(pattern.tobytes(), float(s)) for pattern, s in zip(patterns, signs, strict=True)}
     new: list[tuple[np.ndarray, float]] = []
-    for u, s, v in zip(directions, outer, values, strict=True):
-        if v <= data.weight_decay + noise:
-            continue
-        for pattern in adjacent(data.x, u):
-            key = (pattern.tobytes(), float(s))
-            if key not in have:
-                have.add(key)
-                new.append((pattern, float(s)))
+    for u, s in zip(more.u[:_COLUMNS], more.sign[:_COLUMNS], strict=True):  # highest first
+        beside = [pattern for pattern in adjacent(data.x, u) if (pattern.tobytes(), float(s)) not in have][:each]
+        have |= {(pattern.tobytes(), float(s)) for pattern in beside}
+        new += [(pattern, float(s)) for pattern in beside]
     return np.array([p for p, _ in new]).reshape(-1, len(data.x)), np.array([s for _, s in new])
 
 
@@ -327,6 +366,14 @@ class _Guess(NamedTuple):
     b0: float
     alive: np.ndarray  # [q]: blocks that are not zero
     tied: np.ndarray  # [q, n']: walls that the block lies on
+
+
+def _started(cells: _Cells, start: np.ndarray) -> _Guess:
+    """Known blocks in the first cells, on the walls that they touch, and none in the others."""
+    u = np.zeros((len(cells.features), cells.features.shape[2]))
+    u[: len(start)] = start
+    size = np.linalg.norm(u, axis=1)
+    return _Guess(u, 0.0, size > 0, np.abs(np.einsum("qkd,qd->qk", cells.walls, u)) <= 1e-9 * size[:, None])
 
 
 class _Judged(NamedTuple):
@@ -456,6 +503,8 @@ def _settings() -> Any:
     settings.max_threads = 1
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
     settings.presolve_enable = False
+    import os
+    settings.direct_solve_method = os.environ.get("DS","auto")
     return settings
 
 
