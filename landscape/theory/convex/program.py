@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import clarabel as _clarabel
 import numpy as np
+from scipy.linalg import lstsq
 from scipy.optimize import brentq, nnls
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, diags_array, eye_array, hstack, vstack
 from scipy.special import entr, expit
 
 from landscape.problems.data import Data, dual_value, loss_value, minus_gradient, objective
@@ -87,9 +88,32 @@ def restricted(
     if not polish:
         return _judged(data, cells, guess.u, guess.b0).result
     best = _polished(data, cells, guess)
-    if best.result.residual > 1e-12:  # the active set was not found: the plain solution may be the better one
-        best = min(best, _judged(data, cells, guess.u, guess.b0), key=lambda point: point.result.residual)
+    if best.result.residual > _SHARP:  # the active set was not found: the plain solution may be the better one
+        best = min(best, _judged(data, cells, guess.u, guess.b0), key=_residual)
+    if best.result.residual > _SHARP and data.loss == "logistic":
+        best = min(best, _polished(data, cells, _by_models(data, cells, best)), key=_residual)
     return best.result
+
+
+def _residual(point: _Judged) -> float:
+    return point.result.residual
+
+
+def _by_models(data: Data, cells: _Cells, start: _Judged) -> _Guess:
+    """(C) by a sequence of its second-order models, each an interior point's: at a small weight decay the logistic loss
+    is so small that exponential cones lose its digits. The value never rises."""
+    u, b0, value = start.result.blocks, start.result.b0, start.result.value
+    while True:
+        f = _output(cells, u, b0)
+        roots = np.sqrt(expit(f) * expit(-f))
+        found = _interior_point(data, cells, _Model(roots, roots * f + minus_gradient(data, f) / roots))
+        t, new = 1.0, _value(data, cells, found.u, found.b0)
+        while new > value and t > 1e-4:
+            t /= 2
+            new = _value(data, cells, u + t * (found.u - u), b0 + t * (found.b0 - b0))
+        if not new < value * (1 - 1e-13):
+            return found
+        u, b0, value = u + t * (found.u - u), b0 + t * (found.b0 - b0), new
 
 
 class Optimum(NamedTuple):
@@ -153,12 +177,16 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
         now = _found(data, solved, signs)
         # Within rounding the latest residual is kept: it is the one of the network.
         best = now if best is None or now.value < best.value else best._replace(nu=now.nu)
-        above = data.weight_decay + _noise(data, now.nu)
+        # nu' relu(X u) has the rounding of nu, and what the program's solution leaves open.
+        noise = 16 * EPS * float(np.abs(now.nu) @ np.linalg.norm(x, axis=1))
+        above = data.weight_decay * (1 + min(solved.residual, 1e-9)) + noise
         if listable:
             fresh = _columns(data, local_maxima(x, now.nu, above, known), patterns, signs)
         else:  # other starts each time; the last time nothing was found, a few more
             tries = (ascents(x, now.nu, above, seed=_TRIES * k + i) for i in range(_TRIES))
-            fresh = next((new for new in (_columns(data, more, patterns, signs, 1) for more in tries) if len(new[1])), none)
+            fresh = next(
+                (new for new in (_columns(data, more, patterns, signs, 1) for more in tries) if len(new[1])), none
+            )
         if not len(fresh[1]) and start is not None and solved.residual > _SHARP:
             start = None  # the active-set method went astray
             continue
@@ -202,13 +230,10 @@ class _Found(NamedTuple):
 def _found(data: Data, solved: Restricted, signs: np.ndarray) -> _Found:
     """The network of a restricted program's solution."""
     hidden, outer = _network(data, solved, signs)
-    nu = _centred(data, minus_gradient(data, np.maximum(data.x @ hidden.T, 0.0) @ outer + solved.b0))
-    return _Found(hidden, outer, solved.b0, objective(data, hidden, outer, solved.b0), nu)
+    return _Found(hidden, outer, solved.b0, objective(data, hidden, outer, solved.b0), solved.nu)
 
 
-def _bounded(
-    data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs: np.ndarray, rounds: int
-) -> Optimum:
+def _bounded(data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs: np.ndarray, rounds: int) -> Optimum:
     """The network with the lower bound that its residual gives, or that of no network where phi is a wide interval."""
     nu, bound = found.nu, lower_bound(data, found.nu, height)
     if height.upper > 2 * max(data.weight_decay, height.value):
@@ -229,11 +254,6 @@ def _bounded(
         patterns=patterns,
         signs=signs,
     )
-
-
-def _noise(data: Data, nu: np.ndarray) -> float:
-    """Of a height nu' relu(X u): nu is only known to the rounding of y - f, which is large beside a small weight decay."""
-    return 16 * EPS * float((np.abs(data.y) + np.abs(nu)) @ np.linalg.norm(data.x, axis=1))
 
 
 def lower_bound(data: Data, nu: np.ndarray, phi: Phi) -> float:
@@ -361,6 +381,13 @@ class _Cells(NamedTuple):
         )
 
 
+class _Model(NamedTuple):
+    """1/2 |roots f - target|^2 in place of the loss: its second-order model about some outputs."""
+
+    roots: np.ndarray  # [n]
+    target: np.ndarray  # [n]
+
+
 class _Guess(NamedTuple):
     u: np.ndarray  # [q, d]
     b0: float
@@ -420,11 +447,12 @@ def _value(data: Data, cells: _Cells, u: np.ndarray, b0: float) -> float:
     return loss_value(data, _output(cells, u, b0)) + data.weight_decay * paid
 
 
-def _judged(data: Data, cells: _Cells, u: np.ndarray, b0: float) -> _Judged:
-    """The point with the duality gap of the restricted program, from the residual scaled into the dual's domain."""
+def _judged(data: Data, cells: _Cells, u: np.ndarray, b0: float, nu: np.ndarray | None = None) -> _Judged:
+    """The point with the duality gap of the restricted program, from its own residual or another, scaled into the
+    dual's domain."""
     f = _output(cells, u, b0)
     value = _value(data, cells, u, b0)
-    nu = _centred(data, minus_gradient(data, f))
+    nu = _centred(data, minus_gradient(data, f) if nu is None else nu)
     gradients = np.einsum("qnd,n->qd", cells.features, nu)
     ascent = np.array([_projection(g, walls) for g, walls in zip(gradients, cells.walls, strict=True)])
     ascent = ascent.reshape(u.shape)
@@ -491,10 +519,7 @@ def _layout(q: int, d: int, walls: int, extra: int) -> tuple[np.ndarray, ...]:
         q * d * (walls + 1) + 1 + np.arange(q),
     ])  # fmt: skip
     indices = np.concatenate([rows.ravel(), q * walls + np.arange(q) * (d + 1)])
-    lead = q * d + extra
-    lower = np.tril_indices(lead)  # of the symmetric matrix, read as the upper triangle column by column
-    columns = np.concatenate([[0], np.cumsum(np.arange(1, lead + 1)), np.full(q, lead * (lead + 1) // 2)])
-    return indices, starts, lower[0], lower[1], columns
+    return indices, starts
 
 
 def _settings() -> Any:
@@ -504,20 +529,27 @@ def _settings() -> Any:
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
     settings.presolve_enable = False
     import os
-    settings.direct_solve_method = os.environ.get("DS","auto")
+
+    settings.direct_solve_method = os.environ.get("DS", "auto")
     return settings
 
 
 _SETTINGS = _settings()
 
 
-def _interior_point(data: Data, cells: _Cells) -> _Guess:
-    """(C) by Clarabel's second-order cones, in units where inputs and labels are of size one."""
+def _interior_point(data: Data, cells: _Cells, model: _Model | None = None) -> _Guess:
+    """(C) by Clarabel's second-order cones, in units where inputs and labels are of size one.
+
+    The squared loss gets variables r = (f - y) / c of its own, c = min(beta, 1): near interpolation f - y is of the
+    size of beta, and in units of c neither the residual nor the price of the blocks fades beside the other. With a
+    `model` its squares take the place of the loss; there c is the root of beta, which weights are of the size of.
+    """
     q, n, d = cells.features.shape
     walls = cells.walls.shape[1]
     extra = int(data.outer_bias != "none")
     size_x = float(np.abs(data.x).max(initial=0.0)) or 1.0
-    size_y = (float(np.abs(data.y).max(initial=0.0)) or 1.0) if data.loss == "squared" else 1.0
+    squared = data.loss == "squared"
+    size_y = (float(np.abs(data.y).max(initial=0.0)) or 1.0) if squared else 1.0
     # u = size_y / size_x v keeps the program's shape with beta' = beta / (size_x size_y).
     beta = data.weight_decay / (size_x * size_y)
     design = np.empty((n, q * d + extra))
@@ -525,23 +557,30 @@ def _interior_point(data: Data, cells: _Cells) -> _Guess:
     design[:, q * d :] = 1.0
     ridge = data.weight_decay if data.outer_bias == "regularised" else 0.0
 
-    indices, starts, lower0, lower1, columns = _layout(q, d, walls, extra)
+    indices, starts = _layout(q, d, walls, extra)
     entries = np.empty((q * d, walls + 1))
     entries[:, :walls] = -cells.walls.transpose(0, 2, 1).reshape(q * d, walls)
     entries[:, walls] = -1.0
     a_data = np.concatenate([entries.ravel(), np.full(q, -1.0)])
     lead, rows = q * d + extra, q * (walls + d + 1)
     cones = ([clarabel.NonnegativeConeT(q * walls)] if walls else []) + [clarabel.SecondOrderConeT(d + 1)] * q
-    if data.loss == "squared":
-        gram = design.T @ design
-        if extra:
-            gram[-1, -1] += ridge
-        linear = np.concatenate([-design.T @ (data.y / size_y), np.full(q, beta)])
-        quadratic = csc_matrix((gram[lower0, lower1], lower1, columns), shape=(lead + q, lead + q))
-        constraint = csc_matrix((a_data, indices, starts), shape=(rows, lead + q))
-        offset = np.zeros(rows)
+    constraint = csc_matrix((a_data, indices, starts), shape=(rows, lead + q))
+    if squared or model is not None:
+        unit = min(beta, 1.0) if squared else math.sqrt(min(beta, 1.0))
+        price = unit if squared else unit * unit  # of the blocks: the objective is in these units
+        linear = np.concatenate([np.zeros(lead), np.full(q, beta / price), np.zeros(n)])
+        squares = np.concatenate([np.zeros(lead + q), np.full(n, unit * unit / price)])
+        squares[q * d : lead] = ridge / price
+        quadratic = diags_array(squares, format="csc")
+        roots = np.ones(n) if model is None else model.roots
+        fits = hstack([csc_matrix(roots[:, None] * design), csc_matrix((n, q)), -unit * eye_array(n)])
+        constraint = vstack([hstack([constraint, csc_matrix((rows, n))]), fits], format="csc")
+        offset = np.concatenate([np.zeros(rows), data.y / size_y if model is None else model.target])
+        cones += [clarabel.ZeroConeT(n)]
+        paid = beta / price
     else:
-        quadratic, linear, constraint, offset, more = _logistic(data, design, a_data, indices, starts, q, rows, ridge)
+        paid = beta
+        quadratic, linear, constraint, offset, more = _logistic(data, design, constraint, q, rows, ridge)
         linear[lead : lead + q] = beta
         cones += more
     solution = clarabel.DefaultSolver(quadratic, linear, constraint, offset, cones, _SETTINGS).solve()
@@ -555,19 +594,19 @@ def _interior_point(data: Data, cells: _Cells) -> _Guess:
     return _Guess(
         u=v * (size_y / size_x),
         b0=b0 * size_y,
-        alive=size > beta - pull,
+        alive=size > paid - pull,
         tied=s[: q * walls].reshape(q, walls) < z[: q * walls].reshape(q, walls),
     )
 
 
-def _logistic(data: Data, design: np.ndarray, a_data, indices, starts, q: int, rows: int, ridge: float) -> tuple:
+def _logistic(data: Data, design: np.ndarray, constraint: csc_matrix, q: int, rows: int, ridge: float) -> tuple:
     """The logistic loss as exponential cones: exp(-y f - s) <= e1, exp(-s) <= e2, e1 + e2 <= 1, cost sum s.
 
     Appends variables s, e1, e2 [n each] behind u, b0, t, and rows behind the cones of those.
     """
     n, lead = design.shape
     total = lead + q + 3 * n
-    head = csc_matrix((a_data, indices, starts), shape=(rows, lead + q)).tocoo()
+    head = constraint.tocoo()
     k = np.arange(n)
     s, e1, e2 = lead + q + k, lead + q + n + k, lead + q + 2 * n + k
     margin = -data.y[:, None] * design
@@ -596,8 +635,8 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
     beta = data.weight_decay
     tied = [t.copy() for t in guess.tied]
     u, b0, alive = guess.u.copy(), guess.b0, guess.alive.copy()
-    best, stalled = None, 0
-    for _ in range(4 * len(u) + 8):
+    best, stalled, tried = None, 0, np.zeros(len(u), bool)
+    for _ in range(6 * len(u) + 8):
         u, b0 = _newton(data, cells, u, b0, alive, tied)
         now = _judged(data, cells, u, b0)
         stalled = 0 if best is None or now.result.residual < 0.5 * best.result.residual else stalled + 1
@@ -606,8 +645,16 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
         pulls = np.sqrt(np.einsum("qd,qd->q", now.ascent, now.ascent))
         i = int(np.argmax(pulls)) if len(pulls) else 0
         patience = 3 if best.result.residual > 1e-11 else 0  # below, small weight decays leave rounding only
-        if stalled > patience or best.result.residual <= 4 * EPS or not len(pulls) or pulls[i] <= beta * (1 + 4 * EPS):
+        if best.result.residual <= 4 * EPS or not len(pulls) or pulls[i] <= beta * (1 + 4 * EPS):
             break
+        if stalled > patience:
+            # Beside a larger block of nearly its own direction one of too small a slope cannot pass on its mass.
+            weak = np.flatnonzero(alive & ~tried & (pulls < beta * (1 - 1e-10)))
+            if not patience or not len(weak):
+                break
+            i = int(weak[np.argmin(pulls[weak])])
+            tried[i], alive[i], u[i], stalled = True, False, 0.0, 0
+            continue
         # F'(u; v) = beta - |v|^2 / |v| < 0 along the projection v of the gradient, which lies in the cone.
         v = now.ascent[i] / pulls[i]
         step = cells.features[i] @ v
@@ -619,7 +666,48 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
         u[i] = (u[i] if alive[i] else 0.0) + t * v
         alive[i] = True
     assert best is not None
-    return best
+    return _sharpened(data, cells, _without_dust(data, cells, best), tied)
+
+
+def _without_dust(data: Data, cells: _Cells, point: _Judged) -> _Judged:
+    """The point without the small blocks that it does not need: what rounding leaves of a block that is zero."""
+    u, b0, value = point.result.blocks.copy(), point.result.b0, point.result.value
+    sizes = np.linalg.norm(u, axis=1)
+    for i in np.flatnonzero(
+        (sizes > 0) & (sizes <= 1e-6 * max(float(sizes.max(initial=0.0)), value / data.weight_decay))
+    ):
+        kept, u[i] = u[i].copy(), 0.0
+        if (new := _value(data, cells, u, b0)) <= value * (1 + EPS):
+            value = new
+        else:
+            u[i] = kept
+    if np.array_equal(u, point.result.blocks):
+        return point
+    without = _judged(data, cells, u, b0)
+    return without if without.result.residual <= max(point.result.residual, _SHARP) else point
+
+
+def _sharpened(data: Data, cells: _Cells, point: _Judged, tied: list[np.ndarray]) -> _Judged:
+    """The point with a residual nu that meets the conditions of its blocks to rounding.
+
+    y - f carries the rounding of y, which is large beside nu at a small weight decay. The least change that gives each
+    living block its slope, N' X' D nu = beta N' u / |u| on its walls' intersection N, carries only that of nu.
+    """
+    u, nu = point.result.blocks, point.result.nu
+    rows, goal = [], []
+    for i in np.flatnonzero(np.linalg.norm(u, axis=1) > 0):
+        basis = _free(cells.walls[i][tied[i]])
+        rows.append(basis.T @ cells.features[i].T)
+        goal.append(data.weight_decay * (basis.T @ u[i]) / np.linalg.norm(u[i]))
+    if data.outer_bias != "none":
+        rows.append(np.ones((1, len(nu))))
+        goal.append(np.array([data.weight_decay * point.result.b0 if data.outer_bias == "regularised" else 0.0]))
+    if not rows:
+        return point
+    g, h = np.concatenate(rows), np.concatenate(goal)
+    for _ in range(2):
+        nu = nu + np.asarray(lstsq(g, h - g @ nu, cond=1e-10)[0])  # pyright: ignore[reportOptionalSubscript]
+    return min(point, _judged(data, cells, u, point.result.b0, nu), key=_residual)
 
 
 def _free(walls: np.ndarray) -> np.ndarray:
