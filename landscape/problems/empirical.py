@@ -169,15 +169,18 @@ class Empirical:
         b0 = theta[-1] if self.outer_bias != "none" else jnp.zeros((), theta.dtype)
         return theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)], b0
 
-    def _decay(self, dtype: Any) -> Array:
-        """What weight decay multiplies each coordinate with, [p]."""
+    @property
+    def penalised(self) -> np.ndarray:
+        """1 for the coordinates that weight decay counts and 0 for free biases, [p]."""
         hidden = np.ones((self.width, self.d))
         if self.bias == "free":
             hidden[:, -1] = 0.0
-        parts = [hidden.reshape(-1), np.ones(self.width)]
-        if self.outer_bias != "none":
-            parts.append(np.array([float(self.outer_bias == "regularised")]))
-        return jnp.asarray(self.weight_decay, dtype) * jnp.asarray(np.concatenate(parts), dtype)
+        tail = [] if self.outer_bias == "none" else [np.array([float(self.outer_bias == "regularised")])]
+        return np.concatenate([hidden.reshape(-1), np.ones(self.width), *tail])
+
+    def _decay(self, dtype: Any) -> Array:
+        """What weight decay multiplies each coordinate with, [p]."""
+        return jnp.asarray(self.weight_decay, dtype) * jnp.asarray(self.penalised, dtype)
 
     def _of(self, theta: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
         """x, y in theta's dtype, hidden, outer, pre-activations z [n, m], outputs f [n]."""
@@ -283,7 +286,7 @@ class Empirical:
             slope, value = np.abs(f - self.y), 0.5 * float(np.sum((f - self.y) ** 2))
         else:
             slope, value = np.ones(n), float(np.sum(np.abs(f - self.y))) + n
-        decay = 0.5 * float(self.weight_decay) * float(theta @ theta)
+        decay = 0.5 * float(self.weight_decay) * float((self.penalised * theta) @ theta)
         return float(np.sum(off * slope + 0.5 * off * off) + EPS * (n + 4) * value + EPS * (self.p + 4) * decay)
 
     def hessian_error(self, theta: np.ndarray) -> float:

@@ -939,8 +939,8 @@ def _climbed(z: np.ndarray, w: np.ndarray, u: np.ndarray, sweeps: int = 10) -> t
 def ascents(x: np.ndarray, nu: np.ndarray, above: float = 0.0, seed: int = 0) -> Maxima:
     """Local maxima of u -> |nu' relu(x u)| higher than `above`, as far as ascents from 200 random starts meet them.
 
-    Highest first, no two of a sign within an angle of 0.02; each is a maximum to about 1e-3 of its height only, since the
-    cells beside it are what it is good for. Not all of them, unlike `local_maxima`; but no list of cells is needed.
+    Highest first, no two of a sign within an angle of 0.02; each is a maximum to about 1e-3 of its height only, since
+    the cells beside it are what it is good for. Not all of them, unlike `local_maxima`; but it needs no list of cells.
     """
     x, nu = _matrix(x), _residual(x, nu)
     reduced, weight, _, _ = _scaled(x, nu)

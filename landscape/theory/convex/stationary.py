@@ -122,12 +122,7 @@ def at(problem: Empirical, theta: np.ndarray) -> At:
     z = problem.x @ w.T
     data = problem.data
     f = _heights(problem, z) @ a + b0
-    decay = np.ones(problem.p)
-    if problem.outer_bias == "free":
-        decay[-1] = 0.0
-    if problem.bias == "free":
-        decay[d - 1 : m * d : d] = 0.0
-    loss = loss_value(data, f) + 0.5 * data.weight_decay * float(decay @ (theta * theta))
+    loss = loss_value(data, f) + 0.5 * data.weight_decay * float(problem.penalised @ (theta * theta))
     return At(w, a, b0, z, minus_gradient(data, f), loss, problem.loss_error(theta))
 
 
@@ -271,7 +266,10 @@ def _descent(
     for pattern in cells(inside).patterns:
         sign = np.where(pattern, 1.0, -1.0)
         cost = basis @ g + np.where(pattern, plus, -minus) @ inside
+        cost = cost / max(float(np.max(np.abs(cost))), 1e-300)
         found = linprog(cost, A_ub=-sign[:, None] * inside, b_ub=np.zeros(len(lines)), bounds=(-1, 1), method="highs")
+        if found.x is None:
+            return 0.0, None, False
         delta = basis.T @ found.x
         slope = _slope(g, lines, plus, minus, delta)
         if slope < best:
@@ -399,20 +397,32 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
     if not found.clear:
         reason = "a slope at a tie is too small for its sign to be known"
         return Verdict(label=Label.UNDECIDED, reason=reason, **known)
-    verdict = _at_rest(problem, theta, here, best, known)
+    verdict = _at_rest(problem, theta, here, best, _blur(problem, here, found), known)
     certified = found.sharp or verdict.evidence != Evidence.CERTIFIED
     return verdict if certified else replace(verdict, evidence=Evidence.NUMERICAL)
 
 
-def _at_rest(problem: Empirical, theta: np.ndarray, here: At, best: Optimum | None, known: dict[str, Any]) -> Verdict:
+def _blur(problem: Empirical, here: At, found: Slopes) -> float:
+    """By how much the loss can be above that of the exact stationary point: beside a tie it is of first order."""
+    low, high = _sides(problem)
+    jumps = abs(high - low) * np.abs(here.a) * np.abs(here.nu)[:, None]
+    beside = float(np.sum(np.where(found.ties, jumps * np.abs(here.z), 0.0)))
+    return beside + found.norm * NEAR_TIE * float(problem.scale)
+
+
+def _at_rest(
+    problem: Empirical, theta: np.ndarray, here: At, best: Optimum | None, blur: float, known: dict[str, Any]
+) -> Verdict:
     """The label of a stationary point that no first-order direction leaves."""
     if best is None:
-        return _without_certificate(problem, theta, here, known)
+        return _without_certificate(problem, theta, here, blur, known)
+    if best.gap > EXACT * best.value and (verdict := _by_own_bound(problem, here, known)) is not None:
+        return verdict
     norms = np.linalg.norm(here.w, axis=1)
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
     if len(zero):
         return _beside_zero(problem, theta, here, int(zero[0]), known)
-    return _minimum(problem, here, best, known)
+    return _minimum(problem, here, best, blur, known)
 
 
 def _global(problem: Empirical, here: At, best: Optimum | None, bound: float, known: dict[str, Any]) -> Verdict | None:
@@ -432,8 +442,8 @@ def _global(problem: Empirical, here: At, best: Optimum | None, bound: float, kn
 
 
 def _known(problem: Empirical, here: At) -> bool:
-    """Whether the loss is known to a ten-millionth of that of no network: not where huge weights cancel."""
-    return here.loss_error <= 1e-7 * loss_value(problem.data, np.zeros(len(problem.y)))
+    """Whether the loss is known to a ten-millionth of itself, or of no network's: not where huge weights cancel."""
+    return here.loss_error <= 1e-7 * max(loss_value(problem.data, np.zeros(len(problem.y))), here.loss)
 
 
 def _leaves(
@@ -470,59 +480,82 @@ def _beside_zero(problem: Empirical, theta: np.ndarray, here: At, j: int, known:
     )
 
 
-def _minimum(problem: Empirical, here: At, best: Optimum, known: dict[str, Any]) -> Verdict:
+def _minimum(problem: Empirical, here: At, best: Optimum, blur: float, known: dict[str, Any]) -> Verdict:
     """A local minimum without a zero neuron, above the best of all widths: spurious unless this width has no better."""
     strict = independent(problem, here)
     flavour = None if strict is None else "strict" if strict else "flat, escapable"
     exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
-    if problem.width >= len(best.outer) and here.loss - best.value > error:
-        evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
-        return Verdict(
-            label=Label.SPURIOUS, flavour=flavour, evidence=evidence, by="slopes at ties, better network",
-            margin=here.loss - best.value - error, **known,
-        )  # fmt: skip
+    if problem.width >= len(best.outer):
+        above = here.loss - best.value - error
+        if above > blur:
+            evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
+            return Verdict(
+                label=Label.SPURIOUS, flavour=flavour, evidence=evidence, by="slopes at ties, better network",
+                margin=above - blur, **known,
+            )  # fmt: skip
+        if above > 0:
+            return _beside(blur, known)
     own = best_of_width(problem)
     if own is not None:
-        return _against(here, own, flavour, known)
+        return _against(here, own, flavour, blur, known)
     kind = "flat" if strict is False else "strict"
     reason = "a local minimum; a wider network goes lower, and whether one of this width does is not known"
     return Verdict(label=Label.UNDECIDED, flavour=f"{kind} minimum", reason=reason, **known)
 
 
-def _against(here: At, own: Best, flavour: str | None, known: dict[str, Any]) -> Verdict:
-    """A local minimum beside the least loss of its width: spurious above it, global for this width at it."""
-    above = here.loss - here.loss_error - own.value
-    slack = max(own.value - own.lower_bound, 0.0) + 2 * here.loss_error
-    if above > slack:
+def _beside(blur: float, known: dict[str, Any]) -> Verdict:
+    """For a point whose loss tells it from a global minimum only if it is not the exact stationary point beside."""
+    reason = f"near a stationary point, whose loss may be {blur:.1e} lower: too near the least one to tell them apart"
+    return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
+
+
+def _against(here: At, own: Best, flavour: str | None, blur: float, known: dict[str, Any]) -> Verdict:
+    """A local minimum beside the best network known of its width: spurious above it, global for this width at it."""
+    above, error = here.loss - own.value, 2 * here.loss_error + EPS * own.value
+    if above > error + blur:
         return Verdict(
             label=Label.SPURIOUS, flavour=flavour, evidence=Evidence.CERTIFIED, by="slopes at ties, better network",
-            margin=above, **known,
+            margin=above - error - blur, **known,
         )  # fmt: skip
+    if above > error:
+        return _beside(blur, known)
+    open_ = own.value - own.lower_bound
+    if open_ > EXACT * own.value + error:
+        reason = f"a local minimum; no network of this width is known to be better, but one may be by {open_:.2g}"
+        kind = "flat minimum" if flavour and flavour != "strict" else "strict minimum"
+        return Verdict(label=Label.UNDECIDED, flavour=kind, reason=reason, **known)
     return Verdict(
         label=Label.GLOBAL,
         flavour="for this width",
         evidence=Evidence.CERTIFIED,
         by=own.by,
-        margin=slack - above,
+        margin=error - above,
         **known,
     )
 
 
-def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known: dict[str, Any]) -> Verdict:
+def _by_own_bound(problem: Empirical, here: At, known: dict[str, Any]) -> Verdict | None:
+    """GLOBAL if the dual bound of a stationary point's own residual reaches its loss; a better bound is kept."""
+    bound = _own_bound(problem, here)
+    if bound > known["lower_bound"]:
+        known |= {"lower_bound": bound, "excess": max(here.loss - bound, 0.0)}
+    room = 2 * here.loss_error + EXACT * here.loss
+    if here.loss - bound > room:
+        return None
+    margin, by = room - (here.loss - bound), "dual bound of its own residual"
+    return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **known)
+
+
+def _without_certificate(
+    problem: Empirical, theta: np.ndarray, here: At, blur: float, known: dict[str, Any]
+) -> Verdict:
     """What can be said of a stationary point where no convex program bounds the loss of all widths."""
     decayed = float(problem.weight_decay) > 0
     norms, m, d = np.linalg.norm(here.w, axis=1), problem.width, problem.d
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
-    if _in_programs(problem):
-        bound = _own_bound(problem, here)
-        if bound > known["lower_bound"]:
-            known |= {"lower_bound": bound, "excess": max(here.loss - bound, 0.0)}
-        room = 2 * here.loss_error + EXACT * here.loss
-        if here.loss - bound <= room:
-            margin = room - (here.loss - bound)
-            by = "dual bound of its own residual"
-            return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **known)
+    if _in_programs(problem) and (verdict := _by_own_bound(problem, here, known)) is not None:
+        return verdict
     if len(zero) and problem.bias != "free":  # without weight decay too: then the curvature is -phi
         return _beside_zero(problem, theta, here, int(zero[0]), known)
     small = np.flatnonzero(np.minimum(norms, np.abs(here.a)) <= ZERO * problem.scale)
@@ -550,7 +583,7 @@ def _without_certificate(problem: Empirical, theta: np.ndarray, here: At, known:
         return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     own = best_of_width(problem)
     if own is not None:
-        return _against(here, own, "flat", known)
+        return _against(here, own, "flat", blur, known)
     flat = float(problem.weight_decay) == 0 or independent(problem, here) is False
     reason = "a local minimum, but no lower bound is known to be attained: the best loss is only the best seen"
     return Verdict(label=Label.UNDECIDED, flavour="flat minimum" if flat else "strict minimum", reason=reason, **known)
@@ -738,7 +771,8 @@ def _nearest(problem: Empirical, program: _Program, signs: np.ndarray, size: np.
         return blocks
     atoms = signs[use] * _heights(problem, problem.x @ program.units[use].T)
     lengths = np.linalg.norm(atoms, axis=0)
-    if np.linalg.matrix_rank(atoms / lengths, tol=INDEPENDENT) == len(use):
+    use, atoms, lengths = use[lengths > 0], atoms[:, lengths > 0], lengths[lengths > 0]  # what no row sees is no neuron
+    if not len(use) or np.linalg.matrix_rank(atoms / lengths, tol=INDEPENDENT) == len(use):
         return blocks
     target = program.solved.output - program.solved.b0
     weight = 1e6 * max(float(np.max(size)), 1e-300) / max(float(np.linalg.norm(target)), 1e-300)
