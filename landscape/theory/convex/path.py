@@ -192,8 +192,8 @@ def _pivots(atoms: np.ndarray, c: np.ndarray, goal: np.ndarray) -> list[tuple[np
     unit = atoms / np.where(heard, lengths, 1.0)
     left, size, _ = np.linalg.svd(unit, full_matrices=False)
     rank = int(np.sum(size > 1e-12 * size[0])) if size.size and size[0] > 0 else 0
-    if rank == 0:
-        return [(c, 0.0)]
+    if rank == 0:  # nothing is heard: what is there goes to zero, and the outer bias to its goal
+        return [(c, 0.0), (np.zeros_like(c), 1.0)]
     rows = left[:, :rank].T @ unit  # [rank, K], unit columns
     cost = 1 / np.where(heard, lengths, 1.0)  # of unit atoms, so that cost' x = sum c
     x = c * lengths

@@ -191,12 +191,15 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
             start = None  # the active-set method went astray
             continue
         if not len(fresh[1]):
-            height = phi(x, now.nu, known)
-            top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
-            fresh = _columns(data, top, patterns, signs) if height.value > above else fresh
-            if not len(fresh[1]):
+            for boxes in (_BOXES, None):
+                height = phi(x, now.nu, known) if boxes is None else phi(x, now.nu, known, boxes)
+                top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
+                fresh = _columns(data, top, patterns, signs) if height.value > above else none
+                if len(fresh[1]):
+                    break
+            else:
                 return _bounded(data, best, height, patterns, signs, k)
-        work += float(len(signs) * x.shape[1]) ** 3
+        work += float(len(signs) * x.shape[1]) ** 3 + _ASCENTS * x.size
         if not listable and work > _WORK:
             break
         blocks = solved.blocks
@@ -213,8 +216,11 @@ _LISTABLE = 1_000_000  # entries of the list of cells, about: a second to list a
 _UNKNOWNS_KEPT = 400  # restricted programs beyond this take longer than the rounds that forgetting idle cells can cost
 _COLUMNS = 24  # maxima added a round, the largest ones
 _TRIES = 4  # times 200 ascents, before it is said that they find nothing
+_BOXES = 1000  # of branch and bound on the way, where only the maximiser counts
+_AT_ONCE = 8  # blocks that are let in together
 _SHARP = 1e-12  # residual of a restricted program that is solved
-_WORK = 3e10  # cubes of unknowns, summed over the programs
+_WORK = 3e10  # cubes of unknowns, summed over the programs, and ...
+_ASCENTS = 1e4  # ... what ascents cost for each entry of x, in the same measure
 
 
 class _Found(NamedTuple):
@@ -430,10 +436,19 @@ def _checked(data: Data) -> tuple[np.ndarray, np.ndarray]:
 
 def _projection(g: np.ndarray, walls: np.ndarray) -> np.ndarray:
     """The nearest point to g in the cone walls u >= 0: g + walls' rho with the rho >= 0 that makes it shortest."""
-    if (walls @ g >= 0).all():
+    heights = walls @ g
+    if (heights >= 0).all():
         return g
-    rho, _ = nnls(walls.T, -g)
-    return g + walls.T @ rho
+    # The lowest walls first; those that the projection is below of come next. It lies on d of them at most.
+    some, more = np.zeros(0, int), max(2 * len(g), 32)
+    while True:
+        order = np.argsort(heights)[:more]
+        some = np.concatenate([some, order[heights[order] < 0]])
+        point = g + walls[some].T @ nnls(walls[some].T, -g)[0]
+        heights = walls @ point
+        heights[some] = 0.0
+        if heights.min() >= -4 * EPS * float(np.linalg.norm(g)):
+            return point
 
 
 def _output(cells: _Cells, u: np.ndarray, b0: float) -> np.ndarray:
@@ -635,11 +650,13 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
     beta = data.weight_decay
     tied = [t.copy() for t in guess.tied]
     u, b0, alive = guess.u.copy(), guess.b0, guess.alive.copy()
-    best, stalled, tried = None, 0, np.zeros(len(u), bool)
+    best, stalled, lowest, tried = None, 0, math.inf, np.zeros(len(u), bool)
     for _ in range(6 * len(u) + 8):
         u, b0 = _newton(data, cells, u, b0, alive, tied)
         now = _judged(data, cells, u, b0)
-        stalled = 0 if best is None or now.result.residual < 0.5 * best.result.residual else stalled + 1
+        better = best is None or now.result.residual < 0.5 * best.result.residual or now.result.value < lowest
+        stalled = 0 if better else stalled + 1
+        lowest = min(lowest, now.result.value * (1 - 1e-6))
         if best is None or now.result.residual < best.result.residual:
             best = now
         pulls = np.sqrt(np.einsum("qd,qd->q", now.ascent, now.ascent))
@@ -655,18 +672,22 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
             i = int(weak[np.argmin(pulls[weak])])
             tried[i], alive[i], u[i], stalled = True, False, 0.0, 0
             continue
-        # F'(u; v) = beta - |v|^2 / |v| < 0 along the projection v of the gradient, which lies in the cone.
-        v = now.ascent[i] / pulls[i]
-        step = cells.features[i] @ v
-        length = float(np.linalg.norm(u[i]))
-        stiff = 1.0 if data.loss == "squared" else 0.25
-        t = (pulls[i] - beta) / (stiff * float(step @ step) + (beta / length if length > 0 else 0.0))
-        at_v = np.abs(cells.walls[i] @ v) <= 1e-10
-        tied[i] = at_v & (tied[i] if alive[i] else True)
-        u[i] = (u[i] if alive[i] else 0.0) + t * v
-        alive[i] = True
+        # Far from the optimum many at once, near it one: F'(u; v) = beta - |v|^2 / |v| < 0 along the projection v of
+        # the gradient, which lies in the cone.
+        far = ~alive & (pulls > 1.01 * beta) & (pulls >= np.sort(pulls)[-min(_AT_ONCE, len(pulls))])
+        enter = np.flatnonzero(far) if now.result.residual > 0.01 and far.any() else np.array([i])
+        for i in enter:
+            v = now.ascent[i] / pulls[i]
+            step = cells.features[i] @ v
+            length = float(np.linalg.norm(u[i]))
+            stiff = 1.0 if data.loss == "squared" else 0.25
+            t = (pulls[i] - beta) / (stiff * float(step @ step) + (beta / length if length > 0 else 0.0))
+            at_v = np.abs(cells.walls[i] @ v) <= 1e-10
+            tied[i] = at_v & (tied[i] if alive[i] else True)
+            u[i] = (u[i] if alive[i] else 0.0) + t / len(enter) * v
+            alive[i] = True
     assert best is not None
-    return _sharpened(data, cells, _without_dust(data, cells, best), tied)
+    return _sharpened(data, cells, _without_dust(data, cells, best))
 
 
 def _without_dust(data: Data, cells: _Cells, point: _Judged) -> _Judged:
@@ -687,7 +708,7 @@ def _without_dust(data: Data, cells: _Cells, point: _Judged) -> _Judged:
     return without if without.result.residual <= max(point.result.residual, _SHARP) else point
 
 
-def _sharpened(data: Data, cells: _Cells, point: _Judged, tied: list[np.ndarray]) -> _Judged:
+def _sharpened(data: Data, cells: _Cells, point: _Judged) -> _Judged:
     """The point with a residual nu that meets the conditions of its blocks to rounding.
 
     y - f carries the rounding of y, which is large beside nu at a small weight decay. The least change that gives each
@@ -696,7 +717,8 @@ def _sharpened(data: Data, cells: _Cells, point: _Judged, tied: list[np.ndarray]
     u, nu = point.result.blocks, point.result.nu
     rows, goal = [], []
     for i in np.flatnonzero(np.linalg.norm(u, axis=1) > 0):
-        basis = _free(cells.walls[i][tied[i]])
+        on = np.abs(cells.walls[i] @ u[i]) <= 1e-9 * np.linalg.norm(u[i])
+        basis = _free(cells.walls[i][on])
         rows.append(basis.T @ cells.features[i].T)
         goal.append(data.weight_decay * (basis.T @ u[i]) / np.linalg.norm(u[i]))
     if data.outer_bias != "none":

@@ -43,6 +43,8 @@ NEAR = 0.01  # a descent ends no further than this, times the scale, and than it
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
 EXACT = 1e-9  # gap, over the value, up to which an optimum is one
 NODES = 3000  # programs on up to 32 signed cells that a label may cost, once for each data set and width
+FINISH = 1.5e9  # cubes of unknowns that a finish may cost
+LARGE = 200  # unknowns from which a program is quicker solved from the network at hand
 UNDECAYED = 20_000  # signed cells of which sets are gone through without weight decay
 ZERO = 1e-9  # a neuron with both layers below this, times the scale, is zero
 INDEPENDENT = 1e-8  # least singular value of unit atoms; below 1e-11 they are dependent, in between nobody knows
@@ -616,9 +618,7 @@ class _Program(NamedTuple):
     tight: np.ndarray  # [q], cells that may be in use
 
 
-def finish(
-    problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None = None, rounds: int = 30
-) -> np.ndarray | None:
+def finish(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None = None) -> np.ndarray | None:
     """The stationary point that the network at theta [p] leads to by its cells' convex programs; None if none is found.
 
     Its neurons stay in the closures of their cells; where the optimum lies on a tie with a lower loss beyond, the cell
@@ -635,8 +635,8 @@ def finish(
     signs = np.sign(here.a)
     c = np.linalg.norm(here.w, axis=1) * np.abs(here.a)
     alive = (c > 1e-14 * problem.scale**2) & (patterns.any(axis=1) | (_sides(problem)[0] != 0))
-    for _ in range(rounds):
-        w, a, b0 = _in_cells(problem, patterns, signs, np.where(alive, c, 0.0), known)
+    for _ in range(int(np.clip(FINISH / (problem.width * problem.d) ** 3, 3, 30))):  # some half a minute at most
+        w, a, b0 = _in_cells(problem, here, patterns, signs, np.where(alive, c, 0.0), known)
         end = _theta(problem, w, a, b0)
         there = at(problem, end)
         found = slopes(problem, there)
@@ -719,7 +719,7 @@ def _within(columns: np.ndarray, here: At, alive: np.ndarray, sides: np.ndarray,
 
 
 def _in_cells(
-    problem: Empirical, patterns: np.ndarray, signs: np.ndarray, c: np.ndarray, known: dict[bytes, Any]
+    problem: Empirical, here: At, patterns: np.ndarray, signs: np.ndarray, c: np.ndarray, known: dict[bytes, Any]
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The optimum of these cells [m, n] nearest to neurons of sizes c [m]: w, a, b0."""
     m, d = problem.width, problem.d
@@ -732,7 +732,9 @@ def _in_cells(
         group = group.reshape(-1)
     key = pairs.tobytes()
     if key not in known:
-        known[key] = _program(problem, pairs[:, :-1], np.where(pairs[:, -1], 1.0, -1.0))
+        blocks = np.zeros((len(pairs), d))
+        np.add.at(blocks, group, np.abs(here.a[used])[:, None] * here.w[used])
+        known[key] = _program(problem, pairs[:, :-1], np.where(pairs[:, -1], 1.0, -1.0), blocks)
     program: _Program = known[key]
     size = np.bincount(group, c[used], len(pairs))
     amounts = _nearest(problem, program, np.where(pairs[:, -1], 1.0, -1.0), size)
@@ -742,9 +744,14 @@ def _in_cells(
     return w, a, program.solved.b0
 
 
-def _program(problem: Empirical, patterns: np.ndarray, signs: np.ndarray) -> _Program:
+def _program(problem: Empirical, patterns: np.ndarray, signs: np.ndarray, near: np.ndarray) -> _Program:
+    """The program of these cells; `near`, a network's own blocks [q, d], is where a large one starts."""
     data, (low, high) = problem.data, _sides(problem)
-    solved = restricted(data, patterns, signs, slopes=(low, high))
+    solved = None
+    if near.size > LARGE:
+        solved = restricted(data, patterns, signs, slopes=(low, high), start=near)
+    if solved is None or solved.residual > EXACT:
+        solved = restricted(data, patterns, signs, slopes=(low, high))
     units = np.zeros((len(signs), data.x.shape[1]))
     tight = np.zeros(len(signs), bool)
     for i, (pattern, sign, block) in enumerate(zip(patterns, signs, solved.blocks, strict=True)):
