@@ -522,3 +522,10 @@ def test_neurons_without_output_are_left_out():
     kept, signs, _ = room._irreducible(Data(x, np.ones(2), 0.1), point, np.array([1.0, -1.0, 1.0]))
     assert np.array_equal(kept, blocks[1:2])
     assert signs.tolist() == [-1.0]
+
+
+def test_without_weight_decay_the_bound_is_as_sharp_as_the_rays_in_use():
+    """Of 56 sets of rays some are badly conditioned; the networks that count do not point along those."""
+    rng = np.random.default_rng(0)
+    data = Data(rng.normal(size=(8, 3)), rng.normal(size=8), 0.0)
+    assert exact(undecayed.best(data, 1))

@@ -346,8 +346,8 @@ def best_of_width(problem: Empirical) -> Best | None:
     """The least loss of the problem's own width, computed once: where `local_minima.exact` says so; else an interval.
 
     None where nothing is tried: beyond 550 signed cells, 2000 at width 1, or too many sets without weight decay. Up to
-    some ten seconds: 3000 programs for up to 32 signed cells or width 1, and 175 for 550. The network is a witness in
-    any case, as its loss is attained.
+    some ten seconds: 3000 programs for up to 32 signed cells or width 1, and 175 for 550; twice as long at tiny weight
+    decays, where programs converge slowly. The network is a witness in any case, as its loss is attained.
     """
     data = problem.data
     x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)

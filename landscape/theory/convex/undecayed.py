@@ -72,7 +72,8 @@ def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000)
         except RuntimeError:  # too many iterations: nothing is known of this set
             lower = 0.0
             continue
-        lower = min(lower, _bound(atoms, weights, y, rays.blur))
+        blur = np.concatenate([*(rays.blur[inside[i]] for i, _ in chosen), np.full(constant.shape[1], EPS)])
+        lower = min(lower, _bound(atoms, weights, y, blur))
         if 0.5 * distance**2 < least - enough:
             ends = np.cumsum([0] + [len(inside[i]) for i, _ in chosen])
             u = np.array(
@@ -89,16 +90,18 @@ def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000)
     return Best(width, least, hidden, outer, b0, max(lower, 0.0), programs, "enumeration of cells")
 
 
-def _bound(atoms: np.ndarray, weights: np.ndarray, y: np.ndarray, blur: float) -> float:
+def _bound(atoms: np.ndarray, weights: np.ndarray, y: np.ndarray, blur: np.ndarray) -> float:
     """A number below 1/2 |y - atoms c|^2 for all c >= 0, atoms of length one [n, q], from nearly the best c.
 
-    With nu the residual it is nu'y - |nu|^2 / 2 - e sum(c), e the largest nu'z of an atom z; the sum of the best c is
-    taken to be at most twice that of the c at hand. `blur` is how far an atom may be from the true one.
+    With nu the residual it is nu'y - |nu|^2 / 2 - e sum(c), e the largest nu'z of an atom z, and less |nu| blur'c, the
+    blur [q] being how far atoms may be from the true ones. The best c is taken to be at most twice the c at hand.
     """
     fit = atoms @ weights
     nu = y - fit
-    steepest = max(float(np.max(nu @ atoms)), 0.0) + blur * float(np.linalg.norm(nu))
-    return 0.5 * float(nu @ nu) - abs(float(nu @ fit)) - 2 * steepest * float(weights.sum())
+    steepest, length = max(float(np.max(nu @ atoms)), 0.0), float(np.linalg.norm(nu))
+    return (
+        0.5 * length**2 - abs(float(nu @ fit)) - 2 * (steepest * float(weights.sum()) + length * float(blur @ weights))
+    )
 
 
 class _Rays(NamedTuple):
@@ -108,14 +111,14 @@ class _Rays(NamedTuple):
         u: Directions in the row space, [q, d], scaled to outputs of length one.
         output: relu(x u), [q, n]; exactly zero at ties.
         side: Sign of x_k.u, [q, n]; 0 at ties.
-        blur: Bound on the relative error of the outputs.
+        blur: Bound on the errors of the outputs, [q].
         clear: Whether all ranks and signs are beyond doubt.
     """
 
     u: np.ndarray
     output: np.ndarray
     side: np.ndarray
-    blur: float
+    blur: np.ndarray
     clear: bool
 
 
@@ -127,7 +130,7 @@ def _rays(x: np.ndarray) -> _Rays:
     length = np.linalg.norm(rows, axis=1)
     live = length > 0
     if not live.any():
-        return _Rays(np.zeros((0, x.shape[1])), np.zeros((0, len(x))), np.zeros((0, len(x))), 0.0, True)
+        return _Rays(np.zeros((0, x.shape[1])), np.zeros((0, len(x))), np.zeros((0, len(x))), np.zeros(0), True)
     units = rows / np.where(live, length, 1.0)[:, None]
     _, size, v = np.linalg.svd(units, full_matrices=False)
     rank = int(np.sum(size > DEPENDENT[0] * size[0]))
@@ -140,7 +143,7 @@ def _rays(x: np.ndarray) -> _Rays:
     clear &= not np.any((least > DEPENDENT[0]) & (least < DEPENDENT[1]))
     known = np.argsort(-least, kind="stable")  # of each ray the best known version
     known = known[least[known] > DEPENDENT[0]]
-    blur, taken = 0.0, {}
+    taken: dict[bytes, tuple[np.ndarray, np.ndarray, float]] = {}
     for ray, sure in zip(turned[known, -1], least[known], strict=True):
         height = units @ ray
         error = 16 * EPS * math.sqrt(len(x)) / float(sure)
@@ -148,11 +151,11 @@ def _rays(x: np.ndarray) -> _Rays:
         if side.tobytes() in taken:
             continue
         clear &= not np.any((side != 0) & (np.abs(height) <= 1e3 * error))
-        blur = max(blur, error / float(np.min(np.abs(height[side != 0]), initial=1.0)))
-        taken[side.tobytes()], taken[(-side).tobytes()] = (ray, side), (-ray, -side)
-    ray, side = (np.array(part) for part in zip(*taken.values(), strict=True))
+        taken[side.tobytes()], taken[(-side).tobytes()] = (ray, side, error), (-ray, -side, error)
+    ray, side, error = (np.array(part) for part in zip(*taken.values(), strict=True))
     output = np.where(side > 0, ray @ units.T * length, 0.0)
     norm = np.linalg.norm(output, axis=1)
     use = norm > 0
     u = (ray @ v[:rank]) / np.where(column > 0, column, 1.0)
+    blur = error[use] * (np.linalg.norm(np.where(side > 0, length, 0.0), axis=1)[use] / norm[use])
     return _Rays(u[use] / norm[use, None], output[use] / norm[use, None], side[use], blur, bool(clear))
