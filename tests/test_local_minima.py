@@ -12,8 +12,9 @@ from landscape.problems.data import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import local_minima as room
-from landscape.theory.convex.local_minima import best_by_width, coverage, local_minima
-from landscape.theory.convex.program import restricted
+from landscape.theory.convex import undecayed
+from landscape.theory.convex.local_minima import best_by_width, coverage, exact, local_minima
+from landscape.theory.convex.program import Restricted, restricted
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -397,3 +398,134 @@ def test_bad_input_is_named():
         local_minima(data, 0)
     with pytest.raises(InputError, match="all activation cells"):
         local_minima(data, 1, known=cells(data.x)._replace(complete=False))
+
+
+# --- without weight decay ---
+
+
+@pytest.mark.parametrize("labels", [[1.0, -1.0, 1.0, 1.0], [1.0, 1.0, -1.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
+@pytest.mark.parametrize("outer_bias", ["none", "free"])
+def test_without_weight_decay_the_least_loss_depends_on_the_row_space_alone(labels, outer_bias):
+    """Rows on one line: all that a neuron's direction counts for is its side of the origin."""
+    line = np.array([[1.0], [2.0], [-1.0], [3.0]])
+    y = np.array(labels)
+    ones = [] if outer_bias == "none" else [np.ones(4)]
+    sides = [np.maximum(line[:, 0], 0.0), np.maximum(-line[:, 0], 0.0)]
+    flat, plane = Data(line, y, 0.0, "squared", outer_bias), Data(line * [1.0, 2.0], y, 0.0, "squared", outer_bias)
+    for width in (1, 2, 3):
+        # A neuron of either sign for each side is least squares; width 1 takes one of them.
+        truth = min(
+            float(np.sum((y - a @ np.linalg.lstsq(a, y, rcond=None)[0]) ** 2)) / 2
+            for a in (np.column_stack([*some, *ones]) for some in itertools.combinations(sides, min(width, 2)))
+        )
+        for data in (flat, plane):
+            best = undecayed.best(data, width)
+            assert best.value == pytest.approx(truth, abs=1e-12)  # 1e4 roundings of |y|^2
+            assert best.value - 1e-12 <= best.lower_bound <= truth + 1e-14
+            assert objective(data, best.hidden, best.outer, best.b0) == best.value
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_without_weight_decay_a_turn_into_more_dimensions_changes_nothing(seed):
+    """x and x q have the same networks for q with independent rows, of any scale."""
+    rng = np.random.default_rng(seed)
+    n, r = 4, 1 + seed % 3
+    x, q, y = rng.normal(size=(n, r)), rng.normal(size=(r, 4)) * 10.0 ** rng.integers(-3, 4, size=4), rng.normal(size=n)
+    narrow, wide = undecayed.best(Data(x, y, 0.0), 2), undecayed.best(Data(x @ q, y, 0.0), 2)
+    assert wide.value == pytest.approx(narrow.value, abs=1e-10)  # x @ q is rounded, and a ray may be badly conditioned
+    assert narrow.lower_bound <= narrow.value <= narrow.lower_bound + 1e-11
+
+
+@pytest.mark.parametrize(("outer_bias", "least"), [("none", 2.5), ("free", 0.25)])
+def test_without_weight_decay_and_inputs_that_are_zero_only_the_bias_is_left(outer_bias, least):
+    best = undecayed.best(Data(np.zeros((2, 2)), np.array([1.0, 2.0]), 0.0, "squared", outer_bias), 2)
+    assert (best.value, len(best.outer)) == (pytest.approx(least, abs=1e-14), 0)
+    assert least - 1e-13 <= best.lower_bound <= least + 1e-14
+
+
+def test_without_weight_decay_rows_that_are_nearly_dependent_leave_an_interval():
+    """Between 1e-13 and 1e-8 nobody knows whether a third cell is there or rounding."""
+    x = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-11], [2.0, 2.0]])
+    assert undecayed.best(Data(x, np.array([1.0, -1.0, 0.5]), 0.0), 1).lower_bound == 0.0
+
+
+# --- a search that may stop ---
+
+
+@pytest.mark.parametrize("data", CASES)
+@pytest.mark.parametrize("sets", [0, room.SETS])
+def test_bounds_of_a_search_hold_wherever_it_stops(data, sets, monkeypatch):
+    """By branch and bound and by enumeration, from no programs at all to enough of them."""
+    monkeypatch.setattr(room, "SETS", sets)
+    truth = local_minima(data, 2).best
+    for most in (0, 1, 4, 40, 4000):
+        best = best_by_width(data, 2, most=most)
+        assert best.lower_bound <= truth * (1 + 1e-12)
+        assert best.value >= truth * (1 - 1e-12)
+        assert best.value == objective(data, best.hidden, best.outer, best.b0)
+        assert len(best.outer) <= 2
+        assert exact(best) or best.by.startswith("an interval")
+    assert exact(best)
+    assert best.value - best.lower_bound <= 1.1e-10 * best.value  # where nodes are dropped
+    assert ("enumeration" in best.by) == (sets > 0) or best.by.startswith("p*")
+
+
+def test_width_one_takes_a_program_for_each_signed_cell():
+    """256 cells in four dimensions, where branch and bound does not come to an end."""
+    rng = np.random.default_rng(0)
+    data = Data(np.column_stack([rng.normal(size=(8, 3)), np.ones(8)]), rng.normal(size=8), 0.3)
+    best, minima = best_by_width(data, 1, most=100), local_minima(data, 1)
+    assert exact(best)
+    assert best.value == pytest.approx(minima.best, rel=1e-12)
+    assert best.lower_bound <= minima.best <= best.value * (1 + 1e-12)
+    assert best.programs <= 300
+
+
+def test_a_search_takes_as_many_programs_as_it_may(monkeypatch):
+    """At a weight decay of 1e-7 pulls are rounding beside it, and programs do not converge."""
+    rng = np.random.default_rng(3)
+    data = Data(rng.normal(size=(5, 3)), rng.normal(size=5), 1e-7)
+    best = best_by_width(data, 3, most=60)
+    assert best.by.startswith("an interval")
+    assert not exact(best)
+    assert 0 <= best.lower_bound < best.value < 0.5 * float(data.y @ data.y)
+    assert best.programs <= 60 + 8  # those of the first network and the last node beyond
+
+
+@pytest.mark.parametrize("unsolved", [1e-3, 0.5])
+def test_a_program_that_is_not_solved_weakens_its_own_bound_alone(unsolved, monkeypatch):
+    """Here the programs of all pairs of cells that are worse than the best pair by more than their residuals."""
+    data = draw(5, 6, 2)
+    true = best_by_width(data, 2)
+    assert true.by == "enumeration of sets of cells"
+    plain, spoilt = restricted, []
+
+    def sometimes(*arguments):
+        point = plain(*arguments)
+        if len(arguments[2]) == 2 and point.value * (1 - unsolved) > true.value:
+            spoilt.append(point.value)
+            return point._replace(residual=unsolved)
+        return point
+
+    monkeypatch.setattr(room, "restricted", sometimes)
+    best = best_by_width(data, 2)
+    assert spoilt
+    assert exact(best)
+    assert best.value == true.value
+
+
+def test_neurons_without_output_are_left_out():
+    """Blocks outside their cells, as a program that is not solved can leave them."""
+    x = np.array([[1.0, 0.0], [0.0, 1.0]])
+    blocks = np.array([[-1.0, -1.0], [2.0, 0.0], [-2.0, -1.0]])
+    point = Restricted(1.0, blocks, 0.0, np.zeros(2), np.zeros(2), 1.0)
+    kept, signs, _ = room._irreducible(Data(x, np.ones(2), 0.1), point, np.array([1.0, -1.0, 1.0]))
+    assert np.array_equal(kept, blocks[1:2])
+    assert signs.tolist() == [-1.0]
+
+
+def test_without_weight_decay_the_bound_is_as_sharp_as_the_rays_in_use():
+    """Of 56 sets of rays some are badly conditioned; the networks that count do not point along those."""
+    rng = np.random.default_rng(0)
+    data = Data(rng.normal(size=(8, 3)), rng.normal(size=8), 0.0)
+    assert exact(undecayed.best(data, 1))

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import landscape as ls
+from landscape.problems.data import objective
 from landscape.problems.empirical import empirical
 from landscape.records import Evidence, Label
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import stationary as room
-from landscape.theory.convex.local_minima import local_minima
+from landscape.theory.convex.local_minima import exact, local_minima
 from landscape.theory.convex.program import optimum, restricted
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -533,3 +535,20 @@ def test_the_least_loss_of_a_width_is_skipped_where_it_would_take_too_long():
     two = room.best_of_width(problem_of(A, 2))
     assert two is not None
     assert two.value == pytest.approx(A["P_m"]["2"], abs=1e-9)
+
+
+def test_the_network_of_an_unfinished_search_is_a_witness():
+    """Its loss is attained and its interval holds the least loss, however wide."""
+    rng = np.random.default_rng(14)
+    problem = empirical(rng.normal(size=(8, 3)), rng.normal(size=8), 3, weight_decay=0.01)
+    found = room.best_of_width(problem)
+    assert found is not None
+    assert not exact(found)
+    assert found.by.startswith("an interval")
+    assert objective(problem.data, found.hidden, found.outer, found.b0) == found.value
+    assert room.certified_optimum(problem).lower_bound <= found.lower_bound * (1 + 1e-9)
+    network = ls.Params(hidden=1e-3 * rng.normal(size=(3, 3)), outer=np.zeros(3))
+    better = ls.improve(problem, network).best_of_width
+    assert better.how == "better, of this width"
+    assert better.loss == pytest.approx(found.value, rel=1e-12)
+    assert ls.improve(problem, better.params).best_of_width is None  # no better one is known

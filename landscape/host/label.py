@@ -20,6 +20,7 @@ from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory import porcupine as lines
 from landscape.theory.convex import stationary as convex
+from landscape.theory.convex.local_minima import exact
 from landscape.theory.convex.optimal_set import prune
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
@@ -158,7 +159,8 @@ class Improvement(NamedTuple):
         optimum: A best network of all widths, with as few neurons as pruning leaves.
         lower_bound: No network of any width has a smaller loss.
         gap: Loss of the optimum less that bound.
-        best_of_width: A best network of this width; None where that is not known.
+        best_of_width: A best network of this width, as its `how` says; where that is not known, a better one of this
+            width ("better, of this width") or None.
         next: Down from the given network without a rise of the loss, as far as its activation cells go; None from a
             global minimum and where there is no such way.
     """
@@ -202,8 +204,11 @@ def improve(problem: Empirical, params: Params) -> Improvement:
         own = _network(problem, least.hidden, least.outer, least.b0, "best of this width and of all", problem.width)
     else:
         found = convex.best_of_width(problem)
-        if found is not None:
+        here = convex.at(problem, theta)
+        if found is not None and exact(found):
             own = _network(problem, found.hidden, found.outer, found.b0, "best of this width", problem.width)
+        elif found is not None and found.value < here.loss - 2 * here.loss_error:  # what an unfinished search has seen
+            own = _network(problem, found.hidden, found.outer, found.b0, "better, of this width", problem.width)
     verdict = label_one(problem, theta)
     return Improvement(optimum, best.lower_bound, optimum.loss - best.lower_bound, own, _next(problem, theta, verdict))
 

@@ -17,7 +17,7 @@ from landscape.records import InputError, Label
 from landscape.theory.arrangement import cells
 from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
-from landscape.theory.convex.local_minima import Minima, coverage, local_minima
+from landscape.theory.convex.local_minima import Minima, coverage, exact, local_minima
 from landscape.theory.convex.optimal_set import optimal_set, staircase
 from landscape.theory.convex.program import adjacent, restricted
 
@@ -78,6 +78,8 @@ def theory(problem: Empirical) -> dict[str, Any] | None:
     if not problem.certifiable:
         return None
     best, own = stationary.certified_optimum(problem), stationary.best_of_width(problem)
+    if own is not None and not exact(own):
+        own = None
     try:
         optima = optimal_set(problem.data, best)
     except InputError:  # no exact phi, or too many vertices

@@ -15,6 +15,7 @@ split into collinear pieces, and is then not isolated.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import math
@@ -25,19 +26,30 @@ from scipy.optimize import nnls
 
 from landscape.problems.data import Data, objective
 from landscape.records import InputError, whole
-from landscape.theory.arrangement import Cells, cells
-from landscape.theory.convex.program import Restricted, restricted
+from landscape.theory.arrangement import Cells, Phi, cells
+from landscape.theory.convex.program import Restricted, lower_bound, restricted
 
+EPS = float(np.finfo(float).eps)
 # A cell is idle at an optimum if its pull is at most beta (1 + IDLE): pulls are exact to some 1e-13 beta, and what is
 # skipped by mistake would have a block of weight of the order IDLE and lower the loss by the order of its square.
 IDLE = 1e-9
 # Largest relative residual of a solved program; Newton's method on the active set leaves 1e-14.
 SOLVED = 1e-11
+# A program on more cells that does not lower the value by this much of it has told pulls from rounding.
+FALLS = 1e-13
+# Work is counted in programs: one whose residual is above the first number, as it goes through all its rounds of
+# Newton's method, counts for the second.
+UNSOLVED = (1e-10, 30)
+# Going through all sets of m cells takes a program of m blocks, four times as fast as others, for some 40% of them;
+# with more than so many sets branch and bound is left to prune them.
+SETS, SMALL, FEW = 10, 4, 20_000
 # A slope (in units of beta), an angle to a hyperplane, a share of the weight, a singular value: zero below the first
 # number, as a polished optimum leaves 1e-13, not zero above the second. In between the point is undecided.
 ZERO = {"slope": (1e-9, 1e-6), "angle": (1e-10, 1e-7), "share": (1e-12, 1e-8), "rank": (1e-11, 1e-7)}
 # Two optima are one point if their unit directions and weights agree to this: polished ones agree to 1e-10 or better.
 SAME = 1e-7
+# A least loss is known if its bounds are within this of each other, relative: programs leave 1e-10 at most.
+EXACT = 1e-9
 
 GLOBAL, GLOBAL_AT_WIDTH = "global", "global at this width"
 STRICT, FLAT = "strict spurious", "flat spurious"
@@ -95,15 +107,15 @@ class Minima(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The least loss of one width, P_m.
+    """The least loss of one width, P_m: between a network and a bound.
 
     Attributes:
         width: m.
-        value: P_m, attained by the network below: its true loss.
+        value: True loss of the network below; P_m where the bound meets it (see `exact`).
         hidden: [k, d], k <= m.
         outer: [k].
         b0: Outer bias.
-        lower_bound: No network of this width is below it (value less the accuracy of the programs).
+        lower_bound: No network of this width is below it.
         programs: Convex programs that were solved.
         by: How it was shown.
     """
@@ -116,6 +128,11 @@ class Best(NamedTuple):
     lower_bound: float
     programs: int
     by: str
+
+
+def exact(best: Best) -> bool:
+    """Whether the network is a best one of its width, to a billionth of the loss; else P_m is in an interval."""
+    return best.value - best.lower_bound <= EXACT * abs(best.value)
 
 
 class Coverage(NamedTuple):
@@ -188,59 +205,60 @@ def local_minima(data: Data, width: int, known: Cells | None = None, most: int =
 
 
 def best_by_width(data: Data, width: int, known: Cells | None = None, most: int = 100_000) -> Best:
-    """The least loss P_m of a width, by branch and bound over sets of signed cells.
+    """The least loss P_m of a width, by branch and bound over sets of signed cells: exact, or an interval.
 
     A node holds the cells that are in the network already and those that may still join. The convex program on all of
     them bounds every choice from below, as more cells never cost anything; where its optimum has at most m neurons, it
     is the answer of that node. Otherwise one of its cells is either taken in or left out. From the smallest width m* of
-    an optimal network on this is p* at once, or as soon as such a network turns up.
+    an optimal network on this is p* at once, or as soon as such a network turns up. Where the sets are few, at width 1
+    above all, they are gone through one by one, as in `local_minima`.
+
+    A node is dropped when its own program is no better than the network at hand, and counts with what the program's
+    dual point proves: only programs that did not converge, or with pulls that are rounding beside a tiny weight decay,
+    leave more than some 1e-10 of the value between the two bounds.
 
     Args:
         data: Data set, positive weight decay.
         width: m.
         known: All cells of data.x, where they are at hand.
-        most: Largest number of nodes.
+        most: Number of programs after which the search stops with the bounds that it has; one that does not converge
+            counts for thirty, as it takes as long. Some 300 a second on 30 signed cells, 100 on 250.
 
     Raises:
-        InputError: The weight decay is not positive, the cells are not complete, or `most` nodes did not do.
+        InputError: The weight decay is not positive, or the cells are not complete.
     """
     width = whole("width", width, 1)
-    search = _Branching(_Pairs.of(data, known), width)
+    search = _Branching(_Pairs.of(data, known), width, most)
     everything = frozenset(range(len(search.pairs.signs)))
-    root = search.relax(everything, ())
     search.greedy()
+    root = search.relax(everything, ())
     order = itertools.count()  # breaks ties of the heap
-    heap = [(root[0], next(order), frozenset(), everything, root[1])]
-    nodes = 0
-    while heap:
-        bound, _, taken, allowed, support = heapq.heappop(heap)
-        if bound >= search.value - _slack(search.value):
-            break  # so is every other node
-        nodes += 1
-        if nodes > most:
-            raise InputError(
-                f"P_{width} is between {bound:.10g} and {search.value:.10g} after {most:,} nodes; allow more of them."
-            )
+    heap = [(root.value, next(order), root.bound, frozenset(), everything, root.support)]
+    by, sets = "branch and bound over cells", sum(math.comb(len(everything), k) for k in range(1, width + 1))
+    if not search.beaten(root.value) and sets <= min(SETS * most, FEW):
+        by, lower = "enumeration of sets of cells", search.every_set(SMALL * most)
+        if lower is not None:
+            heap, search.dropped = [], [max(lower, root.bound)]
+    while heap and search.spent < most and not search.beaten(heap[0][0]):
+        value, _, bound, taken, allowed, support = heapq.heappop(heap)
         # The heaviest cell of the optimum that is not taken yet: leaving it out costs most.
         branch = next((t for t in support if t not in taken), None)
         if branch is None:
-            continue  # its optimum is a network of cells taken, and has been offered
+            search.dropped.append(bound)  # its optimum is a network of cells taken, and has been offered
+            continue
         without = allowed - {branch}
-        value, rest = search.relax(without, support)
-        heapq.heappush(heap, (value, next(order), taken, without, rest))
+        rest = search.relax(without, support)
+        heapq.heappush(heap, (rest.value, next(order), max(bound, rest.bound), taken, without, rest.support))
         more = taken | {branch}
         if len(more) == width:
-            search.offer(tuple(sorted(more)))
+            search.dropped.append(search.leaf(tuple(sorted(more)), bound))
         else:
-            heapq.heappush(heap, (bound, next(order), more, allowed, support))
-    if root[0] >= search.value - _slack(search.value):
+            heapq.heappush(heap, (value, next(order), bound, more, allowed, support))
+    if search.beaten(root.value):
         by = "p*, convex program on all cells"
-    else:
-        by = "branch and bound over cells"
-    # Nodes are dropped at a bound of at least value - slack; programs of m cells are as accurate as their residual.
-    lower = search.value - _slack(search.value) - search.residual * abs(search.value)
-    value = objective(data, search.hidden, search.outer, search.b0)
-    return Best(width, value, search.hidden, search.outer, search.b0, lower, search.programs, by)
+    lower = float(min([search.value, *search.dropped, *(node[2] for node in heap)]))
+    best = Best(width, float(search.value), search.hidden, search.outer, search.b0, lower, search.programs, by)
+    return best if exact(best) else best._replace(by=f"an interval: {by}, {search.programs} programs")
 
 
 def coverage(minima: Minima, values: np.ndarray, outputs: np.ndarray | None = None, accuracy: float = 1e-8) -> Coverage:
@@ -303,18 +321,20 @@ class _Pairs(NamedTuple):
         at = list(members)
         return restricted(self.data, self.patterns[self.cell[at]], self.signs[at])
 
-    def pulls(self, nu: np.ndarray) -> np.ndarray:
-        """The largest s nu' relu(x u) over unit vectors u of the cell, for every signed cell, [N].
+    def pulls(self, nu: np.ndarray, some: np.ndarray | None = None) -> np.ndarray:
+        """The largest s nu' relu(x u) over unit vectors u of the cell, for some signed cells or all, [N].
 
         The length of the projection of s x' D nu on the cell's cone, a nonnegative least squares problem. Where it is
-        below beta it may be an upper bound only.
+        below beta, or that problem is not solved, it may be an upper bound only.
         """
-        gradients = self.features @ nu
+        some = np.arange(len(self.signs)) if some is None else some
+        gradients = self.features[some] @ nu
         pull = np.linalg.norm(gradients, axis=1)
         for i in np.flatnonzero(pull > self.data.weight_decay):  # a projection is no longer than the vector
-            walls = self.walls[self.cell[i]]
+            walls = self.walls[self.cell[some[i]]]
             if np.any(walls.T @ gradients[i] < 0):
-                pull[i] = nnls(walls, -gradients[i])[1]
+                with contextlib.suppress(RuntimeError):  # too many iterations
+                    pull[i] = nnls(walls, -gradients[i])[1]
         return pull
 
     def judge(self, members: tuple[int, ...], point: Restricted) -> tuple[Minimum | None, bool]:
@@ -351,7 +371,10 @@ class _Pairs(NamedTuple):
         atoms = np.maximum(x @ directions.T, 0.0)
         if self.data.outer_bias == "free":
             atoms = np.column_stack([atoms, np.ones(len(x))])
-        size = np.linalg.svd(atoms / np.linalg.norm(atoms, axis=0), compute_uv=False)
+        length = np.linalg.norm(atoms, axis=0)
+        if not np.all(length > 0):
+            return None, False
+        size = np.linalg.svd(atoms / length, compute_uv=False)
         independent = len(size) == atoms.shape[1] and _above("rank", size / size[0])
         if independent is False:
             return None, True  # inside a polytope of minima, whose vertices have fewer neurons
@@ -442,63 +465,126 @@ def _unrank(ranks: np.ndarray, k: int, count: int) -> np.ndarray:
 # --- branch and bound ---
 
 
-class _Branching:
-    """The best network so far, and the programs on parts of the cells."""
+class _Relaxed(NamedTuple):
+    """The program on all cells of a node.
 
-    def __init__(self, pairs: _Pairs, width: int) -> None:
-        self.pairs, self.width, self.programs, self.residual = pairs, width, 0, 0.0
-        d = pairs.data.x.shape[1]
+    Attributes:
+        value: Of the best point found: the optimum, unless the bound says otherwise.
+        bound: No network on these cells is below it.
+        support: Cells at work there, heaviest first.
+    """
+
+    value: float
+    bound: float
+    support: tuple[int, ...]
+
+
+class _Branching:
+    """The best network so far, the programs on parts of the cells, and the bounds of nodes that are done with."""
+
+    def __init__(self, pairs: _Pairs, width: int, most: int) -> None:
+        self.pairs, self.width, self.most, self.programs, self.spent = pairs, width, most, 0, 0
+        self.dropped: list[float] = []
         start = pairs.solve(())
-        self.value, self.nu = start.value, start.nu
-        self.hidden, self.outer, self.b0 = np.zeros((0, d)), np.zeros(0), start.b0
+        self.hidden, self.outer, self.b0 = np.zeros((0, pairs.data.x.shape[1])), np.zeros(0), start.b0
+        self.value, self.nu = objective(pairs.data, self.hidden, self.outer, start.b0), start.nu
+
+    def beaten(self, value: float) -> bool:
+        """Whether the network at hand is as good as this, to what two values of programs are the same."""
+        return value >= self.value - _slack(self.value)
 
     def offer(self, members: tuple[int, ...]) -> Restricted:
-        """Solve a program; keep its network if it is narrow enough and the best."""
+        """Solve a program; keep its network if it is narrow enough and the best by its true loss."""
         point = self.pairs.solve(members)
-        self.programs, self.residual = self.programs + 1, max(self.residual, point.residual)
-        if point.value < self.value - _slack(self.value):
+        self.programs += 1
+        self.spent += 1 if point.residual <= UNSOLVED[0] else UNSOLVED[1]
+        if not self.beaten(point.value):
             blocks, signs, b0 = _irreducible(self.pairs.data, point, self.pairs.signs[list(members)])
             if len(blocks) <= self.width:
                 root = np.sqrt(np.linalg.norm(blocks, axis=1))
-                self.value, self.nu = point.value, point.nu
-                self.hidden, self.outer, self.b0 = blocks / root[:, None], signs * root, b0
+                hidden, outer = blocks / root[:, None], signs * root
+                value = objective(self.pairs.data, hidden, outer, b0)
+                if value < self.value:
+                    self.value, self.hidden, self.outer, self.b0 = value, hidden, outer, b0
         return point
 
-    def relax(self, allowed: frozenset[int], start: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
-        """A lower bound, tight, on the least value over the allowed cells, and the cells at work there, heaviest first.
+    def every_set(self, most: int) -> float | None:
+        """A lower bound on all networks of the width, from all sets of its size; None if that takes too many programs.
 
-        Cells that pull on the optimum are added until none does; that optimum is the optimum over all of them.
+        A set needs no program of its own if one of its cells does not pull on the optimum of the others.
+        """
+        beta, every = self.pairs.data.weight_decay, range(len(self.pairs.signs))
+        deepest = min(self.width, len(every))
+        ids: dict[tuple[int, ...], int] = {}  # of the optimum of each set
+        pulls: list[np.ndarray] = []
+        floors: list[float] = []
+        lower = math.inf
+        for k in range(deepest + 1):
+            for members in itertools.combinations(every, k):
+                for j, t in enumerate(members):
+                    same = ids[members[:j] + members[j + 1 :]]
+                    if pulls[same][t] <= beta * (1 + IDLE):
+                        break
+                else:
+                    if self.spent >= most:
+                        return None
+                    point, same = self.offer(members), len(pulls)
+                    pulls.append(self.pairs.pulls(point.nu) if k < deepest else np.zeros(0))
+                    # Its dual point, scaled until no set that shares this optimum has a pull above beta.
+                    idle = pulls[-1][pulls[-1] <= beta * (1 + IDLE)]
+                    excess = max(float(np.max(idle, initial=0.0)) / beta - 1, 0.0)
+                    floors.append(point.value - (point.residual + excess) * abs(point.value))
+                ids[members] = same
+                lower = min(lower, floors[same]) if k == deepest else lower
+        return lower
+
+    def leaf(self, members: tuple[int, ...], bound: float) -> float:
+        """A lower bound on the networks on exactly these cells, `bound` at least: the dual value of their program."""
+        point = self.offer(members)
+        return max(bound, point.value - point.residual * abs(point.value))
+
+    def relax(self, allowed: frozenset[int], start: tuple[int, ...]) -> _Relaxed:
+        """The program on the allowed cells, from cells that may be at work.
+
+        Cells that pull on the optimum are added until none does; that optimum is the optimum over all of them. It ends
+        as well when the value no longer falls, as pulls are rounding then, or when there are no programs left.
         """
         inside, beta = np.array(sorted(allowed), int), self.pairs.data.weight_decay
-        active = [t for t in start if t in allowed]
-        rounds = 4 * len(inside) + 4  # never needed: the value falls in every round; without an end the bound holds too
+        active, value, bound = [t for t in start if t in allowed], math.inf, -math.inf
+        support: tuple[int, ...] = ()
         while True:
-            point, rounds = self.offer(tuple(active)), rounds - 1
+            point = self.offer(tuple(active))
             weights = np.linalg.norm(point.blocks, axis=1)
             heavy = [active[i] for i in np.argsort(-weights) if _at_work(weights)[i]]
-            pull = self.pairs.pulls(point.nu)[inside]
+            pull = self.pairs.pulls(point.nu, inside)
+            bound = max(bound, self.proved(point.nu, float(np.max(pull, initial=0.0))))
             missing = [int(t) for t in inside[pull > beta * (1 + IDLE)] if t not in active]
-            if not missing or rounds == 0:
-                # The dual value of nu, scaled until the strongest pull is beta: (1 - t) beta sum |u_i| is lost.
-                excess = max(float(np.max(pull, initial=0.0)) / beta - 1, 0.0)
-                lost = point.residual * abs(point.value) + 2 * excess * beta * float(weights.sum())
-                return point.value - lost, tuple(heavy)
+            fell = point.value < value - FALLS * abs(point.value)
+            if point.value < value:
+                value, support = point.value, tuple(heavy)
+            if not missing or not fell or self.spent >= self.most:
+                return _Relaxed(value, min(bound, value), support)
             # The strongest few: all of them would make the next program large for nothing.
             strength = dict(zip(inside.tolist(), pull.tolist(), strict=True))
             active = heavy + sorted(missing, key=lambda t: -strength[t])[:4]
 
+    def proved(self, nu: np.ndarray, pull: float) -> float:
+        """What a residual proves of networks on cells of which none pulls stronger than this: its dual value."""
+        x = self.pairs.data.x
+        upper = pull + 64 * EPS * float(np.linalg.norm(x, axis=1) @ np.abs(nu))  # projections are exact to rounding
+        return lower_bound(self.pairs.data, nu, Phi(pull, upper, np.zeros(x.shape[1]), 1, "cells"))
+
     def greedy(self) -> None:
         """A first network: the cell that pulls most, then the next, with the others readjusted."""
         members: tuple[int, ...] = ()
+        nu = self.nu
         for _ in range(self.width):
-            point = self.offer(members) if members else None
-            pull = self.pairs.pulls(self.nu if point is None else point.nu)
+            pull = self.pairs.pulls(nu)
             new = int(np.argmax(pull)) if len(pull) else -1
-            if new < 0 or new in members:
+            if new < 0 or new in members or pull[new] <= self.pairs.data.weight_decay:
                 break
             members = (*members, new)
-        if members:
-            self.offer(members)
+            nu = self.offer(members).nu
 
 
 def _irreducible(data: Data, point: Restricted, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -515,6 +601,10 @@ def _irreducible(data: Data, point: Restricted, signs: np.ndarray) -> tuple[np.n
         if data.outer_bias == "free":
             atoms = np.column_stack([atoms, np.ones(len(atoms))])
         length = np.linalg.norm(atoms, axis=0)
+        if not np.all(length[: len(weights)] > 0):  # a block outside its cell, of a program not solved, does nothing
+            keep = length[: len(weights)] > 0
+            directions, weights, signs = directions[keep], weights[keep], signs[keep]
+            continue
         _, size, right = np.linalg.svd(atoms / length)
         if len(size) == atoms.shape[1] and size[-1] > ZERO["rank"][0] * size[0]:
             break

@@ -42,9 +42,10 @@ DYING = 0.03  # a neuron below this, times the scale, leaves the others where th
 NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
 EXACT = 1e-9  # gap, over the value, up to which an optimum is one
-NODES = 3000  # programs on up to 32 signed cells that a label may cost, once for each data set and width
 FINISH = 1.5e9  # cubes of unknowns that a finish may cost
 LARGE = 200  # unknowns from which a program is quicker solved from the network at hand
+PROGRAMS = 3000  # on up to 32 signed cells that a label may cost, once for each data set and width
+CELLS = (2000, 550)  # signed cells that are searched at most with weight decay, at width 1 and beyond
 UNDECAYED = 20_000  # signed cells of which sets are gone through without weight decay
 ZERO = 1e-9  # a neuron with both layers below this, times the scale, is zero
 INDEPENDENT = 1e-8  # least singular value of unit atoms; below 1e-11 they are dependent, in between nobody knows
@@ -329,22 +330,24 @@ def certified_optimum(problem: Empirical) -> Optimum:
 def _best(x: bytes, y: bytes, n: int, facts: tuple[float, str, str], width: int) -> Best | None:
     data = Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), *facts)
     signed = 2 * cover_count(n, int(np.linalg.matrix_rank(data.x)))  # cells at most, before they are listed
-    nodes = int(
-        NODES * min(1.0, 32 / max(signed, 1)) ** 2
-    )  # a program on all cells takes the longer the more there are
     try:
-        if data.weight_decay > 0:
-            return best_by_width(data, width, most=nodes) if nodes >= 10 else None
-        return undecayed.best(data, width) if signed <= UNDECAYED else None
-    except (InputError, RuntimeError):  # too many cells or programs, or one that is not solved
+        if data.weight_decay == 0:
+            return undecayed.best(data, width) if signed <= UNDECAYED else None
+        if signed > CELLS[width > 1]:
+            return None
+        # Width 1 has small programs only; else one takes the longer the more cells may pull on it.
+        share = 1.0 if width == 1 else min(1.0, 32 / max(signed, 1))
+        return best_by_width(data, width, most=int(PROGRAMS * share))
+    except (InputError, RuntimeError, np.linalg.LinAlgError):  # too many sets, or a program that is not solved
         return None
 
 
 def best_of_width(problem: Empirical) -> Best | None:
-    """The least loss of the problem's own width, computed once; None where that takes too many programs.
+    """The least loss of the problem's own width, computed once: where `local_minima.exact` says so; else an interval.
 
-    Up to some ten seconds. With weight decay that is up to 3000 programs for 32 signed cells and 10 for 500, as they
-    grow: beyond that no program is tried.
+    None where nothing is tried: beyond 550 signed cells, 2000 at width 1, or too many sets without weight decay. Up to
+    some ten seconds: 3000 programs for up to 32 signed cells or width 1, and 175 for 550; twice as long at tiny weight
+    decays, where programs converge slowly. The network is a witness in any case, as its loss is attained.
     """
     data = problem.data
     x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)
