@@ -49,9 +49,12 @@ def _said(findings: dict[str, Any], finished: int) -> list[str]:
             f"the convex programs of their own cells: losses differ by {own['largest_difference']:.1e} at most"
         )
     if found is not None:
+        listed = f"all local minima of this width, by enumeration: {found['listed']}"
+        if found["undecided"]:
+            listed = f"local minima of this width, by enumeration: at least {_listed(found)}"
         out.append(
-            f"all local minima of this width, by enumeration: {found['listed']}, of which {found['missed']} were "
-            f"missed; {found['elsewhere']} restarts ended at a minimum that is not listed"
+            f"{listed}, of which {found['missed']} were missed; {found['elsewhere']} restarts ended at a minimum that "
+            "is not listed"
         )
     if "paths" in findings:
         paths = findings["paths"]
@@ -60,6 +63,11 @@ def _said(findings: dict[str, Any], finished: int) -> list[str]:
             f"excess at the end {paths['largest_excess']:.1e}"
         )
     return out
+
+
+def _listed(found: dict[str, Any]) -> str:
+    """How many minima there are, as far as floating point decides."""
+    return f"{found['listed']} ({found['undecided']} undecided)" if found["undecided"] else str(found["listed"])
 
 
 def _theory_said(theory: dict[str, Any]) -> str:
@@ -279,7 +287,7 @@ class DataTable(Table):
                     "-" if cell["best_seen"] is None else f"{cell['best_seen']:.9f}",
                     "-" if known is None or known["P_m"] is None else f"{known['P_m']:.9f}",
                     "-" if own is None else f"{own['largest_difference']:.0e}",
-                    "-" if minima is None else str(minima["listed"]),
+                    "-" if minima is None else _listed(minima),
                     "-" if minima is None else str(minima["missed"]),
                     f"{cell['seconds']:.1f}",
                 )

@@ -89,12 +89,15 @@ class Minima(NamedTuple):
     Attributes:
         width: m.
         minima: By value. Every set of local minima of equal output is represented by all its vertices of at most m
-            neurons; a local minimum with a zero neuron is global, and is there without it.
+            neurons; a local minimum with a zero neuron is global, and is there without it: with no neuron at all where
+            the best network is none.
         best: P_m, the least loss of width m.
         patterns: Activation cells, bool [P, n].
         sets: Sets of up to m signed cells that this covers.
         programs: Convex programs that were solved for it.
         undecided: Candidates on the edge of floating point, or programs not solved; 0: the list is complete.
+        loss_size: Loss without a neuron, which differences of losses are measured by.
+        output_size: |y|, the same for outputs.
     """
 
     width: int
@@ -104,6 +107,8 @@ class Minima(NamedTuple):
     sets: int
     programs: int
     undecided: int
+    loss_size: float
+    output_size: float
 
 
 class Best(NamedTuple):
@@ -175,6 +180,10 @@ def local_minima(data: Data, width: int, known: Cells | None = None, most: int =
     pulls = [pairs.pulls(start.nu)]
     best, programs, undecided = start.value, 0, 0
     found: list[Minimum] = []
+    none = float(np.max(pulls[0], initial=0.0)) / data.weight_decay
+    if none <= 1 + IDLE:  # no neuron pays
+        empty = np.zeros((0, data.x.shape[1])), np.zeros(0)
+        found.append(Minimum(start.value, GLOBAL, True, *empty, start.b0, start.output, (), none))
     for k in range(1, deepest + 1):
         table = np.array(pulls) > data.weight_decay * (1 + IDLE)
         level = np.empty(math.comb(count, k), np.int32)
@@ -201,7 +210,8 @@ def local_minima(data: Data, width: int, known: Cells | None = None, most: int =
             level[first : first + len(ranks)] = optimum
         ids.append(level)
     minima = [_named(m, width, best) for m in sorted(found, key=lambda m: m.value)]
-    return Minima(width, tuple(minima), best, pairs.patterns, sets, programs, undecided)
+    sizes = (start.value, float(np.linalg.norm(data.y)))
+    return Minima(width, tuple(minima), best, pairs.patterns, sets, programs, undecided, *sizes)
 
 
 def best_by_width(data: Data, width: int, known: Cells | None = None, most: int = 100_000) -> Best:
@@ -271,20 +281,20 @@ def coverage(minima: Minima, values: np.ndarray, outputs: np.ndarray | None = No
         minima: Of the run's width.
         values: Losses of the restarts, [r].
         outputs: Their outputs f on the data, [r, n]; minima of equal value are told apart by it.
-        accuracy: Of the losses, relative to 1 + |value|; outputs, first order where losses are second, to its square
-            root.
+        accuracy: Of the losses, relative to the loss without a neuron; outputs, first order where losses are second, to
+            its square root. Of several minima that near the nearest counts, and those that cannot be told from it.
     """
     values = np.asarray(values, np.float64)
-    runs = np.zeros(len(minima.minima), int)
-    elsewhere = np.ones(len(values), bool)
-    for index, minimum in enumerate(minima.minima):
-        here = np.abs(values - minimum.value) <= accuracy * (1 + abs(minimum.value))
-        if outputs is not None:
-            size = np.sqrt(accuracy) * (1 + np.linalg.norm(minimum.output))
-            here &= np.linalg.norm(np.asarray(outputs) - minimum.output, axis=1) <= size
-        runs[index] = int(np.sum(here))
-        elsewhere &= ~here
-    return Coverage(runs, tuple(int(i) for i in np.flatnonzero(runs == 0)), elsewhere)
+    listed = np.array([minimum.value for minimum in minima.minima])
+    far = np.abs(values[:, None] - listed) / (accuracy * max(minima.loss_size, 1e-300))
+    if outputs is not None and len(listed):
+        apart = np.asarray(outputs, np.float64)[:, None] - np.array([minimum.output for minimum in minima.minima])
+        unit = np.sqrt(accuracy) * max(minima.output_size, 1e-300)
+        far = np.maximum(far, np.linalg.norm(apart, axis=2) / unit)
+    nearest = np.min(far, axis=1, initial=np.inf)
+    at = (far <= 1) & (far <= nearest[:, None] + 0.1)
+    runs = np.sum(at, axis=0)
+    return Coverage(runs, tuple(int(i) for i in np.flatnonzero(runs == 0)), ~np.any(at, axis=1))
 
 
 # --- signed cells ---
@@ -417,11 +427,11 @@ def _listed(found: list[Minimum], new: Minimum) -> bool:
     """Whether the point is in the list, neurons in any order. One on a kink comes up with each cell that it touches."""
     mine = np.column_stack([new.hidden, new.outer])
     for old in found:
-        if len(old.outer) != len(new.outer) or abs(old.value - new.value) > SAME * (1 + abs(new.value)):
+        if len(old.outer) != len(new.outer) or abs(old.value - new.value) > SAME * abs(new.value):
             continue
         distance = np.linalg.norm(np.column_stack([old.hidden, old.outer])[:, None] - mine, axis=2)
         nearest = np.argmin(distance, axis=1)
-        if len(set(nearest)) == len(nearest) and np.max(distance.min(axis=1)) <= SAME * (1 + np.max(np.abs(mine))):
+        if len(set(nearest)) == len(nearest) and np.max(distance.min(axis=1)) <= SAME * np.max(np.abs(mine)):
             return True
     return False
 
