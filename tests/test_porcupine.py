@@ -309,6 +309,18 @@ def test_a_teacher_mass_too_small_to_see_leaves_a_region_undecided_never_global(
     assert (Label.UNDECIDED, True) not in seen  # masses down to 1e-9 are told from none
 
 
+def test_a_minimum_whose_mass_an_idle_neighbour_can_share_is_flat():
+    problem = porcupine([[2.0, 0], [-2, 1]], [2, 1], [[2.0, -2], [-3, 3], [-3, 0]])
+    theta = theory.finish(problem, np.array([-1.0, 0, -1]))
+    assert theta[1] == 0
+    for share in (0.0, 0.01, 0.25):
+        moved = theta + share * theta[0] * np.array([-1, 1, 0])
+        verdict = theory.label(problem, moved)
+        assert (verdict.label, verdict.flavour, verdict.by) == (Label.SPURIOUS, "flat", "lower network")
+        assert theory.flat_dimension(problem, moved) == 1
+        np.testing.assert_allclose(verdict.loss, value(problem, theta), rtol=1e-14)
+
+
 # --- one line: theorem 2 and figure 5 ---
 
 

@@ -127,14 +127,15 @@ def decomposition(problem: Porcupine, theta: np.ndarray) -> tuple[float, float]:
 
 
 def flat_dimension(problem: Porcupine, theta: np.ndarray) -> int:
-    """Dimension of the stationary set around a stationary theta, neurons at zero held there.
+    """Dimension of the stationary set around a stationary theta.
 
-    Mass passed between neurons of one sign on a line, and masses of mixed lines that leave the sum of all neurons
-    unchanged: sum_j (neurons - signs present) + mixed lines - rank.
+    Mass passed between neurons of one sign on a line, those at zero included, and masses of mixed lines that leave the
+    sum of all neurons unchanged: sum_j (neurons - signs present) + mixed lines - rank, j over the lines that have mass.
+    On a line without any the neurons stay at zero.
     """
-    present = masses(problem, theta) > 0
+    present, neurons = masses(problem, theta) > 0, np.asarray(problem.neurons)
     face = _face(problem, present)
-    return int(np.count_nonzero(theta)) - int(np.sum(present)) + len(face.mixed) - len(face.basis)
+    return int(np.sum(neurons[face.lines])) - int(np.sum(present)) + len(face.mixed) - len(face.basis)
 
 
 # --- faces: which signs are present; on each, a positive definite quadratic ---
