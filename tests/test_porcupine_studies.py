@@ -104,6 +104,19 @@ def test_descents_stopped_between_kinks_end_where_longer_ones_do(monkeypatch):
     np.testing.assert_allclose(short["loss"], long["loss"], rtol=0, atol=1e-12)
 
 
+def test_descents_on_many_lines_are_finished_when_their_budget_is_spent():
+    """Their loss falls like 1/t: never so little in a while that they stand still, and the slope is never small."""
+    problem = PorcupineStudy(lines="60", dimension=2, teacher="5").problem()
+    short, long = (ends(problem, 12, budget=budget)[0] for budget in (4000, 12_000))
+    assert set(short["steps"]) == {4080}  # whole chunks of 120
+    assert set(short["basin"]) == {"finished"}
+    assert set(short["label"]) <= {"global", "spurious"}
+    np.testing.assert_array_equal(short["label"], long["label"])
+    np.testing.assert_allclose(short["loss"], long["loss"], rtol=0, atol=1e-11)
+    best = theory.global_optimum(problem).loss
+    np.testing.assert_array_equal(short["label"] == "global", short["loss"] < best + 1e-10)
+
+
 def test_what_a_restart_finds_does_not_depend_on_lanes_or_on_a_resume(tmp_path):
     problem = porcupine(np.eye(2), 2, SIGNED[2])
     one, a = ends(problem, 30, lanes=30)

@@ -34,11 +34,15 @@ class _Starts(Descents):
         init_scale: Multiplies the starts. The formulas for shares are those of small starts.
         step_size: 0 for the largest power of two up to 1 / largest curvature.
         retire: Gradient norm at which a restart is finished, times the largest teacher norm.
+        budget: Gradients after which a restart is finished where it stands.
     """
 
     init_scale: float = 0.05
     step_size: float = 0.0
     retire: float = 1e-4  # the exact finish needs no more, and nearly parallel lines would take 200,000 steps to 1e-5
+    # 200 lines in the plane come near the teacher like 1/t, for ever; from some 20,000 steps on the finish of a descent
+    # leads to the minimum that it leads to from 200,000. Where losses fall like exp(-t) all is over by then.
+    budget: int = 20_000
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the result into the folder.
