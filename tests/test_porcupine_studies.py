@@ -134,6 +134,38 @@ def test_what_a_restart_finds_does_not_depend_on_lanes_or_on_a_resume(tmp_path):
         landscape.explore(other, 30, init_scale=0.05, progress=False, out=tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("fields", "law"),
+    [
+        (dict(neurons=(3,)), 0.75),
+        (dict(neurons=(8,), dimension=3), (1 - 2**-7) ** 3),
+        (dict(neurons=(2, 4), dimension=2), 0.5 * 0.875),
+        (dict(neurons=(2,), optimiser="flow"), 0.5),
+        (dict(neurons=(2,), teacher="[[6], [-0.4]]"), 0.5),  # one line: any masses
+        (dict(neurons=(2,), teacher="[[6], [-0.4]]", init="sphere", init_scale=0.15), 0.5),
+        (dict(neurons=(1, 2), dimension=2), None),  # a single neuron is never mixed, and need not be
+        (dict(neurons=(3,), dimension=2, teacher="[[1, 0], [-0.1, 0], [0, 3], [0, -0.1]]"), None),  # a sign is lost
+        (dict(neurons=(3,), dimension=2, teacher="[[1, 0], [-0.03, 0], [0, 1], [0, -0.03]]"), None),
+        (dict(neurons=(6,), teacher="[[6], [-4]]", init_scale=5.0), None),  # starts of one sign cross over
+        (dict(neurons=(4,), teacher="[[6e-6], [-4e-6]]"), None),  # that are large for this teacher
+        (dict(neurons=(4,), teacher="[[6e-6], [-4e-6]]", init_scale=5e-8), 0.875),
+        (dict(neurons=(2,), teacher="[[6], [4]]"), None),
+        (dict(neurons=(3,), optimiser="adam"), None),
+        (dict(neurons=(3,), step_size=1.2), None),  # beyond 1 / curvature
+        (dict(neurons=(3,), lines="[[1, 0], [1, 1]]"), None),
+    ],
+)
+def test_the_formula_is_given_where_it_holds(fields, law):
+    assert PorcupineStudy(**fields).law() == law
+
+
+def test_where_no_formula_is_given_shares_are_not_those_of_mixed_starts():
+    """Teacher masses that differ: mixed lines of small starts lose a sign, and 30% are global where 56% start mixed."""
+    problem = porcupine(np.eye(2), 3, [[1, 0], [-0.1, 0], [0, 3], [0, -0.1]])
+    rows, _ = ends(problem, 200)
+    assert 0.2 < np.mean(rows["label"] == "global") < 0.42 < theory.orthogonal_global_probability([3, 3])
+
+
 def test_isolated_minima_are_counted_and_flat_ones_are_not():
     census = landscape.explore(porcupine([[1.0]], 2, [[6.0], [-4.0]]), 60, init_scale=0.05, progress=False)
     assert {(level.label, level.orbits) for level in census.levels} == {("global", 1), ("spurious", None)}

@@ -276,9 +276,11 @@ class Porcupine:
     def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
         """Random coefficients: N(0, 1/d) ("xavier"), N(0, 2/d) ("he"), N(0, 1) ("gaussian"), or +-1 ("sphere")."""
         z = jax.random.normal(key, (self.p,), jnp.float64)
-        if init == "sphere":
-            return init_scale * jnp.where(z < 0, -1.0, 1.0)
-        return init_scale * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init] * z
+        return init_scale * self.spread(init) * (jnp.where(z < 0, -1.0, 1.0) if init == "sphere" else z)
+
+    def spread(self, init: str) -> float:
+        """The root mean square of a coefficient of `start` at scale one."""
+        return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
 
     def read(self, theta: np.ndarray) -> np.ndarray:
         """The coefficient of each neuron, [p]."""

@@ -829,12 +829,39 @@ def orthogonal_candidate(problem: Porcupine, kinds: np.ndarray) -> tuple[np.ndar
 
 
 def orthogonal_global_probability(neurons: Any) -> float:
-    """P(global) = prod_j (1 - 2^(1-k_j)) for orthogonal lines of k_j neurons and a teacher with both signs on each.
+    """prod_j (1 - 2^(1-k_j)), the probability that all lines, of k_j >= 2 neurons, start mixed: with both signs.
 
-    From small symmetric starts, where all neurons of one sign on a line move together: a line that starts mixed stays
-    mixed, and all must. (One line: a bad minimum has probability 2^(1-k).) Large starts do better.
+    It is the probability of a global end where `follows_starts` says so.
     """
     return float(np.prod(1 - 2.0 ** (1 - np.asarray(neurons, float))))
+
+
+def follows_starts(problem: Porcupine, init: str, init_scale: float) -> bool:
+    """Whether plain descents in small steps end at a global minimum if and only if every line starts mixed.
+
+    All neurons of one sign on a line move together. On one line with a teacher of both signs, two neurons or more stay
+    mixed if they start so, and stay of one sign if they start with less than the teacher's mass of that sign (theory
+    1.5); large starts do better. On more orthogonal lines that is measured, for masses that are the same on every line
+    and a factor of at most 1 / 0.7 apart: no exception in 16,000 descents, up to 8 lines of 2 to 8 neurons. From a factor
+    of 3 on there are some, and a line can lose a sign where masses differ from line to line.
+
+    Args:
+        problem: The landscape.
+        init: Distribution of the starts; see `Porcupine.start`.
+        init_scale: Multiplies them.
+    """
+    neurons, taught = np.asarray(problem.neurons), problem.taught
+    orthogonal = np.max(np.abs(problem.lines @ problem.lines.T - np.eye(len(neurons)))) < 1e-12
+    if not (problem.matched and orthogonal and np.all(taught > 0) and np.all(neurons >= 2)):
+        return False
+    alike = np.ptp(taught, axis=1).max() <= 1e-12 * np.max(taught) and np.max(taught) <= np.min(taught) / 0.7 * (
+        1 + 1e-12
+    )
+    # Sums of |c| over a line, half-normal or all equal: 3.5 deviations, which one start in a thousand exceeds.
+    size = init_scale * problem.spread(init)
+    mean, deviation = (1.0, 0.0) if init == "sphere" else (np.sqrt(2 / np.pi), np.sqrt(1 - 2 / np.pi))
+    most = size * (neurons * mean + 3.5 * np.sqrt(neurons) * deviation)
+    return bool((len(neurons) == 1 or alike) and np.all(most <= np.min(taught)))
 
 
 def schur_bound(problem: Porcupine) -> float:
