@@ -433,6 +433,25 @@ def test_a_minimum_whose_mass_an_idle_neighbour_can_share_is_flat():
         np.testing.assert_allclose(verdict.loss, value(problem, theta), rtol=1e-14)
 
 
+def test_regions_of_lines_too_close_to_tell_masses_apart_are_undecided():
+    """Three lines within 4e-6 rad: their kernel is singular to rounding, and where all signs are alike so is the
+    Hessian: masses are not known."""
+    lines = [
+        [-0.12853343105210538, 1.3664666368249065],
+        [-0.12853545619575743, 1.3664624871455417],
+        [-0.12853384203665263, 1.3664597066015727],
+    ]
+    teacher = [[-0.20917557487171307, -0.15922500991447772], [0.5408455846858077, 0.2146591225063409]]
+    found = {tuple(r.kinds): r for r in theory.regions(porcupine(lines, 1, teacher))}
+    assert len(found) == 8
+    for kinds in ((1, 1, 1), (-1, -1, -1)):
+        assert found[kinds].bad is None
+        assert found[kinds].by == "a mass is within its error of zero"
+    # Some 1e-3 rad apart all is known.
+    apart = porcupine([lines[0], [-0.12, 1.3665], [-0.135, 1.366]], 1, teacher)
+    assert all(r.bad is not None for r in theory.regions(apart))
+
+
 # --- one line: theorem 2 and figure 5 ---
 
 
@@ -756,6 +775,7 @@ def test_descents_that_end_at_kinks_are_finished_where_longer_descents_end():
         ([[1.0, 0], [0, 1]], [1, 0], [[1.0, 0]], "line 1 has no neuron"),
         ([[1.0, 0], [0, 1]], [1, 2, 3], [[1.0, 0]], r"2 of them, one a line; found shape \(3,\)"),
         ([[1.0, 0], [0, 1]], 0, [[1.0, 0]], "at least 1, found 0"),
+        ([[1.0, 0], [0, 1]], [1, [2]], [[1.0, 0]], "2 of them, one a line; found some nested"),
         ([[1.0, 0], [0, 1]], [1, 1.5], [[1.0, 0]], r"neurons_per_line\[1\] must be a whole number"),
         ([[1.0, 0], [0, 1]], "two", [[1.0, 0]], "must be a whole number"),
         ([[1.0, np.nan], [0, 1]], 1, [[1.0, 0]], r"lines\[0\]\[1\] is nan"),

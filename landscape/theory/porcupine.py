@@ -609,6 +609,7 @@ class _Beside(NamedTuple):
         face: The face.
         slack: How much lower than at x its loss may be; inf where nothing is shown.
         inside: Whether all its masses are shown to be above zero.
+        reach: How far its masses may be from those of x, [r]; of dependent mixed lines, for the nearest such point.
         low: Lower bounds on its one-sided slopes, [2, r]; 0 for signs that are present or `tied`.
         high: Upper bounds on them.
         error: The largest error of these bounds, for messages.
@@ -619,20 +620,21 @@ class _Beside(NamedTuple):
     face: _Face
     slack: float
     inside: bool
+    reach: np.ndarray
     low: np.ndarray
     high: np.ndarray
     error: float
     drift: float
 
 
-def _beside(problem: Porcupine, x: np.ndarray, at: At) -> _Beside:
-    """The exact stationary point with the signs of x, by one Newton step that is bounded and not made.
+def _beside(problem: Porcupine, x: np.ndarray, at: At, present: np.ndarray | None = None) -> _Beside:
+    """The exact stationary point with the signs of x, or those present, by one Newton step that is bounded, not made.
 
     It is off by H^-1 g in (q, y); g is known to its rounding, and a row w = H^-1 e of any vector e as it is computed
     and its residual: |e' H^-1 g| <= |w|' |g| + |e - H w| |g| / lambda. Taken row by row: lambda alone, which lines that
     are close together make small, would be millions of times too crude.
     """
-    present = x > 0
+    present = x > 0 if present is None else present
     face, shape = _face(problem, present), x.shape
     size, l = face.hessian.shape[0], len(face.lines)  # noqa: E741
     low, high = np.zeros(shape), np.zeros(shape)
@@ -644,7 +646,16 @@ def _beside(problem: Porcupine, x: np.ndarray, at: At) -> _Beside:
         rounding = size * ((problem.d + 16 + size) * EPS + face.tilt)
         least = float(scipy.linalg.eigh(face.hessian, eigvals_only=True, subset_by_index=[0, 0])[0]) - rounding
     if least <= 0:
-        return _Beside(face, np.inf, False, np.where(present, low, -np.inf), np.where(present, high, np.inf), np.inf, 0)
+        return _Beside(
+            face=face,
+            slack=np.inf,
+            inside=False,
+            reach=np.full(shape[1], np.inf),
+            low=np.where(present, 0.0, -np.inf),
+            high=np.where(present, 0.0, np.inf),
+            error=np.inf,
+            drift=0.0,
+        )
     steep = float(np.linalg.norm(gradient))
 
     # At the stationary point m is orthogonal to mixed lines. On a line in their span both slopes are equal, so that
@@ -672,11 +683,19 @@ def _beside(problem: Porcupine, x: np.ndarray, at: At) -> _Beside:
         far = np.abs(solved).T @ gradient + residual * steep / least
     error = at.error + far[size:]
     low[side, j], high[side, j] = at.slopes[side, j] - error, at.slopes[side, j] + error
-    reach = np.zeros(shape[1])
+    reach = np.zeros(shape[1])  # of S on mixed lines and q on all
     reach[face.lines] = np.where(face.sign == 0, 0.5 * (far[:l] + face.stretch * np.linalg.norm(far[l:size])), far[:l])
     inside = bool(np.all(~present | (x > reach))) and 0.25 * face.stray * m <= at.error
-    slack, worst = float(0.5 * gradient @ far[:size]), float(np.max(error, initial=0.0))
-    return _Beside(face, slack, inside, low, high, worst, drift)
+    return _Beside(
+        face=face,
+        slack=float(0.5 * gradient @ far[:size]),
+        inside=inside,
+        reach=reach,
+        low=low,
+        high=high,
+        error=float(np.max(error, initial=0.0)),
+        drift=drift,
+    )
 
 
 def _floor(problem: Porcupine, x: np.ndarray, at: At, beside: _Beside) -> float:
@@ -741,12 +760,13 @@ def region(problem: Porcupine, signs: np.ndarray) -> Region:
     face = _face(problem, present)
     kinds = present[0].astype(int) - present[1]
     this = partial(Region, kinds, float(np.prod(np.where(kinds == 0, 2.0**neurons - 2, 1))), len(face.basis))
-    x, loose = np.zeros((2, len(neurons))), 16 * len(face.hessian) * EPS * np.linalg.cond(face.hessian)
+    x, loose, factor = np.zeros((2, len(neurons))), 0.0, _factor(face.hessian)
     for _ in range(2):  # the second step takes the rounding of the first away
-        x = x - face.change(np.linalg.solve(face.hessian, face.gradient(evaluate(problem, x))), len(neurons))
+        x = x - face.change(scipy.linalg.cho_solve(factor, face.gradient(evaluate(problem, x))), len(neurons))
     if np.any(x[present] <= 0) and len(face.mixed) > len(face.basis):
-        x, loose = _spread_out(problem, face, x), max(loose, 1e-7)  # the program's tolerance
-    at_zero = loose * (np.sum(np.abs(x)) + problem.teacher_mass)
+        x, loose = _spread_out(problem, face, x), 1e-7  # the program's tolerance
+    reach = _beside(problem, x, evaluate(problem, x), present).reach
+    at_zero = (reach + loose * (np.sum(np.abs(x)) + problem.teacher_mass) + np.zeros_like(x))[present]
     if np.any(x[present] < -at_zero):
         return this(None, None, False, "no stationary point inside")
     safe = _never_bad(problem, face, present)
@@ -842,8 +862,8 @@ def follows_starts(problem: Porcupine, init: str, init_scale: float) -> bool:
     All neurons of one sign on a line move together. On one line with a teacher of both signs, two neurons or more stay
     mixed if they start so, and stay of one sign if they start with less than the teacher's mass of that sign (theory
     1.5); large starts do better. On more orthogonal lines that is measured, for masses that are the same on every line
-    and a factor of at most 1 / 0.7 apart: no exception in 16,000 descents, up to 8 lines of 2 to 8 neurons. From a factor
-    of 3 on there are some, and a line can lose a sign where masses differ from line to line.
+    and a factor of at most 1 / 0.7 apart: no exception in 16,000 descents, up to 8 lines of 2 to 8 neurons. From a
+    factor of 3 on there are some, and a line can lose a sign where masses differ from line to line.
 
     Args:
         problem: The landscape.
