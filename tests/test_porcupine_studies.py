@@ -222,6 +222,19 @@ def test_figure_5_has_optima_at_8_and_18_and_descents_find_them(capsys):
     np.testing.assert_allclose(found, [0.0, 8.0, 18.0], rtol=0, atol=1e-12)
 
 
+def test_a_region_that_is_undecided_is_drawn_as_undecided():
+    """Teacher (1e17, -1): the loss of the region (+, +) is 1/4, and 1e17 is known to 16."""
+    from landscape.host import line_plots
+
+    study = STUDIES["porcupine-landscape"](restarts=4, teachers=(10**17, -1))
+    cells = study.run(None, False).cell_dicts()
+    drawn = [region for region in cells[0]["regions"] if region["loss"] is not None]
+    assert [(region["kinds"], region["bad"]) for region in drawn] == [([1], None)]
+    figure = line_plots.surfaces([cell.problem() for cell in study.cells().values()], cells)
+    said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.split(",")[0] for text in said] == ["undecided"]
+
+
 def test_figure_4_has_two_bad_regions_of_eight(capsys):
     assert call("run", "porcupine-regions", "--restarts", 8, "--json") == 0
     assert json.loads(capsys.readouterr().out)["findings"]["region_counts"] == {
@@ -322,6 +335,7 @@ def test_a_points_file_with_lines_is_labelled_in_its_own_order(tmp_path, capsys)
         ({"hidden": [[1.0]]}, "field 'hidden' that is not understood"),
         ({"lines": [[1.0, 0.0], [1.0, 0.0]]}, "are parallel"),
         ({"lines": 3}, "lines must be a matrix"),
+        ({"lines": [[1, 0], [0]]}, "lines must be an array of numbers, all rows of one length"),
     ],
 )
 def test_a_points_file_that_makes_no_sense_is_one_sentence(change, words, tmp_path, capsys):

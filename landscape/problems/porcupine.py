@@ -366,12 +366,16 @@ def porcupine(lines: Any, neurons_per_line: Any, teacher: Any) -> Porcupine:
 
 def _counts(neurons_per_line: Any, r: int) -> tuple[int, ...]:
     """Neurons on each of r lines."""
-    if np.ndim(neurons_per_line) == 0:
-        return (whole("neurons_per_line", neurons_per_line, 1),) * r
-    if np.shape(neurons_per_line) != (r,):
+    try:
+        shape = np.shape(neurons_per_line)
+    except ValueError:
         raise InputError(
-            f"neurons_per_line must be one number or {r} of them, one a line; found shape {np.shape(neurons_per_line)}."
-        )
+            f"neurons_per_line must be one number or {r} of them, one a line; found some nested."
+        ) from None
+    if not shape:
+        return (whole("neurons_per_line", neurons_per_line, 1),) * r
+    if shape != (r,):
+        raise InputError(f"neurons_per_line must be one number or {r} of them, one a line; found shape {shape}.")
     counts = tuple(whole(f"neurons_per_line[{j}]", count, 0) for j, count in enumerate(neurons_per_line))
     if 0 in counts:
         raise InputError(f"line {counts.index(0)} has no neuron; give it one or leave the line out.")
