@@ -166,6 +166,19 @@ def test_where_no_formula_is_given_shares_are_not_those_of_mixed_starts():
     assert 0.2 < np.mean(rows["label"] == "global") < 0.42 < theory.orthogonal_global_probability([3, 3])
 
 
+def test_a_small_teacher_has_the_levels_of_a_large_one():
+    """Theorem 2: losses 0, 4 and 9 times the square of the teacher's scale, however small; it goes with the starts."""
+    for scale in (1.0, 1e-6):
+        study = PorcupineStudy(teacher=f"[[{6 * scale}], [{-4 * scale}]]", init_scale=0.05 * scale, restarts=60)
+        census = study.run(None, False)
+        found = [(level.label, level.loss / scale**2) for level in census.levels]
+        assert [label for label, _ in found] == ["global", "spurious", "spurious"]
+        np.testing.assert_allclose([loss for _, loss in found], [0, 4, 9], rtol=0, atol=1e-12)
+        assert census.findings["porcupine"]["levels"] == 3
+        kept = {round(float(census.rows["loss"][census.rows["restart"] == i][0]) / scale**2) for i in census.weights}
+        assert kept == {0, 4, 9}
+
+
 def test_isolated_minima_are_counted_and_flat_ones_are_not():
     census = landscape.explore(porcupine([[1.0]], 2, [[6.0], [-4.0]]), 60, init_scale=0.05, progress=False)
     assert {(level.label, level.orbits) for level in census.levels} == {("global", 1), ("spurious", None)}

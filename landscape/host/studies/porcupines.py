@@ -108,8 +108,10 @@ class PorcupineStudy(_Starts):
     def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """The optimum and its bounds, the ends of the descents beside them, and the formula for the share of global
         ones where there is one."""
+        from landscape.host.merge import loss_unit
+
         theory, law = known(self.lines, self.neurons, self.teacher, self.dimension, self.draw), self.law()
-        return {"porcupine": theory | {"law": law} | reached(law, rows)}
+        return {"porcupine": theory | {"law": law} | reached(law, rows, loss_unit(self.problem()))}
 
     def law(self) -> float | None:
         """The probability of a global end by the formula for small starts; None where it is not known to hold."""
@@ -422,7 +424,7 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
     }
 
 
-def reached(law: float | None, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+def reached(law: float | None, rows: dict[str, np.ndarray], unit: float = 1.0) -> dict[str, Any]:
     """The ends of descents, some in the paper's normalisation; whether the formula is in their share's interval."""
     import numpy as np
 
@@ -432,7 +434,7 @@ def reached(law: float | None, rows: dict[str, np.ndarray]) -> dict[str, Any]:
     loss = rows["loss"][converged]
     good = int(np.sum(rows["label"] == "global"))
     found = share(good, len(rows["loss"]))
-    levels = levels_of(rows)
+    levels = levels_of(rows, unit)
     return {
         "global_share": {"count": good, **found},
         "law_inside": None if law is None else bool(found["low"] <= law <= found["high"]),
