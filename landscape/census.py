@@ -12,8 +12,8 @@ import numpy as np
 
 from landscape.records import Evidence, Label
 
-LOSS_GAP = 1e-9  # losses closer than this, relative to the larger of the level's loss and one, are one level
-LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on this grid
+LOSS_GAP = 1e-9  # losses closer than this, relative to the larger of the level's loss and the unit, are one level
+LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on this grid, in units of the loss
 SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
 WITHOUT_END = (Label.UNCONVERGED, Label.AT_INFINITY)  # no stationary point: no loss to be a level, no class
 
@@ -164,11 +164,12 @@ def share(count: int, total: int) -> dict[str, float]:
     return {"share": count / total if total else 0.0, "low": low, "high": high}
 
 
-def levels_of(rows: dict[str, np.ndarray]) -> list[Level]:
+def levels_of(rows: dict[str, np.ndarray], unit: float = 1.0) -> list[Level]:
     """Restarts grouped by label, flavour and loss.
 
     Args:
         rows: Columns of the run; "orbit" is -1 where the point is not isolated.
+        unit: Of the loss.
     """
     total = len(rows["restart"])
     if not total:
@@ -179,7 +180,7 @@ def levels_of(rows: dict[str, np.ndarray]) -> list[Level]:
     order = np.lexsort((loss, flavour, label))
     label, flavour, loss, error = label[order], flavour[order], loss[order], rows["loss_error"][order]
     with np.errstate(invalid="ignore"):  # the losses of restarts that diverged
-        apart = np.diff(loss) > LOSS_GAP * np.maximum(1.0, np.abs(loss[1:])) + error[1:] + error[:-1]
+        apart = np.diff(loss) > LOSS_GAP * np.maximum(unit, np.abs(loss[1:])) + error[1:] + error[:-1]
     # Not stationary: their losses are no levels.
     apart &= ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END])[1:]
     apart |= (np.diff(label) != 0) | (np.diff(flavour) != 0)
@@ -235,7 +236,7 @@ def codes(column: np.ndarray, none: str | None = None) -> tuple[np.ndarray, list
     return np.fromiter(map(rank.__getitem__, entries), np.int64, len(entries)), words
 
 
-def class_ids(rows: dict[str, np.ndarray]) -> np.ndarray:
+def class_ids(rows: dict[str, np.ndarray], unit: float = 1.0) -> np.ndarray:
     """What each row is a member of, [r]: rows are of one class iff their numbers, which count from zero, are equal.
 
     A class is an orbit, or all points of one label, flavour and loss that are not isolated. Restarts without an end
@@ -246,20 +247,20 @@ def class_ids(rows: dict[str, np.ndarray]) -> np.ndarray:
     flavour, flavours = codes(rows["flavour"][loose])
     loss = rows["loss"][loose]
     ends = ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END]) & np.isfinite(loss)
-    _, grid = np.unique(np.where(ends, np.round(loss / LOSS_GRID), np.inf), return_inverse=True)
+    _, grid = np.unique(np.where(ends, np.round(loss / (LOSS_GRID * unit)), np.inf), return_inverse=True)
     _, kind = np.unique((grid * len(labels) + label) * len(flavours) + flavour, return_inverse=True)
     number = rows["orbit"].astype(np.int64)
     number[loose] = -1 - kind
     return np.unique(number, return_inverse=True)[1]
 
 
-def class_counts(rows: dict[str, np.ndarray]) -> list[int]:
+def class_counts(rows: dict[str, np.ndarray], unit: float = 1.0) -> list[int]:
     """How often each class was reached; restarts without an end are left out."""
     if not len(rows["restart"]):
         return []
     label, labels = codes(rows["label"])
     ended = ~np.isin(label, [i for i, word in enumerate(labels) if word in WITHOUT_END])
-    counts = np.bincount(class_ids(rows)[ended])
+    counts = np.bincount(class_ids(rows, unit)[ended])
     return counts[counts > 0].tolist()
 
 

@@ -61,6 +61,11 @@ def ends(
     return lines.ends(problem, thetas, known)
 
 
+def finishes(problem: Problem) -> bool:
+    """Whether `ends` has an end for every point: the exact finish of its room leads to a minimum from anywhere."""
+    return isinstance(problem, Porcupine)
+
+
 def signs(problem: Problem, theta: np.ndarray) -> bytes:
     """Which isolated minimum of a kinked problem theta is, as a key."""
     if isinstance(problem, Empirical):

@@ -309,6 +309,149 @@ def test_a_teacher_mass_too_small_to_see_leaves_a_region_undecided_never_global(
     assert (Label.UNDECIDED, True) not in seen  # masses down to 1e-9 are told from none
 
 
+def test_lines_that_are_not_quite_dependent_are_independent():
+    """A third line 4e-12 rad out of the plane of two others, all mixed: the sum of neurons can leave the plane, and the
+    minimum within the plane is none. Dropping the direction once made it a certified global one."""
+    teacher = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [1, 1, 5.6e-12], [-1, -1, -5.6e-12], [0, 0, -1.0]]
+    planar, tilted = (porcupine([[1, 0, 0], [0, 1, 0], [1, 1, height]], 2, teacher) for height in (0.0, 5.6e-12))
+    within = theory.finish(planar, np.array([1, -1, 1, -1, 1, -1.0]))
+    found, verdict = theory.global_optimum(tilted), theory.label(tilted, within)
+    assert np.all(within != 0)
+    assert verdict.label == Label.UNDECIDED  # both losses differ by 2e-12, and are known to 4e-13
+    assert value(tilted, within) - found.loss > 1.5e-12
+    best = theory.label(tilted, found.theta)
+    assert best.label == Label.GLOBAL
+    assert best.lower_bound <= found.loss <= best.lower_bound + 2 * best.loss_error
+
+
+@pytest.mark.parametrize("decimals", [11, 12, 13, 17])
+def test_no_network_is_below_the_bound_of_a_global_label_where_lines_are_rounded_from_a_plane(decimals):
+    rng, labels = np.random.default_rng(decimals), []
+    for _ in range(25):
+        plane = np.linalg.qr(rng.normal(size=(3, 2)))[0].T
+        lines = rng.normal(size=(int(rng.integers(3, 7)), 2)) @ plane
+        lines = np.round(lines / np.linalg.norm(lines, axis=1, keepdims=True), decimals)
+        size = rng.uniform(0.5, 3, size=(2, len(lines), 1))
+        teacher = np.concatenate([size[0] * lines, -size[1] * lines, 3 * rng.normal(size=(2, 3))])
+        problem = porcupine(lines, 2, teacher)
+        found = theory.global_optimum(problem)
+        verdict = theory.label(problem, theory.finish(problem, np.tile([3.0, -3.0], len(lines))))
+        labels.append(verdict.label)
+        if verdict.label == Label.GLOBAL:
+            assert verdict.lower_bound <= found.loss
+            assert found.loss >= verdict.loss - verdict.loss_error - problem.loss_error(found.theta)
+    # Lines of rounding's distance from their plane lie in it; others are judged as they are, if slopes of 1e-12 can be.
+    assert labels.count(Label.GLOBAL) == 25 or decimals < 17
+
+
+def test_a_missing_sign_descends_though_its_line_is_nearly_in_the_span_of_mixed_ones():
+    lines = [[1, 0, 0], [0, 1, 0], [1, 1, 1.4e-11]]
+    teacher = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], list(np.array(lines[2]) / np.sqrt(2)), [0, 0, -1.0]]
+    problem = porcupine(lines, 2, teacher)
+    theta = theory.finish(problem, np.array([1, -1, 1, -1, 0.5, 0.5]))
+    at = theory.evaluate(problem, theory.masses(problem, theta))
+    # Off the plane, m is the teacher's (0, 0, 1): |m| dist / 2 = 4.95e-12, and slopes are known to 1e-13.
+    np.testing.assert_allclose(at.slopes[1, 2], -4.95e-12, rtol=0, atol=2e-13)
+    verdict = theory.label(problem, theta)
+    assert (verdict.label, verdict.by) == (Label.SPURIOUS, "missing sign")
+    # In the plane itself both slopes are zero, exactly; rounding of the plane's basis does not make them negative.
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    flat = porcupine(np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]]) @ turn, 2, np.array(teacher) @ turn)
+    assert theory.label(flat, theory.finish(flat, np.array([1, -1, 1, -1, 0.5, 0.5]))).label == Label.GLOBAL
+
+
+@pytest.mark.parametrize("lines", [50, 100, 200])
+def test_many_lines_in_the_plane_are_decided(lines):
+    """Their kernel has eigenvalues of 1e-7, which bound the slopes beside by 1e-7 and the true ones are smaller: row by
+    row they are known to 1e-11."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        problem = porcupine(rng.normal(size=(lines, 2)), 2, rng.normal(size=(5, 2)))
+        found = theory.global_optimum(problem)
+        assert theory.label(problem, found.theta).label == Label.GLOBAL
+        for _ in range(4):
+            verdict = theory.label(problem, theory.finish(problem, 0.05 * rng.normal(size=problem.p)))
+            assert verdict.label == (Label.GLOBAL if verdict.loss - found.loss < 1e-11 else Label.SPURIOUS)
+
+
+def test_slopes_of_the_stationary_point_beside_are_within_their_bounds():
+    rng, checked = np.random.default_rng(0), 0
+    for lines, d in ((40, 2), (8, 3), (30, 3)) * 4:
+        problem = porcupine(rng.normal(size=(lines, d)), 2, rng.normal(size=(4, d)))
+        exact = theory.masses(problem, theory.finish(problem, rng.normal(size=problem.p)))
+        near = exact * (1 + 10.0 ** rng.uniform(-12, -7) * rng.normal(size=exact.shape))
+        at, centre = theory.evaluate(problem, near), theory.evaluate(problem, exact)
+        beside, there = theory._beside(problem, near, at), theory._beside(problem, exact, centre)
+        missing = (beside.low != 0) | (beside.high != 0)
+        assert np.all(beside.low <= there.high)
+        assert np.all(there.low <= beside.high)
+        assert centre.loss >= at.loss - beside.slack - at.loss_error - centre.loss_error
+        checked += np.sum(missing)
+    assert checked > 100
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_tie_between_signs_of_single_neurons_is_never_certified(lines):
+    """On orthogonal lines with teachers 1 and -(1 + e), the worse sign loses by some e / 2, exactly so on one line."""
+    axes = np.eye(lines)
+    for e in 10.0 ** np.linspace(-15, -10, 26):
+        teacher = np.concatenate([axes, -axes])
+        teacher[lines, 0] = -(1 + e)
+        problem = porcupine(axes, 1, teacher)
+        worse = theory.finish(problem, np.ones(lines))
+        verdict = theory.label(problem, worse)
+        if verdict.label == Label.GLOBAL:
+            assert verdict.evidence == Evidence.NUMERICAL
+            assert e / 4 < verdict.loss_error
+        better = theory.label(problem, theory.finish(problem, np.where(np.arange(lines) == 0, -1.0, 1.0)))
+        assert better.label == Label.GLOBAL  # two more ties where there are three lines: numerical
+        assert better.evidence == Evidence.NUMERICAL or (lines == 1 and e > 1e-14)
+    assert verdict.label == Label.SPURIOUS
+
+
+def test_a_point_beside_a_spurious_one_of_single_neurons_has_its_label():
+    """Lines 2e-3 rad apart make curvatures of 1e-6; 1.6e-9 off, the slopes of a point could hide 1e-12."""
+    e, close = 2.3713737056616554e-12, np.array([np.cos(2e-3), np.sin(2e-3), 0.0])
+    lines = np.array([[1, 0, 0], close, [0, 0, 1.0]])
+    problem = porcupine(lines, [2, 2, 1], np.concatenate([lines, -lines[:2], [[0, 0, -(1 + e)]]]))
+    worse, better = (theory.finish(problem, np.array([0.5, -0.5, 0.5, -0.5, side])) for side in (1.0, -1.0))
+    for theta in (worse, worse + 1.6e-9 * np.eye(5)[4]):
+        verdict = theory.label(problem, theta)
+        assert (verdict.label, verdict.by) == (Label.SPURIOUS, "lower network")
+    assert theory.label(problem, better).evidence == Evidence.CERTIFIED
+
+
+def test_a_minimum_whose_mass_an_idle_neighbour_can_share_is_flat():
+    problem = porcupine([[2.0, 0], [-2, 1]], [2, 1], [[2.0, -2], [-3, 3], [-3, 0]])
+    theta = theory.finish(problem, np.array([-1.0, 0, -1]))
+    assert theta[1] == 0
+    for share in (0.0, 0.01, 0.25):
+        moved = theta + share * theta[0] * np.array([-1, 1, 0])
+        verdict = theory.label(problem, moved)
+        assert (verdict.label, verdict.flavour, verdict.by) == (Label.SPURIOUS, "flat", "lower network")
+        assert theory.flat_dimension(problem, moved) == 1
+        np.testing.assert_allclose(verdict.loss, value(problem, theta), rtol=1e-14)
+
+
+def test_regions_of_lines_too_close_to_tell_masses_apart_are_undecided():
+    """Three lines within 4e-6 rad: their kernel is singular to rounding, and where all signs are alike so is the
+    Hessian: masses are not known."""
+    lines = [
+        [-0.12853343105210538, 1.3664666368249065],
+        [-0.12853545619575743, 1.3664624871455417],
+        [-0.12853384203665263, 1.3664597066015727],
+    ]
+    teacher = [[-0.20917557487171307, -0.15922500991447772], [0.5408455846858077, 0.2146591225063409]]
+    found = {tuple(r.kinds): r for r in theory.regions(porcupine(lines, 1, teacher))}
+    assert len(found) == 8
+    for kinds in ((1, 1, 1), (-1, -1, -1)):
+        assert found[kinds].bad is None
+        assert found[kinds].by == "a mass is within its error of zero"
+    # Some 1e-3 rad apart all is known.
+    apart = porcupine([lines[0], [-0.12, 1.3665], [-0.135, 1.366]], 1, teacher)
+    assert all(r.bad is not None for r in theory.regions(apart))
+
+
 # --- one line: theorem 2 and figure 5 ---
 
 
@@ -632,6 +775,7 @@ def test_descents_that_end_at_kinks_are_finished_where_longer_descents_end():
         ([[1.0, 0], [0, 1]], [1, 0], [[1.0, 0]], "line 1 has no neuron"),
         ([[1.0, 0], [0, 1]], [1, 2, 3], [[1.0, 0]], r"2 of them, one a line; found shape \(3,\)"),
         ([[1.0, 0], [0, 1]], 0, [[1.0, 0]], "at least 1, found 0"),
+        ([[1.0, 0], [0, 1]], [1, [2]], [[1.0, 0]], "2 of them, one a line; found some nested"),
         ([[1.0, 0], [0, 1]], [1, 1.5], [[1.0, 0]], r"neurons_per_line\[1\] must be a whole number"),
         ([[1.0, 0], [0, 1]], "two", [[1.0, 0]], "must be a whole number"),
         ([[1.0, np.nan], [0, 1]], 1, [[1.0, 0]], r"lines\[0\]\[1\] is nan"),

@@ -104,6 +104,19 @@ def test_descents_stopped_between_kinks_end_where_longer_ones_do(monkeypatch):
     np.testing.assert_allclose(short["loss"], long["loss"], rtol=0, atol=1e-12)
 
 
+def test_descents_on_many_lines_are_finished_when_their_budget_is_spent():
+    """Their loss falls like 1/t: never so little in a while that they stand still, and the slope is never small."""
+    problem = PorcupineStudy(lines="60", dimension=2, teacher="5").problem()
+    short, long = (ends(problem, 12, budget=budget)[0] for budget in (4000, 12_000))
+    assert set(short["steps"]) == {4080}  # whole chunks of 120
+    assert set(short["basin"]) == {"finished"}
+    assert set(short["label"]) <= {"global", "spurious"}
+    np.testing.assert_array_equal(short["label"], long["label"])
+    np.testing.assert_allclose(short["loss"], long["loss"], rtol=0, atol=1e-11)
+    best = theory.global_optimum(problem).loss
+    np.testing.assert_array_equal(short["label"] == "global", short["loss"] < best + 1e-10)
+
+
 def test_what_a_restart_finds_does_not_depend_on_lanes_or_on_a_resume(tmp_path):
     problem = porcupine(np.eye(2), 2, SIGNED[2])
     one, a = ends(problem, 30, lanes=30)
@@ -119,6 +132,51 @@ def test_what_a_restart_finds_does_not_depend_on_lanes_or_on_a_resume(tmp_path):
     other = porcupine(np.eye(2), 2, 1.1 * SIGNED[2])
     with pytest.raises(InputError, match="holds another run"):
         landscape.explore(other, 30, init_scale=0.05, progress=False, out=tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "law"),
+    [
+        (dict(neurons=(3,)), 0.75),
+        (dict(neurons=(8,), dimension=3), (1 - 2**-7) ** 3),
+        (dict(neurons=(2, 4), dimension=2), 0.5 * 0.875),
+        (dict(neurons=(2,), optimiser="flow"), 0.5),
+        (dict(neurons=(2,), teacher="[[6], [-0.4]]"), 0.5),  # one line: any masses
+        (dict(neurons=(2,), teacher="[[6], [-0.4]]", init="sphere", init_scale=0.15), 0.5),
+        (dict(neurons=(1, 2), dimension=2), None),  # a single neuron is never mixed, and need not be
+        (dict(neurons=(3,), dimension=2, teacher="[[1, 0], [-0.1, 0], [0, 3], [0, -0.1]]"), None),  # a sign is lost
+        (dict(neurons=(3,), dimension=2, teacher="[[1, 0], [-0.03, 0], [0, 1], [0, -0.03]]"), None),
+        (dict(neurons=(6,), teacher="[[6], [-4]]", init_scale=5.0), None),  # starts of one sign cross over
+        (dict(neurons=(4,), teacher="[[6e-6], [-4e-6]]"), None),  # that are large for this teacher
+        (dict(neurons=(4,), teacher="[[6e-6], [-4e-6]]", init_scale=5e-8), 0.875),
+        (dict(neurons=(2,), teacher="[[6], [4]]"), None),
+        (dict(neurons=(3,), optimiser="adam"), None),
+        (dict(neurons=(3,), step_size=1.2), None),  # beyond 1 / curvature
+        (dict(neurons=(3,), lines="[[1, 0], [1, 1]]"), None),
+    ],
+)
+def test_the_formula_is_given_where_it_holds(fields, law):
+    assert PorcupineStudy(**fields).law() == law
+
+
+def test_where_no_formula_is_given_shares_are_not_those_of_mixed_starts():
+    """Teacher masses that differ: mixed lines of small starts lose a sign, and 30% are global where 56% start mixed."""
+    problem = porcupine(np.eye(2), 3, [[1, 0], [-0.1, 0], [0, 3], [0, -0.1]])
+    rows, _ = ends(problem, 200)
+    assert 0.2 < np.mean(rows["label"] == "global") < 0.42 < theory.orthogonal_global_probability([3, 3])
+
+
+def test_a_small_teacher_has_the_levels_of_a_large_one():
+    """Theorem 2: losses 0, 4 and 9 times the square of the teacher's scale, however small; it goes with the starts."""
+    for scale in (1.0, 1e-6):
+        study = PorcupineStudy(teacher=f"[[{6 * scale}], [{-4 * scale}]]", init_scale=0.05 * scale, restarts=60)
+        census = study.run(None, False)
+        found = [(level.label, level.loss / scale**2) for level in census.levels]
+        assert [label for label, _ in found] == ["global", "spurious", "spurious"]
+        np.testing.assert_allclose([loss for _, loss in found], [0, 4, 9], rtol=0, atol=1e-12)
+        assert census.findings["porcupine"]["levels"] == 3
+        kept = {round(float(census.rows["loss"][census.rows["restart"] == i][0]) / scale**2) for i in census.weights}
+        assert kept == {0, 4, 9}
 
 
 def test_isolated_minima_are_counted_and_flat_ones_are_not():
@@ -175,6 +233,19 @@ def test_figure_5_has_optima_at_8_and_18_and_descents_find_them(capsys):
     np.testing.assert_allclose(bad, [8.0, 18.0], rtol=0, atol=1e-12)
     found = sorted(level["paper_loss"] for level in both["paper_levels"])
     np.testing.assert_allclose(found, [0.0, 8.0, 18.0], rtol=0, atol=1e-12)
+
+
+def test_a_region_that_is_undecided_is_drawn_as_undecided():
+    """Teacher (1e17, -1): the loss of the region (+, +) is 1/4, and 1e17 is known to 16."""
+    from landscape.host import line_plots
+
+    study = STUDIES["porcupine-landscape"](restarts=4, teachers=(10**17, -1))
+    cells = study.run(None, False).cell_dicts()
+    drawn = [region for region in cells[0]["regions"] if region["loss"] is not None]
+    assert [(region["kinds"], region["bad"]) for region in drawn] == [([1], None)]
+    figure = line_plots.surfaces([cell.problem() for cell in study.cells().values()], cells)
+    said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.split(",")[0] for text in said] == ["undecided"]
 
 
 def test_figure_4_has_two_bad_regions_of_eight(capsys):
@@ -277,6 +348,7 @@ def test_a_points_file_with_lines_is_labelled_in_its_own_order(tmp_path, capsys)
         ({"hidden": [[1.0]]}, "field 'hidden' that is not understood"),
         ({"lines": [[1.0, 0.0], [1.0, 0.0]]}, "are parallel"),
         ({"lines": 3}, "lines must be a matrix"),
+        ({"lines": [[1, 0], [0]]}, "lines must be an array of numbers, all rows of one length"),
     ],
 )
 def test_a_points_file_that_makes_no_sense_is_one_sentence(change, words, tmp_path, capsys):

@@ -346,7 +346,7 @@ def stored(folder: Path) -> Any:
     """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
     from landscape.host import store
     from landscape.host.explore import census
-    from landscape.host.merge import keepers, several_names
+    from landscape.host.merge import keepers, loss_unit, several_names
     from landscape.host.studies.table import Table
     from landscape.host.studies.teachers import SafranShamirTable
 
@@ -366,13 +366,14 @@ def stored(folder: Path) -> Any:
         censuses = [stored(place) for place in places]
         censuses.sort(key=lambda c: (c.problem["width"] - c.problem["teacher"], c.problem["teacher"]))
         return Table(manifest["study"], censuses, manifest["problem"]["cells"], str(folder))
-    done = store.read(folder, keepers)
+    study = stored_study(folder) if manifest["study"] in STUDIES else None
+    problem = None if study is None else study.problem()
+    done = store.read(folder, partial(keepers, unit=loss_unit(problem)))
     for name in done.damaged:
         print(
             f"landscape: shard {name} of {folder} is damaged and left out; `landscape resume {folder}` redoes it.",
             file=sys.stderr,
         )
-    study = stored_study(folder) if manifest["study"] in STUDIES else None
     if study is None and several_names(done.rows):
         print(
             f"landscape: {folder} was made from Python, and some orbits may be one that several processes named; "
@@ -381,7 +382,7 @@ def stored(folder: Path) -> Any:
         )
     seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
     result = census(
-        study.problem() if study is not None else None,
+        problem,
         done.rows,
         done.weights,
         manifest["restarts"],

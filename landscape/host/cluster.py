@@ -27,7 +27,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -523,7 +523,8 @@ def _driver(order: Order) -> Driver:
     starts = Path(order.folder) / STARTS
     if starts.exists():
         job = job._replace(starts=np.load(starts, mmap_mode="r"))
-    driver = job.driver(store.read(Path(order.folder), merge.keepers))
+    keep_one = partial(merge.keepers, unit=merge.loss_unit(job.problem))
+    driver = job.driver(store.read(Path(order.folder), keep_one))
     # Each of two neighbours with one core compiles one of the two large programs, and loads what the other has made.
     driver.polish_first = int(os.environ.get(NUMBER, 0)) % 2 == 1
     return driver

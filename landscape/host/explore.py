@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -230,10 +231,12 @@ def run(
     begun = time.perf_counter()
     pool = POOL.get()
     job = Job(problem, settings, seed, starts)
+    unit = merge.loss_unit(problem)
+    keep_one = partial(merge.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
         if place is not None:
-            done = store.read(place, merge.keepers)
+            done = store.read(place, keep_one)
             for name in store.set_damaged_aside(place, done.damaged):
                 print(
                     f"landscape: a shard of {place} was damaged; it is kept as {name}, its restarts are done again.",
@@ -248,7 +251,7 @@ def run(
         else:
             with jax.enable_x64(True):
                 driver = job.driver(done)
-                memory = _Memory()
+                memory = _Memory(unit)
                 keep = memory.append if place is None else lambda rows, weights: store.append(place, rows, weights)
                 if not drive(driver, todo, keep, report):
                     print("landscape: interrupted; what is done is kept.", file=sys.stderr)
@@ -256,7 +259,7 @@ def run(
         if place is None:
             done = memory.shards()
         elif len(todo):
-            done = store.read(place, merge.keepers)
+            done = store.read(place, keep_one)
     seconds = {**seconds, "total": time.perf_counter() - begun}
     return census(problem, done.rows, done.weights, restarts, seed, study, seconds, where, findings, folder)
 
@@ -299,7 +302,7 @@ def drive(
         if waiting:
             rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
             theta = np.concatenate([batch[1] for batch in waiting])
-            chosen = np.flatnonzero(merge.keepers(rows))
+            chosen = np.flatnonzero(merge.keepers(rows, merge.loss_unit(driver.problem)))
             keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
             waiting.clear()
 
@@ -319,7 +322,8 @@ def drive(
 class _Memory:
     """Shards of a run that is kept nowhere: rows with equal texts as one object, weights of one member a class."""
 
-    def __init__(self):
+    def __init__(self, unit: float = 1.0):
+        self._unit = unit  # of the loss
         self._rows: list[dict[str, np.ndarray]] = []
         self._bearing: dict[str, np.ndarray] = {}  # the rows that have weights
         self._weights: dict[int, np.ndarray] = {}
@@ -334,7 +338,7 @@ class _Memory:
             name: np.concatenate([self._bearing[name], column[new]]) if self._bearing else column[new]
             for name, column in rows.items()
         }
-        chosen = merge.keepers(bearing)
+        chosen = merge.keepers(bearing, self._unit)
         self._bearing = {name: column[chosen] for name, column in bearing.items()}
         both = self._weights | weights
         self._weights = {int(i): both[int(i)] for i in self._bearing["restart"]}

@@ -77,8 +77,8 @@ class Settings(NamedTuple):
         step_size: 0.1, the paper's.
         tolerance: Largest local error of a step of "flow", times the problem's scale. At 0.003, 99% of restarts and
             more end where descent with step 0.02 does, and smaller ones bring no more.
-        budget: Gradients of one restart before it is given up as unconverged. The paper has none; at width k + 1 its
-            stop takes 200,000 steps and more.
+        budget: Gradients of one restart before it is given up as unconverged, or finished where that leads to a minimum
+            from anywhere: on lines. The paper has none; at width k + 1 its stop takes 200,000 steps and more.
         retire: A lane is first offered to the polish at this gradient norm, times the problem's own; each time the
             polish refuses, at a tenth of it.
         lanes: Restarts that run at once; 0 for 512 on a CPU and 16384 elsewhere. Labels do not depend on it.
@@ -444,7 +444,7 @@ class Driver:
                 queue.put(job)
                 continue
             theta = np.array(rows.theta[i], np.float64)
-            if near[place]:
+            if near[place] or (not wild[place] and classify.finishes(self.problem)):
                 job.state = jax.tree.map(lambda x, i=i: x[i], rows)
                 offers.append(_Offer(job, theta, float(loss[place]), float(grad_norm[place])))
                 continue
@@ -483,7 +483,8 @@ class Driver:
     def _finish(self, offered: deque[_Offer], queue: _Queue) -> list[tuple[dict[str, Any], np.ndarray]]:
         """Rows of descents on a kinked problem: the point that each leads to by its room's exact finish.
 
-        The ground is "shown" where the room shows that plain descent ends in the same sign region, else "finished".
+        The ground is "shown" where the room shows that plain descent ends in the same sign region, else "finished":
+        descents that run out of budget on lines are finished where they stand.
         """
         batch = [offered.popleft() for _ in range(len(offered))]
         with self.clock.running("classify"):

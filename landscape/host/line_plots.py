@@ -136,7 +136,7 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
         for region in cell["regions"]:
             if region["loss"] is None:
                 continue
-            label = "spurious" if region["bad"] else "global"
+            label = {True: "spurious", False: "global", None: "undecided"}[region["bad"]]
             colour, kind = COLOURS[label], region["kinds"][0]
             text = f"{label}, loss {round(region['paper_loss'], 9) + 0.0:.6g}"
             if kind:

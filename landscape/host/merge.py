@@ -61,7 +61,7 @@ def census(
         said: Facts of the problem where the problem itself is not known.
     """
     rows = settled(united(problem, rows, weights))
-    finished = len(rows["restart"])
+    finished, unit = len(rows["restart"]), loss_unit(problem)
     bound = None if problem is None or problem.lower_bound is None else problem.lower_bound
     return Census(
         study=study,
@@ -69,10 +69,10 @@ def census(
         restarts=restarts,
         seed=seed,
         rows=rows,
-        weights=_one_each(rows, weights),
-        levels=levels_of(rows),
+        weights=_one_each(rows, weights, unit),
+        levels=levels_of(rows, unit),
         lower_bound=None if bound is None else {"value": bound.value, "by": bound.by},
-        unseen=unseen_mass(class_counts(rows)),
+        unseen=unseen_mass(class_counts(rows, unit)),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=where,
         findings=_basins(rows) | findings(rows) if finished else {},
@@ -95,7 +95,16 @@ def facts(problem: Problem) -> dict[str, Any]:
     return said | {"normalisation": problem.normalisation}
 
 
-def keepers(rows: Rows) -> np.ndarray:
+def loss_unit(problem: Problem | None) -> float:
+    """What losses are told apart in: the square of the scale where a teacher is small and the loss goes with it.
+
+    Never above one, where larger losses are told apart by their own size.
+    """
+    small = isinstance(problem, TeacherStudent | Porcupine) and 0 < problem.scale < 1
+    return float(problem.scale) ** 2 if small else 1.0  # type: ignore[union-attr]
+
+
+def keepers(rows: Rows, unit: float = 1.0) -> np.ndarray:
     """Whose weights are worth keeping, boolean [r]: the least restart of every orbit and class.
 
     Of any part of a run: the least restart of a class is the least of its part too, so that its weights are on disk
@@ -105,18 +114,18 @@ def keepers(rows: Rows) -> np.ndarray:
     if len(kept):
         order = np.argsort(rows["restart"], kind="stable")
         order = order[rows["label"][order] != Label.UNCONVERGED]
-        first = np.unique(class_ids({name: rows[name][order] for name in CLASS}), return_index=True)[1]
+        first = np.unique(class_ids({name: rows[name][order] for name in CLASS}, unit), return_index=True)[1]
         kept[order[first]] = True
     return kept
 
 
-def _one_each(rows: Rows, weights: Weights) -> Weights:
+def _one_each(rows: Rows, weights: Weights, unit: float) -> Weights:
     """Weights of the least restart that has any, of every orbit and class."""
     bearing = np.isin(rows["restart"], list(weights))
     if not np.any(bearing):
         return {}
     part = {name: rows[name][bearing] for name in ("restart", *CLASS)}
-    return {int(i): weights[int(i)] for i in part["restart"][keepers(part)]}
+    return {int(i): weights[int(i)] for i in part["restart"][keepers(part, unit)]}
 
 
 def united(problem: Problem | None, rows: Rows, weights: Weights) -> Rows:

@@ -13,7 +13,7 @@ import numpy as np
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent, teacher_student
-from landscape.problems.porcupine import Porcupine, porcupine
+from landscape.problems.porcupine import Porcupine, porcupine, unit_lines
 from landscape.records import InputError, Verdict, numbers
 
 FIELDS = ("teacher", "hidden", "activation", "slope")
@@ -185,14 +185,14 @@ def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarra
         line_of, points = np.asarray(content["line_of"], np.float64), np.asarray(content["coefficient"], np.float64)
     except (TypeError, ValueError):
         raise InputError(f"line_of and coefficient in {path} must be numbers, one a neuron.") from None
-    count = len(content["lines"]) if np.ndim(content["lines"]) == 2 else 0
+    count = len(unit_lines(content["lines"]))
     points = points[None] if points.ndim == 1 else points
     if line_of.ndim != 1 or points.ndim != 2 or points.shape[1:] != line_of.shape or not points.size:
         raise InputError(
             "line_of must be [p] and coefficient [p] or [points, p], "
             f"found shapes {line_of.shape} and {np.shape(content['coefficient'])}."
         )
-    if np.any(line_of != np.floor(line_of)) or np.any(line_of < 0) or (count and np.any(line_of >= count)):
+    if np.any(line_of != np.floor(line_of)) or np.any(line_of < 0) or np.any(line_of >= count):
         raise InputError(f"line_of must be whole numbers from 0 to {count - 1}, the place of a line in lines.")
     order = np.argsort(line_of, kind="stable")
     neurons = np.bincount(line_of.astype(int), minlength=count)

@@ -276,9 +276,11 @@ class Porcupine:
     def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
         """Random coefficients: N(0, 1/d) ("xavier"), N(0, 2/d) ("he"), N(0, 1) ("gaussian"), or +-1 ("sphere")."""
         z = jax.random.normal(key, (self.p,), jnp.float64)
-        if init == "sphere":
-            return init_scale * jnp.where(z < 0, -1.0, 1.0)
-        return init_scale * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init] * z
+        return init_scale * self.spread(init) * (jnp.where(z < 0, -1.0, 1.0) if init == "sphere" else z)
+
+    def spread(self, init: str) -> float:
+        """The root mean square of a coefficient of `start` at scale one."""
+        return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
 
     def read(self, theta: np.ndarray) -> np.ndarray:
         """The coefficient of each neuron, [p]."""
@@ -364,12 +366,16 @@ def porcupine(lines: Any, neurons_per_line: Any, teacher: Any) -> Porcupine:
 
 def _counts(neurons_per_line: Any, r: int) -> tuple[int, ...]:
     """Neurons on each of r lines."""
-    if np.ndim(neurons_per_line) == 0:
-        return (whole("neurons_per_line", neurons_per_line, 1),) * r
-    if np.shape(neurons_per_line) != (r,):
+    try:
+        shape = np.shape(neurons_per_line)
+    except ValueError:
         raise InputError(
-            f"neurons_per_line must be one number or {r} of them, one a line; found shape {np.shape(neurons_per_line)}."
-        )
+            f"neurons_per_line must be one number or {r} of them, one a line; found some nested."
+        ) from None
+    if not shape:
+        return (whole("neurons_per_line", neurons_per_line, 1),) * r
+    if shape != (r,):
+        raise InputError(f"neurons_per_line must be one number or {r} of them, one a line; found shape {shape}.")
     counts = tuple(whole(f"neurons_per_line[{j}]", count, 0) for j, count in enumerate(neurons_per_line))
     if 0 in counts:
         raise InputError(f"line {counts.index(0)} has no neuron; give it one or leave the line out.")
