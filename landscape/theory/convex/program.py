@@ -105,8 +105,10 @@ def _by_models(data: Data, cells: _Cells, start: _Judged) -> _Guess:
     u, b0, value = start.result.blocks, start.result.b0, start.result.value
     while True:
         f = _output(cells, u, b0)
-        roots = np.sqrt(expit(f) * expit(-f))
-        found = _interior_point(data, cells, _Model(roots, roots * f + minus_gradient(data, f) / roots))
+        # sqrt(s(f) s(-f)) and y s(-y f) over it, s the logistic function, without underflow
+        half = np.clip(0.5 * data.y * f, -300.0, 300.0)
+        roots = 0.5 / np.cosh(half)
+        found = _interior_point(data, cells, _Model(roots, roots * f + data.y * np.exp(-half)))
         t, new = 1.0, _value(data, cells, found.u, found.b0)
         while new > value and t > 1e-4:
             t /= 2
