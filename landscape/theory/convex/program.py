@@ -656,6 +656,7 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
     for _ in range(6 * len(u) + 8):
         u, b0 = _newton(data, cells, u, b0, alive, tied)
         now = _judged(data, cells, u, b0)
+        u = u.copy()  # `now` keeps the other
         better = best is None or now.result.residual < 0.5 * best.result.residual or now.result.value < lowest
         stalled = 0 if better else stalled + 1
         lowest = min(lowest, now.result.value * (1 - 1e-6))
