@@ -19,6 +19,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # worker processes of the peers import them by name
 
 import agreement  # noqa: E402
+import convex  # noqa: E402
 import growth  # noqa: E402
 import peers  # noqa: E402
 
@@ -397,3 +398,15 @@ def test_every_named_method_has_settings_and_smaller_steps_a_larger_budget():
     found = agreement.methods(list(agreement.NAMES))
     assert found["step-0.01"]["budget"] == 10 * found["step-0.1"]["budget"]
     assert found["step-0.1-float32"] == found["step-0.1"] | {"dtype": "float32"}
+
+
+# -- convex programs ---------------------------------------------------------------------------------------------------
+
+
+def test_the_program_on_sampled_patterns_is_that_of_a_modelling_tool(capsys):
+    record = convex.measure(30, 4, [5])
+    one = record["sampled"][0]
+    assert one["lower_bound"] <= record["all"]["value"] <= one["value"] * (1 + 1e-12)
+    assert record["all"]["lower_bound"] <= record["all"]["value"]
+    assert one["difference"] is None or one["difference"] < 1e-6  # what a general solver leaves; None without cvxpy
+    assert "all cells: between" in capsys.readouterr().out

@@ -44,6 +44,7 @@ class Restricted(NamedTuple):
         residual: How far the Karush-Kuhn-Tucker conditions are from holding, relative: the larger of the duality gap of
             the restricted program, over its value, and the largest distance of a u_i outside a wall, over value / beta
             (at least sum_i |u_i|).
+        work: What the active-set method did, in cubes of unknowns.
     """
 
     value: float
@@ -52,6 +53,7 @@ class Restricted(NamedTuple):
     output: np.ndarray
     nu: np.ndarray
     residual: float
+    work: float = 0.0
 
 
 def restricted(
@@ -201,7 +203,7 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
                     break
             else:
                 return _bounded(data, best, height, patterns, signs, k)
-        work += float(len(signs) * x.shape[1]) ** 3 + _ASCENTS * x.size
+        work += solved.work + _ASCENTS * x.size
         if not listable and work > _WORK:
             break
         blocks = solved.blocks
@@ -221,8 +223,9 @@ _TRIES = 4  # times 200 ascents, before it is said that they find nothing
 _BOXES = 1000  # of branch and bound on the way, where only the maximiser counts
 _AT_ONCE = 8  # blocks that are let in together
 _SHARP = 1e-12  # residual of a restricted program that is solved
-_WORK = 3e10  # cubes of unknowns, summed over the programs, and ...
-_ASCENTS = 1e4  # ... what ascents cost for each entry of x, in the same measure
+_WORK = 1e10  # cubes of unknowns over all Newton steps, and in the same measure ...
+_ASCENTS = 3e4  # ... what ascents cost for each entry of x, and ...
+_JUDGING = 20.0  # ... projections for each entry of the walls
 
 
 class _Found(NamedTuple):
@@ -652,9 +655,10 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
     beta = data.weight_decay
     tied = [t.copy() for t in guess.tied]
     u, b0, alive = guess.u.copy(), guess.b0, guess.alive.copy()
-    best, stalled, lowest, tried = None, 0, math.inf, np.zeros(len(u), bool)
+    best, stalled, lowest, tried, work = None, 0, math.inf, np.zeros(len(u), bool), 0.0
     for _ in range(6 * len(u) + 8):
-        u, b0 = _newton(data, cells, u, b0, alive, tied)
+        u, b0, steps = _newton(data, cells, u, b0, alive, tied)
+        work += steps + _JUDGING * cells.walls.size
         now = _judged(data, cells, u, b0)
         u = u.copy()  # `now` keeps the other
         better = best is None or now.result.residual < 0.5 * best.result.residual or now.result.value < lowest
@@ -690,7 +694,8 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
             u[i] = (u[i] if alive[i] else 0.0) + t / len(enter) * v
             alive[i] = True
     assert best is not None
-    return _sharpened(data, cells, _without_dust(data, cells, best))
+    best = _sharpened(data, cells, _without_dust(data, cells, best))
+    return best._replace(result=best.result._replace(work=work))
 
 
 def _without_dust(data: Data, cells: _Cells, point: _Judged) -> _Judged:
@@ -746,7 +751,7 @@ def _free(walls: np.ndarray) -> np.ndarray:
 
 def _newton(
     data: Data, cells: _Cells, u: np.ndarray, b0: float, alive: np.ndarray, tied: list[np.ndarray]
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float, float]:
     """Minimise over the living blocks, each kept on its tied walls (u = N p). Ties and deaths met are recorded.
 
     Newton's method with steps cut at the walls; a block that wants to pass through zero dies.
@@ -754,7 +759,7 @@ def _newton(
     beta, extra = data.weight_decay, data.outer_bias != "none"
     u = np.where(alive[:, None], u, 0.0)
     bases: dict[int, np.ndarray] = {}
-    value = math.inf
+    value, work = math.inf, 0.0
     for _ in range(60):
         for i in np.flatnonzero(alive).tolist():
             if i not in bases:
@@ -787,6 +792,7 @@ def _newton(
             gradient[-1] += beta * b0
             hessian[-1, -1] += beta
         w, q = np.linalg.eigh(hessian)
+        work += float(len(w)) ** 3
         keep = w > 1e-13 * w[-1]  # along the rest mass only moves between equal atoms
         step = -(q[:, keep] * (1 / w[keep])) @ (q[:, keep].T @ gradient)
         decrease = -float(gradient @ step)
@@ -828,4 +834,4 @@ def _newton(
             del bases[i]
         elif decrease <= 1e-26 * abs(value):  # the step just taken was below the rounding of the point
             break
-    return u, b0
+    return u, b0, work

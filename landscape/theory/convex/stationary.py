@@ -42,7 +42,7 @@ DYING = 0.03  # a neuron below this, times the scale, leaves the others where th
 NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
 EXACT = 1e-9  # gap, over the value, up to which an optimum is one
-FINISH = 1.5e9  # cubes of unknowns that a finish may cost
+FINISH = 1e9  # cubes of unknowns that a finish may cost
 LARGE = 200  # unknowns from which a program is quicker solved from the network at hand
 PROGRAMS = 3000  # on up to 32 signed cells that a label may cost, once for each data set and width
 CELLS = (2000, 550)  # signed cells that are searched at most with weight decay, at width 1 and beyond
@@ -421,7 +421,8 @@ def _at_rest(
     """The label of a stationary point that no first-order direction leaves."""
     if best is None:
         return _without_certificate(problem, theta, here, blur, known)
-    if best.gap > EXACT * best.value and (verdict := _by_own_bound(problem, here, known)) is not None:
+    least = here.loss <= best.value * (1 + EXACT) + here.loss_error  # else a better network is known
+    if least and best.gap > EXACT * best.value and (verdict := _by_own_bound(problem, here, known)) is not None:
         return verdict
     norms = np.linalg.norm(here.w, axis=1)
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
