@@ -171,7 +171,10 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
     x, _ = _checked(data)
     if known is not None and not known.complete:
         patterns, signs = np.repeat(known.patterns, 2, axis=0), np.tile([1.0, -1.0], len(known.patterns))
-        found = _found(data, restricted(data, patterns, signs), signs)
+        large = len(signs) * x.shape[1] > _STARTED
+        solved = restricted(data, patterns, signs, start=np.zeros((0, x.shape[1])) if large else None)
+        solved = solved if solved.residual <= _SHARP else restricted(data, patterns, signs)
+        found = _found(data, solved, signs)
         return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
     listable = known is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= _LISTABLE
     patterns, signs, work = np.zeros((0, len(x)), bool), np.zeros(0), 0.0
@@ -223,7 +226,8 @@ _TRIES = 4  # times 200 ascents, before it is said that they find nothing
 _BOXES = 1000  # of branch and bound on the way, where only the maximiser counts
 _AT_ONCE = 8  # blocks that are let in together
 _SHARP = 1e-12  # residual of a restricted program that is solved
-_WORK = 1e10  # cubes of unknowns over all Newton steps, and in the same measure ...
+_STARTED = 200  # unknowns from which the active-set method is the quicker one, from nothing too
+_WORK = 2e10  # cubes of unknowns over all Newton steps, and in the same measure ...
 _ASCENTS = 3e4  # ... what ascents cost for each entry of x, and ...
 _JUDGING = 20.0  # ... projections for each entry of the walls
 
