@@ -665,7 +665,8 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
         work += steps + _JUDGING * cells.walls.size
         now = _judged(data, cells, u, b0)
         u = u.copy()  # `now` keeps the other
-        better = best is None or now.result.residual < 0.5 * best.result.residual or now.result.value < lowest
+        falls = now.result.residual > 0.01 and now.result.value < lowest  # far off the value says more
+        better = best is None or now.result.residual < 0.5 * best.result.residual or falls
         stalled = 0 if better else stalled + 1
         lowest = min(lowest, now.result.value * (1 - 1e-6))
         if best is None or now.result.residual < best.result.residual:
@@ -678,7 +679,7 @@ def _polished(data: Data, cells: _Cells, guess: _Guess) -> _Judged:
         if stalled > patience:
             # Beside a larger block of nearly its own direction one of too small a slope cannot pass on its mass.
             weak = np.flatnonzero(alive & ~tried & (pulls < beta * (1 - 1e-10)))
-            if not patience or not len(weak):
+            if not patience or not len(weak) or tried.sum() == 10:  # each costs a few rounds
                 break
             i = int(weak[np.argmin(pulls[weak])])
             tried[i], alive[i], u[i], stalled = True, False, 0.0, 0
