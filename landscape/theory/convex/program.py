@@ -552,9 +552,6 @@ def _settings() -> Any:
     settings.max_threads = 1
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
     settings.presolve_enable = False
-    import os
-
-    settings.direct_solve_method = os.environ.get("DS", "auto")
     return settings
 
 
