@@ -97,6 +97,17 @@ def restricted(
     return best.result
 
 
+def restricted_near(
+    data: Data, patterns: np.ndarray, signs: np.ndarray, near: np.ndarray, slopes: tuple[float, float] = (0.0, 1.0)
+) -> Restricted:
+    """`restricted`, a large one from blocks in its first cells, [<= q, d], as long as that finds the active set."""
+    if len(signs) * data.x.shape[1] > _STARTED:
+        solved = restricted(data, patterns, signs, slopes=slopes, start=near)
+        if solved.residual <= _SHARP:
+            return solved
+    return restricted(data, patterns, signs, slopes=slopes)
+
+
 def _residual(point: _Judged) -> float:
     return point.result.residual
 
@@ -171,10 +182,7 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
     x, _ = _checked(data)
     if known is not None and not known.complete:
         patterns, signs = np.repeat(known.patterns, 2, axis=0), np.tile([1.0, -1.0], len(known.patterns))
-        large = len(signs) * x.shape[1] > _STARTED
-        solved = restricted(data, patterns, signs, start=np.zeros((0, x.shape[1])) if large else None)
-        solved = solved if solved.residual <= _SHARP else restricted(data, patterns, signs)
-        found = _found(data, solved, signs)
+        found = _found(data, restricted_near(data, patterns, signs, near=np.zeros((0, x.shape[1]))), signs)
         return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
     listable = known is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= _LISTABLE
     patterns, signs, work = np.zeros((0, len(x)), bool), np.zeros(0), 0.0

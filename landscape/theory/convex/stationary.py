@@ -30,7 +30,7 @@ from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
 from landscape.theory.arrangement import Phi, cells, cover_count, phi
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.local_minima import Best, best_by_width
-from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted
+from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted_near
 
 clarabel: Any = _clarabel  # a compiled module without type information
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside
@@ -43,7 +43,6 @@ NEAR = 0.01  # a descent ends no further than this, times the scale, and than it
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
 EXACT = 1e-9  # gap, over the value, up to which an optimum is one
 FINISH = 1e9  # cubes of unknowns that a finish may cost
-LARGE = 200  # unknowns from which a program is quicker solved from the network at hand
 PROGRAMS = 3000  # on up to 32 signed cells that a label may cost, once for each data set and width
 CELLS = (2000, 550)  # signed cells that are searched at most with weight decay, at width 1 and beyond
 UNDECAYED = 20_000  # signed cells of which sets are gone through without weight decay
@@ -639,8 +638,9 @@ def finish(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None
     signs = np.sign(here.a)
     c = np.linalg.norm(here.w, axis=1) * np.abs(here.a)
     alive = (c > 1e-14 * problem.scale**2) & (patterns.any(axis=1) | (_sides(problem)[0] != 0))
+    there = here
     for _ in range(int(np.clip(FINISH / (problem.width * problem.d) ** 3, 3, 30))):  # some half a minute at most
-        w, a, b0 = _in_cells(problem, here, patterns, signs, np.where(alive, c, 0.0), known)
+        w, a, b0 = _in_cells(problem, there, patterns, signs, np.where(alive, c, 0.0), known)
         end = _theta(problem, w, a, b0)
         there = at(problem, end)
         found = slopes(problem, there)
@@ -723,9 +723,9 @@ def _within(columns: np.ndarray, here: At, alive: np.ndarray, sides: np.ndarray,
 
 
 def _in_cells(
-    problem: Empirical, here: At, patterns: np.ndarray, signs: np.ndarray, c: np.ndarray, known: dict[bytes, Any]
+    problem: Empirical, near: At, patterns: np.ndarray, signs: np.ndarray, c: np.ndarray, known: dict[bytes, Any]
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The optimum of these cells [m, n] nearest to neurons of sizes c [m]: w, a, b0."""
+    """The optimum of these cells [m, n] nearest to neurons of sizes c [m], looked for from a network near: w, a, b0."""
     m, d = problem.width, problem.d
     used = np.flatnonzero(c > 0)
     w, a = np.zeros((m, d)), np.zeros(m)
@@ -737,7 +737,7 @@ def _in_cells(
     key = pairs.tobytes()
     if key not in known:
         blocks = np.zeros((len(pairs), d))
-        np.add.at(blocks, group, np.abs(here.a[used])[:, None] * here.w[used])
+        np.add.at(blocks, group, np.abs(near.a[used])[:, None] * near.w[used])
         known[key] = _program(problem, pairs[:, :-1], np.where(pairs[:, -1], 1.0, -1.0), blocks)
     program: _Program = known[key]
     size = np.bincount(group, c[used], len(pairs))
@@ -751,11 +751,7 @@ def _in_cells(
 def _program(problem: Empirical, patterns: np.ndarray, signs: np.ndarray, near: np.ndarray) -> _Program:
     """The program of these cells; `near`, a network's own blocks [q, d], is where a large one starts."""
     data, (low, high) = problem.data, _sides(problem)
-    solved = None
-    if near.size > LARGE:
-        solved = restricted(data, patterns, signs, slopes=(low, high), start=near)
-    if solved is None or solved.residual > EXACT:
-        solved = restricted(data, patterns, signs, slopes=(low, high))
+    solved = restricted_near(data, patterns, signs, near, slopes=(low, high))
     units = np.zeros((len(signs), data.x.shape[1]))
     tight = np.zeros(len(signs), bool)
     for i, (pattern, sign, block) in enumerate(zip(patterns, signs, solved.blocks, strict=True)):
