@@ -39,6 +39,45 @@ class Evidence(enum.StrEnum):
     NUMERICAL = "numerical"  # tolerances only
 
 
+class Flavour(enum.StrEnum):
+    """A refinement of a label where theory or curvature gives one; a saddle's is its index, see `index_flavour`."""
+
+    STRICT = "strict"  # a minimum with no other point of its loss nearby, its symmetry apart
+    FLAT = "flat"  # a minimum on a set of equal loss
+    ESCAPABLE = "flat, escapable"  # a flat minimum from which a way at constant loss leads to a descent
+    NOT_CLEAR = "strict or flat"  # a minimum of which theory cannot tell the two apart
+    STRICT_MINIMUM = "strict minimum"  # a strict minimum while nobody knows whether a lower loss exists
+    FLAT_MINIMUM = "flat minimum"  # a flat minimum while nobody knows whether a lower loss exists
+    MINIMUM_NOT_CLEAR = "strict or flat minimum"  # a minimum while neither is known
+    BEST_SEEN = "best seen"  # a minimum that no restart of its census went below
+    FOR_THIS_WIDTH = "for this width"  # a global minimum that a wider network could go below
+    DEAD_NEURON = "dead neuron"  # a trap in which a neuron at zero comes alive and descends
+    ZERO_SUBNETWORK = "zero subnetwork"  # a saddle that a subnetwork at zero leaves
+
+
+# What an undecided minimum is called once a lower loss has been seen.
+WITNESSED = {
+    Flavour.STRICT_MINIMUM: Flavour.STRICT,
+    Flavour.FLAT_MINIMUM: Flavour.FLAT,
+    Flavour.MINIMUM_NOT_CLEAR: Flavour.NOT_CLEAR,
+}
+
+
+def index_flavour(index: int) -> str:
+    """The flavour of a saddle with so many directions of negative curvature."""
+    return f"index {index}"
+
+
+class Basin(enum.StrEnum):
+    """The ground on which a polished point is taken for the one that its descent would have reached."""
+
+    SHOWN = "shown"  # an inequality traps the descent
+    LOWER_BOUND = "lower bound"  # the point is global: which global one it is does not matter
+    NUMERICAL = "numerical"  # near, with positive curvature all the way
+    STOPPED = "stopped"  # the descent itself had stopped: beside a saddle, mostly
+    FINISHED = "finished"  # an exact finish from where the descent stood; plain descent may end elsewhere
+
+
 class Point(NamedTuple):
     """The stationary point that one restart led to.
 
