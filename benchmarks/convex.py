@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.problems.data import Data
+from landscape.problems.datafit import Data
 from landscape.theory.arrangement import sampled_cells
 from landscape.theory.convex.program import optimum
 

@@ -10,7 +10,7 @@ from PIL import Image
 from landscape.classify import classify, losses
 from landscape.host import cli
 from landscape.polish import Polished, evaluate, polish
-from landscape.problems.network import activation
+from landscape.problems.activation import activation
 from landscape.records import Point, Status
 from landscape.spectrum import spectrum
 

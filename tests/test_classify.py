@@ -16,8 +16,8 @@ from test_reference_minima import stationary
 
 from landscape.classify import at_lower_bound, losses, settle
 from landscape.polish import evaluate, newton_to_stationary
-from landscape.problems.population import orthonormal_teacher, teacher_student
-from landscape.problems.problem import from_loss
+from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
+from landscape.problems.from_loss import from_loss
 from landscape.records import Evidence, Label, Point, Status
 from landscape.spectrum import spectrum
 from landscape.theory.teacher_student import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import cells
 from landscape.theory.convex.local_minima import best_by_width

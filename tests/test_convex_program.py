@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.problems.data import Data, minus_gradient, objective
+from landscape.problems.datafit import Data, minus_gradient, objective
 from landscape.records import InputError
 from landscape.theory import arrangement
 from landscape.theory.convex import program

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from landscape.problems.empirical import BIASES, LOSSES, converted, empirical
-from landscape.problems.network import ACTIVATIONS, Params
+from landscape.problems.activation import ACTIVATIONS
 from landscape.records import InputError
 
 

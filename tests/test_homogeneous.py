@@ -9,7 +9,7 @@ import pytest
 
 import landscape as ls
 from landscape.problems.empirical import Empirical
-from landscape.problems.homogeneous import (
+from landscape.problems.parallel import (
     Degrees,
     Subnetwork,
     cube,

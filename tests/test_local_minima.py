@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import local_minima as room

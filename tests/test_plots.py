@@ -28,8 +28,8 @@ from landscape.host import plots
 from landscape.host.explore import explore
 from landscape.host.lanes import Settings
 from landscape.polish import evaluate
-from landscape.problems.population import orthonormal_teacher
-from landscape.problems.problem import from_loss
+from landscape.problems.teacher_student import orthonormal_teacher
+from landscape.problems.from_loss import from_loss
 from landscape.records import Label
 from landscape.restart import start_points
 

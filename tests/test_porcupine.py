@@ -15,8 +15,8 @@ from scipy.optimize import nnls
 from scipy.stats import binomtest
 
 from landscape.problems import porcupine as room
-from landscape.problems.network import activation
-from landscape.problems.population import teacher_student
+from landscape.problems.activation import activation
+from landscape.problems.teacher_student import teacher_student
 from landscape.problems.porcupine import porcupine, psi
 from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, InputError, Label

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.problems.data import objective
+from landscape.problems.datafit import objective
 from landscape.problems.empirical import empirical
 from landscape.records import Evidence, Label
 from landscape.theory.arrangement import cells, phi

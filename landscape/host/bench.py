@@ -29,7 +29,7 @@ import numpy as np
 from landscape.host.blocks import CPU
 from landscape.host.explore import explore
 from landscape.host.lanes import Settings, environment
-from landscape.problems.population import TeacherStudent, orthonormal_teacher
+from landscape.problems.teacher_student import TeacherStudent, orthonormal_teacher
 from landscape.problems.problem import Problem
 from landscape.records import InputError, whole
 from landscape.restart import start_points

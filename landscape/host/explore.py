@@ -23,7 +23,7 @@ from landscape.host import merge, store
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.host.merge import census, facts
 from landscape.problems.empirical import Empirical
-from landscape.problems.population import TeacherStudent
+from landscape.problems.teacher_student import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
 from landscape.records import InputError, whole

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from landscape import descent
 from landscape.polish import batch_size, evaluate, polish
 from landscape.problems.empirical import Empirical
-from landscape.problems.homogeneous import Homogeneous, with_width
+from landscape.problems.parallel import Homogeneous, with_width
 from landscape.problems.problem import QUICK, Problem, losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points

@@ -12,8 +12,8 @@ from landscape import classify
 from landscape.host.lanes import REACH, TARGET
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
-from landscape.problems.network import Params
-from landscape.problems.population import TeacherStudent
+from landscape.problems.params import Params
+from landscape.problems.teacher_student import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict

@@ -29,16 +29,9 @@ from scipy.special import entr, expit
 
 from landscape import descent
 from landscape.problems.empirical import Empirical
-from landscape.problems.homogeneous import (
-    EPS,
-    Homogeneous,
-    Subnetwork,
-    chart,
-    matrix_value,
-    parts_at,
-    with_width,
-)
-from landscape.problems.problem import losses_at
+from landscape.problems.parallel import Homogeneous, matrix_value, parts_at, with_width
+from landscape.problems.problem import EPS, Problem, losses_at
+from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.records import Evidence, InputError, Label, Point, Verdict
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import stationary

@@ -11,7 +11,7 @@ import numpy as np
 
 from landscape.census import Census, class_ids, render
 from landscape.host.studies.table import Table
-from landscape.problems.data import Data
+from landscape.problems.datafit import Data
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError, Label
 from landscape.theory.arrangement import cells

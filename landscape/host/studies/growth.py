@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from landscape.problems.empirical import Empirical
-    from landscape.problems.homogeneous import Homogeneous
+    from landscape.problems.parallel import Homogeneous
 
 RESULT = "result.json"
 
@@ -203,7 +203,9 @@ class GrowUntilGlobal(_Reported):
         """
         import numpy as np
 
-        from landscape.problems.homogeneous import FAMILIES, matrix_factorisation, parallel
+        from landscape.problems.empirical import empirical
+        from landscape.problems.parallel import matrix_factorisation, parallel
+        from landscape.problems.subnetwork import FAMILIES
 
         if self.family not in (*FAMILIES, "matrix"):
             raise InputError(f"family {self.family!r} is unknown; known are {', '.join(FAMILIES)}, matrix.")
@@ -217,6 +219,8 @@ class GrowUntilGlobal(_Reported):
             y = np.where(y < 0, -1.0, 1.0)
         if self.family == "matrix":
             return matrix_factorisation(y, self.width, self.regularisation, self.loss)
+        if self.family == "relu" and np.ndim(y) == 1:
+            return empirical(x, y, self.width, loss=self.loss, weight_decay=self.regularisation)
         return parallel(x, y, self.width, self.family, self.regularisation, self.loss)
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
@@ -365,20 +369,16 @@ def cubic(regularisation: float, degree: int) -> Homogeneous:
     """1/2 (w^3 - 1)^2 + lambda |w|^degree, one subnetwork of one weight."""
     import numpy as np
 
-    from landscape.problems.homogeneous import parallel
+    from landscape.problems.parallel import parallel
 
-    made = parallel(
-        np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True
-    )  # fmt: skip
-    assert not hasattr(made, "activation")
-    return made  # pyright: ignore[reportReturnType]
+    return parallel(np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True)
 
 
 def _cubic_net(degree: int) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from landscape.problems.homogeneous import Subnetwork, cube
+    from landscape.problems.subnetwork import Subnetwork, cube
 
     if degree not in _CUBIC:
         penalty = (lambda w: jnp.sum(w * w)) if degree == 2 else cube

@@ -363,7 +363,7 @@ class PorcupineMismatch(_LinesTable):
 def _problem(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> Porcupine:
     import numpy as np
 
-    from landscape.problems.population import teacher_student
+    from landscape.problems.teacher_student import teacher_student
     from landscape.problems.porcupine import porcupine, unit_lines
 
     whole("draw", draw, 0)

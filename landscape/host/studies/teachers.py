@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from landscape.census import Census
     from landscape.host.lanes import Settings
-    from landscape.problems.population import TeacherStudent
+    from landscape.problems.teacher_student import TeacherStudent
 
 BAD_LOSS = 1e-3  # Safran and Shamir call a run bad when its loss is at least this
 
@@ -130,7 +130,7 @@ class TeacherStudy(Descents):
         Raises:
             InputError: The teacher cannot be read or makes no sense.
         """
-        from landscape.problems.population import orthonormal_teacher, teacher_student
+        from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
 
         teacher = read_teacher(self.teacher)
         options: dict[str, Any] = {"activation": self.activation, "slope": self.slope}
@@ -158,7 +158,7 @@ class SafranShamir(Descents):
 
     def problem(self) -> TeacherStudent:
         """The landscape."""
-        from landscape.problems.population import orthonormal_teacher
+        from landscape.problems.teacher_student import orthonormal_teacher
 
         return orthonormal_teacher(self.teacher, self.width)
 

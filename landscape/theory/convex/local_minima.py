@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError, whole
 from landscape.theory.arrangement import Cells, Phi, cells
 from landscape.theory.convex.program import Restricted, lower_bound, restricted

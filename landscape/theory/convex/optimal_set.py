@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.optimize import nnls
 
-from landscape.problems.data import Data, minus_gradient
+from landscape.problems.datafit import Data, minus_gradient
 from landscape.records import InputError
 from landscape.theory.arrangement import Cells, local_maxima
 from landscape.theory.convex.program import Optimum

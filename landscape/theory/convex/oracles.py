@@ -15,7 +15,7 @@ import clarabel as _clarabel
 import numpy as np
 from scipy import sparse
 
-from landscape.problems.data import Data, dual_value, loss_value, minus_gradient, objective
+from landscape.problems.datafit import Data, dual_value, loss_value, minus_gradient, objective
 from landscape.records import InputError
 
 EPS = float(np.finfo(np.float64).eps)

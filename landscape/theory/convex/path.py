@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import qr
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.convex.optimal_set import eliminations
 from landscape.theory.convex.program import Optimum

@@ -23,7 +23,7 @@ from scipy.optimize import brentq, nnls
 from scipy.sparse import csc_matrix, diags_array, eye_array, hstack, vstack
 from scipy.special import entr, expit
 
-from landscape.problems.data import Data, dual_value, loss_value, minus_gradient, objective
+from landscape.problems.datafit import Data, dual_value, loss_value, minus_gradient, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import Cells, Maxima, Phi, ascents, cover_count, local_maxima, phi
 

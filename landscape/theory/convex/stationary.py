@@ -24,7 +24,7 @@ from scipy.linalg import block_diag, lstsq, null_space
 from scipy.optimize import linprog, lsq_linear, nnls
 from scipy.sparse import csc_matrix
 
-from landscape.problems.data import Data, loss_value, minus_gradient
+from landscape.problems.datafit import Data, loss_value, minus_gradient
 from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
 from landscape.theory.arrangement import Phi, cells, cover_count, phi

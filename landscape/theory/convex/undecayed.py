@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import Cells, cells
 from landscape.theory.convex.local_minima import Best

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,26 +19,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from landscape import descent
 from landscape.descent import Lane, Method
+from landscape.engine.kernels import on_last_axis
+from landscape.engine.queue import Restart
 from landscape.polish import DECENT
 from landscape.problems.problem import QUICK, Problem
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
-
-
-@dataclass
-class Job:
-    """One restart: where it stands while it has no lane."""
-
-    restart: int
-    steps: int = 0
-    threshold: float = 0.0
-    step_scale: float = 1.0
-    mark: float = np.inf  # loss at the last multiple of SETTLE steps
-    rest: int = 0  # it is not offered before it has taken so many steps
-    basin: str | None = None  # on what ground the polish was taken for the descent's own end
-    state: Lane | None = None  # as NumPy arrays, None before the first step
-    start: np.ndarray | None = None  # where it went on in float64, its descent in float32 being at its end
 
 
 class Group:
@@ -60,14 +46,14 @@ class Group:
         """
         places = blocks * size
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
-        self.trailing = problem.trailing and method.trailing
+        self.trailing = on_last_axis(problem, method)
         devices = sharding.mesh.size
         # Places in the order they are filled: the first blocks of every device, then the second ones.
         order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
         self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
         self.per_device = blocks // devices
         self.idle = 0  # gradients since the last restart came in
-        self.jobs: list[Job | None] = [None] * places
+        self.restarts: list[Restart | None] = [None] * places
         self.taken = np.zeros(places, bool)
         self.steps = np.zeros(places, np.int64)
         self.threshold = np.zeros(places)
@@ -87,19 +73,19 @@ class Group:
 
     # -- the book ------------------------------------------------------------------------------------------------------
 
-    def put(self, place: int, job: Job) -> None:
-        """The job has this place."""
-        self.jobs[place], self.taken[place] = job, True
-        self.steps[place], self.threshold[place], self.mark[place] = job.steps, job.threshold, job.mark
-        self.rest[place] = job.rest
+    def put(self, place: int, restart: Restart) -> None:
+        """Gives a restart this place."""
+        self.restarts[place], self.taken[place] = restart, True
+        self.steps[place], self.threshold[place], self.mark[place] = restart.steps, restart.threshold, restart.mark
+        self.rest[place] = restart.rest
 
-    def leave(self, place: int) -> Job:
-        """The job of this place, which is free again."""
-        job = self.jobs[place]
-        assert job is not None
-        self.jobs[place], self.taken[place] = None, False
-        job.steps, job.mark = int(self.steps[place]), float(self.mark[place])
-        return job
+    def leave(self, place: int) -> Restart:
+        """Frees this place, and returns the restart that had it."""
+        restart = self.restarts[place]
+        assert restart is not None
+        self.restarts[place], self.taken[place] = None, False
+        restart.steps, restart.mark = int(self.steps[place]), float(self.mark[place])
+        return restart
 
     def free(self) -> np.ndarray:
         """The places nobody has, in the order they are filled."""
@@ -128,7 +114,7 @@ class Group:
             return
         rows = self.rows(source)
         for a, b in zip(source, target, strict=True):
-            self.jobs[b], self.jobs[a] = self.jobs[a], None
+            self.restarts[b], self.restarts[a] = self.restarts[a], None
         for column in (self.taken, self.steps, self.threshold, self.mark, self.rest):
             column[target] = column[source]
         self.taken[source] = False
@@ -145,7 +131,7 @@ class Group:
     def place(self, places: np.ndarray, rows: Lane) -> None:
         """Puts rows of lanes in these places [m]; rows beyond the m-th are padding."""
         m = self._padded(len(places))
-        where = np.full(m, len(self.jobs), np.int32)
+        where = np.full(m, len(self.taken), np.int32)
         where[: len(places)] = places
         rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
         self.lanes = _placed(self.trailing, self.lanes, where, rows)
@@ -158,7 +144,7 @@ class Group:
 
     def _padded(self, count: int) -> int:
         """A number of rows that is one of two, so that two programs do."""
-        return self.size if count <= self.size else len(self.jobs)
+        return self.size if count <= self.size else len(self.taken)
 
     def chunk(self, problem: Problem) -> Callable[[], Lane]:
         """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
@@ -202,7 +188,7 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
 def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
     """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
     steps = method.chunk
-    trailing = problem.trailing and method.trailing
+    trailing = on_last_axis(problem, method)
 
     def block(i: Any, lanes: Lane) -> Lane:
         one = jax.tree.map(lambda x: x[i], lanes)

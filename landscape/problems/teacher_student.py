@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from landscape.problems import gaussian
-from landscape.problems.network import GAUSSIAN, Activation, Params
-from landscape.problems.network import activation as find_activation
+from landscape.problems.activation import GAUSSIAN, Activation
+from landscape.problems.activation import activation as find_activation
+from landscape.problems.params import Params
+from landscape.problems.problem import Problem
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, whole
 
@@ -88,7 +90,7 @@ def population_hessian(
     jax.tree_util.register_dataclass, data_fields=["teacher"], meta_fields=["width", "activation"]
 )  # a new teacher of the same shape does not recompile, a new width does
 @dataclass(frozen=True, eq=False)
-class TeacherStudent:
+class TeacherStudent(Problem):
     """A student of `width` neurons fitting a teacher over Gaussian inputs. Made by `teacher_student`.
 
     theta is the student matrix [width, d] row by row; output weights are fixed at one.
@@ -99,9 +101,9 @@ class TeacherStudent:
     activation: Activation
 
     kind = "teacher_student"
-    kinked = False  # only at a zero neuron, where no descent goes
     normalisation = "1/2 E (student - teacher)^2, x ~ N(0, I)"
     lower_bound = LowerBound(0.0, "a mean of squares")
+    least_of_all_widths = 0.0
 
     @property
     def d(self) -> int:
@@ -114,21 +116,22 @@ class TeacherStudent:
         return self.width * self.d
 
     @property
-    def gradient_scale(self) -> float:
-        """The scale: curvature is of order one."""
-        return self.scale
-
-    @property
     def scale(self) -> float:
         """The largest teacher norm."""
         return float(np.max(np.linalg.norm(self.teacher, axis=1)))
 
     @property
+    def loss_unit(self) -> float:
+        """The square of the scale where the teacher is small, for the loss goes with it; 1 above.
+
+        Larger losses are told apart by their own size.
+        """
+        return self.scale**2 if self.scale < 1 else 1.0
+
+    @property
     def coercive(self) -> bool:
         """Whether F grows with the student: not for erf, which is bounded, nor where neurons can cancel."""
-        return self.activation.name in ("relu", "abs", "quadratic", "gelu") or (
-            self.activation.homogeneous and self.activation.odd_and_even[1] != 0.0
-        )
+        return self.activation.over_gaussian.coercive
 
     @property
     def symmetry(self) -> Symmetry:
@@ -138,7 +141,7 @@ class TeacherStudent:
         part), of a quadratic one sum v v^T, of erf the neurons up to cancelling pairs, of gelu the neurons up to sign
         and their sum: so -1 is a symmetry of three relu neurons at 120 degrees.
         """
-        anchors, colours = _anchors(self.activation, np.asarray(self.teacher))
+        anchors, colours = self.activation.over_gaussian.anchors(np.asarray(self.teacher))
         return Symmetry(anchors, colours, (self.width, self.d), flips=self.activation.even)
 
     def _student(self, theta: Array) -> Array:
@@ -181,35 +184,20 @@ class TeacherStudent:
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
         return population_hessian(self.activation, self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
 
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
-        """None: over Gaussian inputs the gradient jumps only where a whole neuron is zero."""
-        return theta[:0]
-
     def loss_error(self, theta: np.ndarray) -> float:
         """Rounding-error bound: F is a sum over all pairs of the n + k neurons of moments that cancel.
 
-        A moment of homogeneous activations has an error of at most (d + 16) eps |u||v|: d roundings in the inner
-        product, at most 16 in the kernel. The smooth ones go through D = (1 + a)(1 + b) - c^2 (with 2a, 2b, 2c for
-        erf), which loses eps (1 + a)(1 + b) where long neurons are nearly parallel. Adding a row and then the row sums
-        makes 2 (n + k) roundings more of everything added.
+        A moment has an error of at most (d + 16) eps times its largest size: d roundings in the inner product, at most
+        16 in the kernel. The smooth ones go through D = (1 + a)(1 + b) - c^2 (with 2a, 2b, 2c for erf), which loses
+        eps (1 + a)(1 + b) where long neurons are nearly parallel. Adding a row and then the row sums makes 2 (n + k)
+        roundings more of everything added.
         """
         w = np.asarray(theta, np.float64).reshape(self.width, self.d)
         norms = np.concatenate([np.linalg.norm(w, axis=1), np.linalg.norm(self.teacher, axis=1)])
         a, b = np.square(norms)[:, None], np.square(norms)[None, :]
-        roundings = self.d + 16
-        if self.activation.homogeneous:
-            arc, linear = self.activation.arc_and_linear
-            size = (abs(arc) / 2 + abs(linear)) * np.sqrt(a * b)
-            error = roundings * size
-        elif self.activation.name == "quadratic":
-            size = 3 * a * b
-            error = roundings * size
-        elif self.activation.name == "erf":
-            size = np.minimum(1.0, 2 * np.sqrt(a * b))
-            error = roundings * (size + np.sqrt(a * b / (1 + a + b)))
-        else:
-            size = np.sqrt(a * b)
-            error = roundings * (size + a * b / np.sqrt(1 + a + b))
+        moments = self.activation.over_gaussian
+        size = moments.size(a, b)
+        error = (self.d + 16) * (size + moments.lost(a, b))
         return float(0.5 * np.finfo(float).eps * np.sum(error + 2 * len(norms) * size))
 
     def hessian_error(self, theta: np.ndarray) -> float:
@@ -235,6 +223,11 @@ class TeacherStudent:
         norms = jnp.linalg.norm(self._student(theta), axis=1)
         reach = norms if self.activation.kinked else jnp.linalg.norm(self._teacher(theta), axis=1)
         return jnp.min(reach)
+
+    @property
+    def third_derivative_known(self) -> bool:
+        """Whether the activation is homogeneous."""
+        return self.activation.homogeneous
 
     def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
         """Lipschitz constant of the Hessian in a ball, for homogeneous activations; inf for the others.
@@ -266,6 +259,16 @@ class TeacherStudent:
             z = z * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init]
         return init_scale * z.reshape(-1)
 
+    def facts(self) -> dict[str, Any]:
+        """Sizes of teacher and input, and the activation, beside what every problem says."""
+        said = {"teacher": len(self.teacher), "dimension": self.d, "activation": str(self.activation)}
+        return super().facts() | said
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each student where hidden is [points, width, d]."""
+        hidden = params.hidden if isinstance(params, Params) else params
+        return [self.write(one) for one in np.asarray(hidden)] if np.ndim(hidden) == 3 else None
+
     def read(self, theta: np.ndarray) -> Params:
         """theta as `Params(hidden=[width, d])`."""
         return Params(hidden=np.asarray(theta).reshape(self.width, self.d))
@@ -281,50 +284,6 @@ class TeacherStudent:
         return hidden.reshape(-1)
 
 
-def _lines(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct lines of some vectors, unit [l, d], and the mass sum |v| on each, [l].
-
-    Vectors within 1e-12 rad of one line are on it: rounding of the rows themselves, not a tolerance of the loss.
-    """
-    directions: list[np.ndarray] = []
-    mass: list[float] = []
-    for v in vectors:
-        norm = float(np.linalg.norm(v))
-        if norm == 0:
-            continue
-        u = v / norm
-        for i, other in enumerate(directions):
-            if min(np.linalg.norm(u - other), np.linalg.norm(u + other)) < 1e-12:
-                mass[i] += norm
-                break
-        else:
-            directions.append(u)
-            mass.append(norm)
-    return np.array(directions).reshape(-1, vectors.shape[1]), np.array(mass)
-
-
-def _anchors(activation: Activation, teacher: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coloured vectors whose symmetry group is that of the loss."""
-    d = teacher.shape[1]
-    total = teacher.sum(axis=0)[None]
-    if activation.homogeneous:
-        odd, even = activation.odd_and_even
-        directions, mass = _lines(teacher)
-        ends = mass[:, None] * directions
-        parts = ([ends, -ends] if even else []) + ([total] if odd else [])
-        colours = [0] * (2 * len(ends) if even else 0) + ([1] if odd else [])
-        return np.concatenate(parts) if parts else np.zeros((0, d)), np.array(colours, int)
-    if activation.name == "quadratic":
-        # The eigenvectors of sum v v^T, up to sign, scaled by their eigenvalues; equal eigenvalues would allow
-        # rotations of their eigenspace, which these finite anchors miss: orbits may split, never merge.
-        values, vectors = np.linalg.eigh(teacher.T @ teacher)
-        ends = (values * vectors).T
-        return np.concatenate([ends, -ends]), np.zeros(2 * d, int)
-    if activation.name == "gelu":
-        return np.concatenate([teacher, -teacher, total]), np.array([0] * (2 * len(teacher)) + [1])
-    return teacher, np.zeros(len(teacher), int)
-
-
 def teacher_student(
     teacher: Any, width: int | None = None, activation: str | Activation = "relu", slope: float = 0.01
 ) -> TeacherStudent:
@@ -333,7 +292,7 @@ def teacher_student(
     Args:
         teacher: Its neurons, one a row, [k, d].
         width: Number of student neurons; the teacher's own by default.
-        activation: One of `landscape.problems.network.GAUSSIAN`.
+        activation: One of `landscape.problems.activation.GAUSSIAN`.
         slope: Negative-side slope of leaky_relu.
 
     Raises:
@@ -355,7 +314,7 @@ def teacher_student(
         raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
     width = len(teacher) if width is None else whole("width", width, 1)
     act = find_activation(activation, slope)
-    if act.name not in GAUSSIAN:
+    if act.gaussian is None:
         raise InputError(
             f"activation {act} has no closed form over Gaussian inputs; those that have are {', '.join(GAUSSIAN)}. "
             "A finite data set (`empirical`) takes it."
