@@ -16,9 +16,10 @@ from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
 from landscape.theory import homogeneous_growth as growth
-from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
 from landscape.theory.convex import stationary as convex
+from landscape.theory.porcupine import ends as line_ends
+from landscape.theory.porcupine.labels import label as line_label
 
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
@@ -43,7 +44,7 @@ def bounded(problem: Problem) -> Problem:
 
 def ends(
     problem: Problem, thetas: np.ndarray, known: dict[bytes, Any], steps: np.ndarray
-) -> Sequence[lines.End | convex.End | convex.Onward]:
+) -> Sequence[line_ends.End | convex.End | convex.Onward]:
     """Where descents on a kinked problem that stand at these points [n, p] end, with their labels: its room's word.
 
     Args:
@@ -58,7 +59,7 @@ def ends(
     if isinstance(problem, Empirical):
         return convex.ends(problem, thetas, known, steps)
     assert isinstance(problem, Porcupine)
-    return lines.ends(problem, thetas, known)
+    return line_ends.ends(problem, thetas, known)
 
 
 def finishes(problem: Problem) -> bool:
@@ -71,7 +72,7 @@ def signs(problem: Problem, theta: np.ndarray) -> bytes:
     if isinstance(problem, Empirical):
         return convex.key(problem, theta)
     assert isinstance(problem, Porcupine)
-    return lines.signs(problem, theta)
+    return line_ends.signs(problem, theta)
 
 
 def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
@@ -135,7 +136,7 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
     if point.status in (Status.BUDGET, Status.DIVERGED, Status.RUNNING):
         return unconverged(problem, point)
     if isinstance(problem, Porcupine):  # curvature says nothing here: minima are flat, and their slopes decide
-        return lines.label(problem, point.theta)
+        return line_label(problem, point.theta)
     if isinstance(problem, Empirical) and problem.kinked:
         return convex.label(problem, point.theta)
     verdict = at_lower_bound(problem, point)
