@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.datafit import Data
-from landscape.theory.arrangement import sampled_cells
+from landscape.theory.arrangement.cells import sampled_cells
 from landscape.theory.convex.program import optimum
 
 RESULTS = Path(__file__).parent / "results"

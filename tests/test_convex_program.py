@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from landscape.problems.datafit import Data, minus_gradient, objective
 from landscape.records import InputError
-from landscape.theory import arrangement
+from landscape.theory.arrangement.cells import cells as activation_cells
+from landscape.theory.arrangement.cells import sampled_cells
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex import program
 from landscape.theory.convex.program import lower_bound, optimum, restricted
 
@@ -44,7 +46,7 @@ def random_data(seed, n, d, beta=0.1, loss="squared", outer_bias="none", grid=Fa
 
 
 def signed_cells(data):
-    patterns = arrangement.cells(data.x).patterns
+    patterns = activation_cells(data.x).patterns
     return np.vstack([patterns, patterns]), np.repeat([1.0, -1.0], len(patterns))
 
 
@@ -244,7 +246,7 @@ def test_lower_bound_is_below_every_network(seed, n, d, m, beta, scale, loss, ou
         nets.append((scale * rng.normal(size=(m, d)), rng.normal(size=m), b0))
     hidden, outer, b0 = nets[0]
     nu = minus_gradient(data, np.maximum(x @ hidden.T, 0.0) @ outer + b0)
-    bound = lower_bound(data, nu, arrangement.phi(x, nu))
+    bound = lower_bound(data, nu, phi(x, nu))
     assert bound >= 0
     for net in nets:
         value = objective(data, *net)
@@ -258,7 +260,7 @@ def test_lower_bound_of_a_residual_off_centre_holds_with_a_free_bias():
     """A free outer bias can absorb the mean of nu: an uncentred dual point would bound too high."""
     data = Data(np.array([[0.1, 0.0], [0.0, 0.1]]), np.array([5.0, 5.0]), 1.0, "squared", "free")
     nu = np.array([5.0, 5.0])
-    assert lower_bound(data, nu, arrangement.phi(data.x, nu)) == 0.0
+    assert lower_bound(data, nu, phi(data.x, nu)) == 0.0
     assert optimum(data).value == pytest.approx(0.0, abs=1e-28)
 
 
@@ -275,7 +277,7 @@ def test_zero_labels_have_the_empty_network(outer_bias):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_the_empty_network_is_optimal_from_the_weight_decay_phi_on(loss):
     data = random_data(3, 8, 2, 1.0, loss)
-    threshold = arrangement.phi(data.x, minus_gradient(data, np.zeros(8))).value
+    threshold = phi(data.x, minus_gradient(data, np.zeros(8))).value
     above, below = (
         optimum(data._replace(weight_decay=1.001 * threshold)),
         optimum(data._replace(weight_decay=0.999 * threshold)),
@@ -374,7 +376,7 @@ def test_an_optimum_of_many_rows_in_five_dimensions_is_between_its_bounds_in_sec
 
 def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_all():
     data = random_data(4, 14, 4)
-    some = arrangement.sampled_cells(data.x, 12)
+    some = sampled_cells(data.x, 12)
     found = optimum(data, known=some)
     on_them = restricted(data, np.vstack([some.patterns] * 2), np.repeat([1.0, -1.0], len(some.patterns)))
     assert found.value == pytest.approx(on_them.value, rel=1e-12)
@@ -383,7 +385,7 @@ def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_
 
 def test_programs_from_a_start_end_where_those_without_end():
     data = random_data(5, 40, 5, 0.5)
-    some = arrangement.sampled_cells(data.x, 30, seed=1).patterns
+    some = sampled_cells(data.x, 30, seed=1).patterns
     signs = np.where(np.arange(len(some)) % 2, 1.0, -1.0)
     plain = restricted(data, some, signs)
     started = restricted(data, some, signs, start=np.zeros((0, 5)))

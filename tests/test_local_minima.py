@@ -10,7 +10,8 @@ import pytest
 
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
-from landscape.theory.arrangement import cells, phi
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex import local_minima as room
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.local_minima import best_by_width, coverage, exact, local_minima

@@ -13,7 +13,8 @@ import landscape as ls
 from landscape.problems.datafit import objective
 from landscape.problems.empirical import empirical
 from landscape.records import Evidence, Label
-from landscape.theory.arrangement import cells, phi
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex import stationary as room
 from landscape.theory.convex.local_minima import exact, local_minima
 from landscape.theory.convex.program import optimum, restricted

@@ -18,10 +18,11 @@ from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
-from landscape.theory import porcupine as lines
 from landscape.theory.convex import stationary as convex
 from landscape.theory.convex.local_minima import exact
 from landscape.theory.convex.optimal_set import prune
+from landscape.theory.porcupine import ends as line_ends
+from landscape.theory.porcupine import labels as line_labels
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
 
@@ -66,7 +67,7 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
     if isinstance(problem, Porcupine):
-        return _label_at_kinks(problem, theta, lines.label, lines.finish)
+        return _label_at_kinks(problem, theta, line_labels.label, line_ends.finish)
     if isinstance(problem, Empirical):
         problem = convex.bounded(problem)
         if problem.kinked:

@@ -33,7 +33,8 @@ from landscape.problems.parallel import Homogeneous, matrix_value, parts_at, wit
 from landscape.problems.problem import EPS, Problem, losses_at
 from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.records import Evidence, InputError, Label, Point, Verdict
-from landscape.theory.arrangement import cells, phi
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex import stationary
 from landscape.theory.convex.optimal_set import eliminations, prune
 from landscape.theory.convex.program import lower_bound as convex_bound

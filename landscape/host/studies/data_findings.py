@@ -14,7 +14,7 @@ from landscape.host.studies.table import Table
 from landscape.problems.datafit import Data
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError, Label
-from landscape.theory.arrangement import cells
+from landscape.theory.arrangement.cells import cells
 from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
 from landscape.theory.convex.local_minima import Minima, coverage, exact, local_minima

@@ -115,14 +115,14 @@ class PorcupineStudy(_Starts):
 
     def law(self) -> float | None:
         """The probability of a global end by the formula for small starts; None where it is not known to hold."""
-        from landscape.theory import porcupine as room
+        from landscape.theory.porcupine.orthogonal import follows_starts, orthogonal_global_probability
 
         problem, settings = self.problem(), self.settings()
         # The gradient flow, or steps that do not overshoot it.
         small = self.optimiser == "gradient-descent" and settings.step_size <= 1 / problem.curvature()
-        if not ((small or self.optimiser == "flow") and room.follows_starts(problem, self.init, self.init_scale)):
+        if not ((small or self.optimiser == "flow") and follows_starts(problem, self.init, self.init_scale)):
             return None
-        return room.orthogonal_global_probability(problem.neurons)
+        return orthogonal_global_probability(problem.neurons)
 
     def drawings(self, result: Census) -> dict[str, Figure]:
         """Where descents end."""
@@ -403,11 +403,13 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
     """
     import numpy as np
 
-    from landscape.theory import porcupine as room
+    from landscape.theory.porcupine.masses import evaluate, masses
+    from landscape.theory.porcupine.optimum import global_optimum
+    from landscape.theory.porcupine.schur import schur_bound
 
     problem = _problem(lines, neurons, teacher, dimension, draw)
-    best = room.global_optimum(problem)
-    nothing = room.evaluate(problem, np.zeros((2, len(problem.neurons)))).loss
+    best = global_optimum(problem)
+    nothing = evaluate(problem, np.zeros((2, len(problem.neurons)))).loss
     return {
         "lines": len(problem.neurons),
         "dimension": problem.d,
@@ -419,8 +421,8 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
         "teacher_loss": nothing,
         "optimum": best.loss,
         "optimum_lower": best.lower_bound,
-        "active": int(np.count_nonzero(room.masses(problem, best.theta))),
-        "schur_bound": room.schur_bound(problem),
+        "active": int(np.count_nonzero(masses(problem, best.theta))),
+        "schur_bound": schur_bound(problem),
     }
 
 
@@ -451,9 +453,9 @@ def reached(law: float | None, rows: dict[str, np.ndarray], unit: float = 1.0) -
 
 @lru_cache(maxsize=16)
 def _regions(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> tuple:
-    from landscape.theory import porcupine as room
+    from landscape.theory.porcupine.regions import regions
 
-    return tuple(room.regions(_problem(lines, neurons, teacher, dimension, draw)))
+    return tuple(regions(_problem(lines, neurons, teacher, dimension, draw)))
 
 
 def region_table(

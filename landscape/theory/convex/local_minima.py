@@ -26,7 +26,8 @@ from scipy.optimize import nnls
 
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError, whole
-from landscape.theory.arrangement import Cells, Phi, cells
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.records import Cells, Phi
 from landscape.theory.convex.program import Restricted, lower_bound, restricted
 
 EPS = float(np.finfo(float).eps)

@@ -19,7 +19,8 @@ from scipy.optimize import nnls
 
 from landscape.problems.datafit import Data, minus_gradient
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, local_maxima
+from landscape.theory.arrangement.maxima import local_maxima
+from landscape.theory.arrangement.records import Cells
 from landscape.theory.convex.program import Optimum
 
 

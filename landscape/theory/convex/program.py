@@ -25,7 +25,11 @@ from scipy.special import entr, expit
 
 from landscape.problems.datafit import Data, dual_value, loss_value, minus_gradient, objective
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, Maxima, Phi, ascents, cover_count, local_maxima, phi
+from landscape.theory.arrangement.ascent import ascents
+from landscape.theory.arrangement.cells import cover_count
+from landscape.theory.arrangement.maxima import local_maxima
+from landscape.theory.arrangement.phi import phi
+from landscape.theory.arrangement.records import Cells, Maxima, Phi
 
 EPS = float(np.finfo(float).eps)
 clarabel: Any = _clarabel  # a compiled module without type information

@@ -27,7 +27,9 @@ from scipy.sparse import csc_matrix
 from landscape.problems.datafit import Data, loss_value, minus_gradient
 from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
-from landscape.theory.arrangement import Phi, cells, cover_count, phi
+from landscape.theory.arrangement.cells import cells, cover_count
+from landscape.theory.arrangement.phi import phi
+from landscape.theory.arrangement.records import Phi
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.local_minima import Best, best_by_width
 from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted_near

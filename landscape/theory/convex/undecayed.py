@@ -17,7 +17,8 @@ from scipy.optimize import nnls
 
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, cells
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.records import Cells
 from landscape.theory.convex.local_minima import Best
 
 EPS = float(np.finfo(float).eps)
