@@ -19,7 +19,7 @@ import numpy as np
 
 from landscape.problems.data import Data
 from landscape.theory.arrangement import sampled_cells
-from landscape.theory.convex.program import optimum
+from landscape.theory.convex.column_generation import optimum
 
 RESULTS = Path(__file__).parent / "results"
 

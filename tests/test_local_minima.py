@@ -13,8 +13,9 @@ from landscape.records import InputError
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import local_minima as room
 from landscape.theory.convex import undecayed
+from landscape.theory.convex.cone_program import Restricted
 from landscape.theory.convex.local_minima import best_by_width, coverage, exact, local_minima
-from landscape.theory.convex.program import Restricted, restricted
+from landscape.theory.convex.restricted_programs import restricted
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -42,8 +42,8 @@ from landscape.problems.problem import losses_at
 from landscape.records import Evidence, InputError, Label, Point, Verdict
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import stationary
+from landscape.theory.convex.dual import lower_bound as convex_bound
 from landscape.theory.convex.optimal_set import eliminations, prune
-from landscape.theory.convex.program import lower_bound as convex_bound
 
 CLOSED = 1e-10  # a dual gap below this, relative to the loss (or 1), is closed: certified points print it as margin
 REFUTED = 1e-9  # polar / lambda - 1 above this refutes

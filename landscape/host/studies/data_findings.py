@@ -17,9 +17,10 @@ from landscape.records import InputError, Label
 from landscape.theory.arrangement import cells
 from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
+from landscape.theory.convex.column_generation import adjacent
 from landscape.theory.convex.local_minima import Minima, coverage, exact, local_minima
 from landscape.theory.convex.optimal_set import optimal_set, staircase
-from landscape.theory.convex.program import adjacent, restricted
+from landscape.theory.convex.restricted_programs import restricted
 
 MOST_CELLS = 50_000  # cells that are counted
 SAME = 1e-9  # two losses are one if they differ by no more than this, times 1 + loss: as levels of a census are

@@ -27,7 +27,9 @@ from scipy.optimize import nnls
 from landscape.problems.data import Data, objective
 from landscape.records import InputError, whole
 from landscape.theory.arrangement import Cells, Phi, cells
-from landscape.theory.convex.program import Restricted, lower_bound, restricted
+from landscape.theory.convex.cone_program import Restricted
+from landscape.theory.convex.dual import lower_bound
+from landscape.theory.convex.restricted_programs import restricted
 
 EPS = float(np.finfo(float).eps)
 # A cell is idle at an optimum if its pull is at most beta (1 + IDLE): pulls are exact to some 1e-13 beta, and what is

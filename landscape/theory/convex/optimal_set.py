@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from landscape.problems.data import Data, minus_gradient
 from landscape.records import InputError
 from landscape.theory.arrangement import Cells, local_maxima
-from landscape.theory.convex.program import Optimum
+from landscape.theory.convex.column_generation import Optimum
 
 
 class OptimalSet(NamedTuple):

@@ -29,8 +29,11 @@ from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
 from landscape.theory.arrangement import Phi, cells, cover_count, phi
 from landscape.theory.convex import undecayed
+from landscape.theory.convex.column_generation import Optimum, optimum
+from landscape.theory.convex.cone_program import Restricted
+from landscape.theory.convex.dual import lower_bound
 from landscape.theory.convex.local_minima import Best, best_by_width
-from landscape.theory.convex.program import Optimum, Restricted, lower_bound, optimum, restricted_near
+from landscape.theory.convex.restricted_programs import restricted_near
 
 clarabel: Any = _clarabel  # a compiled module without type information
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside

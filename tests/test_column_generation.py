@@ -1,51 +1,15 @@
 """p* is the published one, certified by a dual bound that no network of any width goes below."""
 
-import json
-from itertools import combinations_with_replacement
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from finite_data import BIASES, A, R, data_of, fixture, random_data, signed_cells
 
 from landscape.problems.data import Data, minus_gradient, objective
 from landscape.records import InputError
 from landscape.theory import arrangement
-from landscape.theory.convex import program
-from landscape.theory.convex.program import lower_bound, optimum, restricted
-
-FIXTURES = Path(__file__).parent / "fixtures"
-BIASES = ("none", "regularised", "free")
-
-
-def fixture(name):
-    return json.loads((FIXTURES / f"{name}.json").read_text())
-
-
-A, R = fixture("relu_A_n8_d2"), fixture("relu_R_n6_bias")
-
-
-def data_of(record, loss="squared", outer_bias="none"):
-    y = np.array(record["y"])
-    return Data(np.array(record["X"]), y if loss == "squared" else np.sign(y), record["beta"], loss, outer_bias)
-
-
-def random_data(seed, n, d, beta=0.1, loss="squared", outer_bias="none", grid=False):
-    """Gaussian data; on a grid: duplicate, antipodal and zero rows, repeated labels."""
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(n, d)), rng.normal(size=n)
-    if grid:
-        x, y = np.round(x), np.round(y)
-    if loss == "logistic":
-        y = np.where(y > 0, 1.0, -1.0)
-        y[:2] = 1.0, -1.0  # both classes
-    return Data(x, y, beta, loss, outer_bias)
-
-
-def signed_cells(data):
-    patterns = arrangement.cells(data.x).patterns
-    return np.vstack([patterns, patterns]), np.repeat([1.0, -1.0], len(patterns))
+from landscape.theory.convex import column_generation
+from landscape.theory.convex.column_generation import optimum
+from landscape.theory.convex.restricted_programs import restricted
 
 
 def best_network(data, start, steps=400):
@@ -64,89 +28,6 @@ def best_network(data, start, steps=400):
             b0 = b0 - rate * grad_b
         best = min(best, objective(data, hidden, outer, float(b0)))
     return best
-
-
-# --- restricted programs ---
-
-
-@pytest.mark.parametrize("outer_bias", BIASES)
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
-@pytest.mark.parametrize("grid", [False, True])
-def test_restricted_optimum_satisfies_its_optimality_conditions(loss, outer_bias, grid):
-    """Checked without the code's own projections: in the plane a cone's maximiser is a wall or the gradient itself."""
-    for seed in range(3):
-        data = random_data(seed, 7, 2, 0.1, loss, outer_bias, grid)
-        patterns, signs = signed_cells(data)
-        some = np.random.default_rng(seed).integers(0, len(signs), 5)  # with repetitions and neighbours
-        patterns, signs = patterns[some], signs[some]
-        found = restricted(data, patterns, signs)
-        assert found.residual < 1e-12
-        f = np.einsum("q,qn,nd,qd->n", signs, patterns, data.x, found.blocks) + found.b0
-        nu = minus_gradient(data, f)
-        np.testing.assert_allclose(found.output, f, atol=1e-13)  # sums of seven numbers of size one
-        quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
-        walls = np.vstack([data.x @ quarter, -data.x @ quarter])
-        for s, p, u in zip(signs, patterns, found.blocks, strict=True):
-            side = np.where(p, 1.0, -1.0)[:, None] * data.x
-            assert (side @ u >= -1e-13).all()  # in its cone
-            g = s * data.x.T @ (p * nu)
-            candidates = np.vstack([walls, g, np.zeros(2)])
-            inside = (candidates @ side.T >= -1e-12).all(1)
-            norms = np.maximum(np.linalg.norm(candidates, axis=1), 1e-300)
-            # Half of the 14 digits that the gap has, for blocks on the edge of dying.
-            assert max(candidates[inside] @ g / norms[inside]) <= data.weight_decay * (1 + 1e-9)
-            np.testing.assert_allclose(g @ u, data.weight_decay * np.linalg.norm(u), atol=1e-11)
-        if outer_bias != "none":
-            np.testing.assert_allclose(
-                nu.sum(), data.weight_decay * found.b0 if outer_bias == "regularised" else 0.0, atol=1e-10
-            )
-
-
-def test_all_cells_together_give_the_published_optimum():
-    for record in (A, R):
-        data = data_of(record)
-        found = restricted(data, *signed_cells(data))
-        np.testing.assert_allclose(found.value, record["p_star"], rtol=0, atol=1e-12)  # printed to 1e-16
-        assert found.residual < 1e-13
-
-
-def test_widths_one_and_two_of_fixture_a_by_enumeration():
-    """P_m is the least over multisets of m signed cells; the table has ten digits."""
-    data = data_of(A)
-    patterns, signs = signed_cells(data)
-    for m in (1, 2):
-        sets = combinations_with_replacement(range(len(signs)), m)
-        least = min(restricted(data, patterns[list(c)], signs[list(c)]).value for c in sets)
-        np.testing.assert_allclose(least, A["P_m"][str(m)], rtol=0, atol=1e-9)
-
-
-def test_interior_point_alone_is_good_to_nine_digits():
-    data = data_of(A)
-    cells = signed_cells(data)
-    np.testing.assert_allclose(restricted(data, *cells, polish=False).value, A["p_star"], atol=1e-8)
-
-
-def test_a_polish_that_leaves_the_cones_is_rejected(monkeypatch):
-    """Without walls Newton's method ends below p*: a false optimum."""
-    data = data_of(A)
-    cells = signed_cells(data)
-
-    def unconstrained(data, cells, u, b0, alive, tied):
-        return newton(data, cells._replace(walls=cells.walls[:, :0]), u, b0, alive, [t[:0] for t in tied])
-
-    newton = program._newton
-    monkeypatch.setattr(program, "_newton", unconstrained)
-    found = restricted(data, *cells)
-    np.testing.assert_allclose(found.value, A["p_star"], atol=1e-8)
-
-
-def test_no_cells_leave_the_outer_bias():
-    data = random_data(0, 6, 2, outer_bias="free")
-    found = restricted(data, np.zeros((0, 6), bool), np.zeros(0))
-    np.testing.assert_allclose(found.b0, data.y.mean(), atol=1e-14)
-
-
-# --- the optimum ---
 
 
 @pytest.mark.parametrize("record", [A, R], ids=["A", "R"])
@@ -220,51 +101,6 @@ def test_bounds_are_ordered_lower_bound_optimum_restricted():
         assert best.lower_bound <= best.value <= value + 1e-14
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    seed=st.integers(0, 10**6),
-    n=st.integers(1, 7),
-    d=st.integers(1, 3),
-    m=st.integers(0, 6),
-    beta=st.sampled_from([1e-3, 0.1, 3.0]),
-    scale=st.sampled_from([1e-3, 1.0, 30.0]),
-    loss=st.sampled_from(["squared", "logistic"]),
-    outer_bias=st.sampled_from(BIASES),
-    grid=st.booleans(),
-)
-def test_lower_bound_is_below_every_network(seed, n, d, m, beta, scale, loss, outer_bias, grid):
-    """From the residual of one network, below the loss of that network and of another one."""
-    rng = np.random.default_rng(seed)
-    x = np.round(rng.normal(size=(n, d))) if grid else rng.normal(size=(n, d))
-    y = np.where(rng.normal(size=n) > 0, 1.0, -1.0) if loss == "logistic" else rng.normal(size=n)
-    data = Data(x, y, beta, loss, outer_bias)
-    nets = []
-    for _ in range(2):
-        b0 = float(rng.normal()) if outer_bias != "none" else 0.0
-        nets.append((scale * rng.normal(size=(m, d)), rng.normal(size=m), b0))
-    hidden, outer, b0 = nets[0]
-    nu = minus_gradient(data, np.maximum(x @ hidden.T, 0.0) @ outer + b0)
-    bound = lower_bound(data, nu, arrangement.phi(x, nu))
-    assert bound >= 0
-    for net in nets:
-        value = objective(data, *net)
-        assert bound <= value * (1 + 1e-13)  # the loss itself is rounded
-    if beta >= 0.1:
-        empty = float(np.sum(y**2) / 2) if loss == "squared" else n * np.log(2)
-        assert bound <= empty * (1 + 1e-13)
-
-
-def test_lower_bound_of_a_residual_off_centre_holds_with_a_free_bias():
-    """A free outer bias can absorb the mean of nu: an uncentred dual point would bound too high."""
-    data = Data(np.array([[0.1, 0.0], [0.0, 0.1]]), np.array([5.0, 5.0]), 1.0, "squared", "free")
-    nu = np.array([5.0, 5.0])
-    assert lower_bound(data, nu, arrangement.phi(data.x, nu)) == 0.0
-    assert optimum(data).value == pytest.approx(0.0, abs=1e-28)
-
-
-# --- degenerate places ---
-
-
 @pytest.mark.parametrize("outer_bias", BIASES)
 def test_zero_labels_have_the_empty_network(outer_bias):
     data = random_data(0, 6, 2, outer_bias=outer_bias)._replace(y=np.zeros(6))
@@ -307,14 +143,6 @@ def test_optimum_scales_with_the_data():
         np.testing.assert_allclose(moved.value, best.value, rtol=1e-12)
 
 
-def test_four_dimensions_close_by_cells_and_more_give_an_honest_interval():
-    data = random_data(5, 8, 4)
-    best = optimum(data)
-    assert best.gap <= 1e-10 * best.value
-    loose = best.phi._replace(upper=2 * best.phi.upper)
-    assert lower_bound(data, best.nu, loose) < best.lower_bound
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -329,11 +157,6 @@ def test_bad_input_is_named(change, message):
         optimum(random_data(0, 6, 2)._replace(**change))
 
 
-def test_patterns_and_signs_must_match():
-    with pytest.raises(InputError, match="one sign for each pattern"):
-        restricted(random_data(0, 6, 2), np.zeros((2, 6), bool), np.ones(3))
-
-
 @pytest.mark.parametrize("weight_decay", [1e-4, 1e-6])
 @pytest.mark.parametrize("outer_bias", BIASES)
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
@@ -344,20 +167,12 @@ def test_gap_stays_small_where_the_residual_is_small_beside_the_labels(loss, out
     assert best.gap >= -1e-13 * best.value
 
 
-def test_a_program_that_no_neuron_pays_for_has_no_dust():
-    data = Data(np.ones((6, 2)), np.array([-1.0, 1, 1, -1, -1, -1]), 1e-4, "logistic", "regularised")
-    patterns, signs = signed_cells(data)
-    blocks = restricted(data, patterns, signs).blocks
-    size = np.linalg.norm(blocks, axis=1)
-    assert np.all((size == 0) | (size > 1e-3))
-
-
 @pytest.mark.parametrize("shape", [(20, 4), (40, 3), (30, 2)])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_optima_found_by_ascents_are_those_of_the_list_of_cells(shape, loss, monkeypatch):
     data = random_data(0, *shape, 0.3, loss)
     listed = optimum(data)
-    monkeypatch.setattr(program, "_LISTABLE", 0)
+    monkeypatch.setattr(column_generation, "LISTABLE", 0)
     found = optimum(data)
     assert listed.gap <= 1e-10 * listed.value
     assert found.gap <= 1e-10 * found.value
@@ -379,13 +194,3 @@ def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_
     on_them = restricted(data, np.vstack([some.patterns] * 2), np.repeat([1.0, -1.0], len(some.patterns)))
     assert found.value == pytest.approx(on_them.value, rel=1e-12)
     assert 0 < found.lower_bound <= optimum(data).value <= found.value
-
-
-def test_programs_from_a_start_end_where_those_without_end():
-    data = random_data(5, 40, 5, 0.5)
-    some = arrangement.sampled_cells(data.x, 30, seed=1).patterns
-    signs = np.where(np.arange(len(some)) % 2, 1.0, -1.0)
-    plain = restricted(data, some, signs)
-    started = restricted(data, some, signs, start=np.zeros((0, 5)))
-    assert started.residual <= 1e-12
-    assert started.value == pytest.approx(plain.value, rel=1e-12)
