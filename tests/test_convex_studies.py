@@ -15,7 +15,8 @@ from landscape.host.lanes import Driver, Settings
 from landscape.host.studies import STUDIES, data_sets
 from landscape.host.studies.data_findings import MINIMA, STATIONARY, own_cells
 from landscape.theory.convex import stationary
-from landscape.theory.convex.local_minima import coverage, local_minima
+from landscape.theory.convex.coverage import coverage
+from landscape.theory.convex.local_minima import local_minima
 
 FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "relu_A_n8_d2.json").read_text())
 P_STAR = FIXTURE["p_star"]

@@ -15,8 +15,9 @@ from landscape.problems.empirical import empirical
 from landscape.records import Evidence, Label
 from landscape.theory.arrangement import cells, phi
 from landscape.theory.convex import stationary as room
+from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.column_generation import optimum
-from landscape.theory.convex.local_minima import exact, local_minima
+from landscape.theory.convex.local_minima import local_minima
 from landscape.theory.convex.restricted_programs import restricted
 
 FIXTURES = Path(__file__).parent / "fixtures"

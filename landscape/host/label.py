@@ -20,7 +20,7 @@ from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory import porcupine as lines
 from landscape.theory.convex import stationary as convex
-from landscape.theory.convex.local_minima import exact
+from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.optimal_set import prune
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index

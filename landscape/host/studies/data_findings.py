@@ -17,8 +17,10 @@ from landscape.records import InputError, Label
 from landscape.theory.arrangement import cells
 from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
+from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.column_generation import adjacent
-from landscape.theory.convex.local_minima import Minima, coverage, exact, local_minima
+from landscape.theory.convex.coverage import coverage
+from landscape.theory.convex.local_minima import Minima, local_minima
 from landscape.theory.convex.optimal_set import optimal_set, staircase
 from landscape.theory.convex.restricted_programs import restricted
 

@@ -29,10 +29,10 @@ from landscape.problems.empirical import Empirical, with_bound
 from landscape.records import Evidence, InputError, Label, LowerBound, Verdict
 from landscape.theory.arrangement import Phi, cells, cover_count, phi
 from landscape.theory.convex import undecayed
+from landscape.theory.convex.branch_and_bound import Best, best_by_width
 from landscape.theory.convex.column_generation import Optimum, optimum
 from landscape.theory.convex.cone_program import Restricted
 from landscape.theory.convex.dual import lower_bound
-from landscape.theory.convex.local_minima import Best, best_by_width
 from landscape.theory.convex.restricted_programs import restricted_near
 
 clarabel: Any = _clarabel  # a compiled module without type information

@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 from landscape.problems.data import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement import Cells, cells
-from landscape.theory.convex.local_minima import Best
+from landscape.theory.convex.branch_and_bound import Best
 
 EPS = float(np.finfo(float).eps)
 # A singular value of unit rows is zero up to the first number, the resolution of the cells, and not zero from the
