@@ -18,7 +18,8 @@ from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
 from landscape.theory import homogeneous_growth as growth
 from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
-from landscape.theory.convex import stationary as convex
+from landscape.theory.convex import descent_ends as convex
+from landscape.theory.convex import labels, least_loss
 
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
@@ -38,7 +39,7 @@ def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
 
 def bounded(problem: Problem) -> Problem:
     """The problem with the best lower bound that its room knows, where that is not found with the problem itself."""
-    return convex.bounded(problem) if isinstance(problem, Empirical) else problem
+    return least_loss.bounded(problem) if isinstance(problem, Empirical) else problem
 
 
 def ends(
@@ -137,7 +138,7 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
     if isinstance(problem, Porcupine):  # curvature says nothing here: minima are flat, and their slopes decide
         return lines.label(problem, point.theta)
     if isinstance(problem, Empirical) and problem.kinked:
-        return convex.label(problem, point.theta)
+        return labels.label(problem, point.theta)
     verdict = at_lower_bound(problem, point)
     if verdict is not None:
         return verdict

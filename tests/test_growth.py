@@ -20,7 +20,7 @@ from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroS
 from landscape.problems.homogeneous import Subnetwork, matrix_factorisation, matrix_value, parallel, with_width
 from landscape.records import Evidence, Label
 from landscape.theory import homogeneous_growth as theory
-from landscape.theory.convex.stationary import certified_optimum
+from landscape.theory.convex.least_loss import certified_optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MATRIX = json.loads((FIXTURES / "matrix_factorisation.json").read_text())

@@ -50,7 +50,7 @@ from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum
-from landscape.theory.convex.stationary import Onward
+from landscape.theory.convex.descent_ends import Onward
 
 SETTLE = 2040  # a descent whose loss has not fallen in so many gradients is going back and forth: its step is too long
 STILL = 480  # gradients between two looks at whether the loss of a descent on a kinked problem falls at all
