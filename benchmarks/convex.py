@@ -19,7 +19,7 @@ import numpy as np
 
 from landscape.problems.datafit import Data
 from landscape.theory.arrangement.cells import sampled_cells
-from landscape.theory.convex.program import optimum
+from landscape.theory.convex.column_generation import optimum
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -31,7 +31,7 @@ import landscape as ls
 from landscape.host import data_plots
 from landscape.host.studies import STUDIES
 from landscape.theory.convex import optimal_set, path
-from landscape.theory.convex.stationary import certified_optimum
+from landscape.theory.convex.least_loss import certified_optimum
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 30 if small else 200

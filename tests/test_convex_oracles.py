@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement.cells import cells
-from landscape.theory.convex.local_minima import best_by_width
+from landscape.theory.convex.branch_and_bound import best_by_width
 from landscape.theory.convex.oracles import (
     gated_relaxation,
     lasso_1d,

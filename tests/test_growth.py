@@ -21,7 +21,7 @@ from landscape.problems.parallel import matrix_factorisation, matrix_value, para
 from landscape.problems.subnetwork import Subnetwork
 from landscape.records import Evidence, Label
 from landscape.theory import homogeneous_growth as theory
-from landscape.theory.convex.stationary import certified_optimum
+from landscape.theory.convex.least_loss import certified_optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MATRIX = json.loads((FIXTURES / "matrix_factorisation.json").read_text())

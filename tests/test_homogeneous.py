@@ -9,21 +9,8 @@ import pytest
 
 import landscape as ls
 from landscape.problems.empirical import Empirical
-from landscape.problems.parallel import (
-    Degrees,
-    Subnetwork,
-    cube,
-    deep_relu,
-    degrees,
-    matrix_factorisation,
-    outputs_at,
-    parallel,
-    parts_at,
-    quadratic,
-    rank_one,
-    relu,
-    with_width,
-)
+from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at, with_width
+from landscape.problems.subnetwork import Degrees, Subnetwork, cube, deep_relu, degrees, quadratic, rank_one, relu
 from landscape.problems.problem import losses_at
 
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ The meta-algorithm of Haeffele and Vidal (2017), from many starts at once. Start
 go on together, and every round is done once for each different point.
 
 - Two-layer ReLU (`empirical`): a start goes down to the optimum of its activation cells, over ties into the next ones,
-  by `theory.convex.stationary.finish`; programs solved before are used again.
+  by `theory.convex.cell_finish.finish`; programs solved before are used again.
 - Other subnetworks: L-BFGS on all starts at once, in one compiled program for several widths (zero subnetworks stay
   zero), then subnetworks that only cost are dropped and Newton's method finishes.
 """
@@ -33,7 +33,9 @@ from landscape.problems.problem import QUICK, Problem, losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points
 from landscape.theory import homogeneous_growth as theory
-from landscape.theory.convex import stationary
+from landscape.theory.convex.cell_finish import finish
+from landscape.theory.convex.forward_pass import forward
+from landscape.theory.convex.slopes import slopes
 
 CHUNK = 120  # gradients between two looks
 SMALL = 1e-8  # gradient norm, times the scale, at which Newton's method takes over
@@ -268,13 +270,13 @@ class _Cells:
         """The stationary points that these lead to."""
         known: dict[bytes, Any] = self.known.setdefault(0, {})  # programs depend on cells and signs, not on the width
         for key, (problem, theta) in new.items():
-            end = stationary.finish(problem, theta, known)
+            end = finish(problem, theta, known)
             if end is None:
-                here = stationary.at(problem, theta)
-                now = Round(here.loss, problem.width, np.inf, np.inf, stationary.slopes(problem, here).norm)
+                here = forward(problem, theta)
+                now = Round(here.loss, problem.width, np.inf, np.inf, slopes(problem, here).norm)
                 yield key, _Node(now, "stalled", problem, theta, None)
                 continue
-            norm = stationary.slopes(problem, stationary.at(problem, end)).norm
+            norm = slopes(problem, forward(problem, end)).norm
             yield key, _tested(problem, end, norm, self.seed, self.ceiling)
 
 

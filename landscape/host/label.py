@@ -18,10 +18,13 @@ from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
-from landscape.theory.convex import stationary as convex
-from landscape.theory.convex.local_minima import exact
+from landscape.theory.convex import labels as convex
+from landscape.theory.convex.branch_and_bound import exact
+from landscape.theory.convex.cell_finish import finish
+from landscape.theory.convex.forward_pass import forward
+from landscape.theory.convex.least_loss import best_of_width, bounded, certified_optimum
 from landscape.theory.convex.optimal_set import prune
-from landscape.theory.porcupine import ends as line_ends
+from landscape.theory.porcupine.ends import ends as line_ends
 from landscape.theory.porcupine import labels as line_labels
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
@@ -69,9 +72,9 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     if isinstance(problem, Porcupine):
         return _label_at_kinks(problem, theta, line_labels.label, line_ends.finish)
     if isinstance(problem, Empirical):
-        problem = convex.bounded(problem)
+        problem = bounded(problem)
         if problem.kinked:
-            return _label_at_kinks(problem, theta, convex.label, convex.finish)
+            return _label_at_kinks(problem, theta, convex.label, finish)
     given = _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
@@ -197,15 +200,15 @@ def improve(problem: Empirical, params: Params) -> Improvement:
             "no unregularised hidden bias; here it is not."
         )
     theta = problem.write(params)
-    data, best = problem.data, convex.certified_optimum(problem)
+    data, best = problem.data, certified_optimum(problem)
     least = prune(data, best.hidden, best.outer, best.b0)
     optimum = _network(problem, least.hidden, least.outer, least.b0, "best of all widths")
     own = None
     if len(least.outer) <= problem.width:
         own = _network(problem, least.hidden, least.outer, least.b0, "best of this width and of all", problem.width)
     else:
-        found = convex.best_of_width(problem)
-        here = convex.at(problem, theta)
+        found = best_of_width(problem)
+        here = forward(problem, theta)
         if found is not None and exact(found):
             own = _network(problem, found.hidden, found.outer, found.b0, "best of this width", problem.width)
         elif found is not None and found.value < here.loss - 2 * here.loss_error:  # what an unfinished search has seen
@@ -227,18 +230,18 @@ def _network(
 
 
 def _record(problem: Empirical, theta: np.ndarray, how: str) -> Network:
-    return Network(problem.read(theta), convex.at(problem, theta).loss, how)
+    return Network(problem.read(theta), forward(problem, theta).loss, how)
 
 
 def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | None:
     """Down from a network without a rise of the loss."""
     if verdict.polished is not None:
-        end = convex.finish(problem, theta)
+        end = finish(problem, theta)
         return None if end is None else _record(problem, end, "the stationary point that it leads to")
     if verdict.escape is not None:
         return _down(problem, theta, verdict, f"down from the {verdict.label}")
     if verdict.label == Label.SPURIOUS and verdict.flavour != "strict":
-        here = convex.at(problem, theta)
+        here = forward(problem, theta)
         some = prune(problem.data, here.w, here.a, here.b0)
         merged = _network(problem, some.hidden, some.outer, some.b0, "", problem.width)
         same = problem.write(merged.params)
@@ -252,6 +255,6 @@ def _down(problem: Empirical, theta: np.ndarray, verdict: Verdict, how: str) -> 
     """Along the escape, and on to the optimum of the cells there."""
     assert verdict.escape is not None
     there = theta + verdict.escape
-    end = convex.finish(problem, there)
+    end = finish(problem, there)
     ends = [_record(problem, one, how) for one in (there, end) if one is not None]
     return min(ends, key=lambda network: network.loss)

@@ -35,9 +35,9 @@ from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.records import Evidence, InputError, Label, Point, Verdict
 from landscape.theory.arrangement.cells import cells
 from landscape.theory.arrangement.phi import phi
-from landscape.theory.convex import stationary
+from landscape.theory.convex.dual import lower_bound as convex_bound
+from landscape.theory.convex.forward_pass import forward
 from landscape.theory.convex.optimal_set import eliminations, prune
-from landscape.theory.convex.program import lower_bound as convex_bound
 
 CLOSED = 1e-10  # a dual gap below this, relative to the loss (or 1), is closed: certified points print it as margin
 REFUTED = 1e-9  # polar / lambda - 1 above this refutes
@@ -309,7 +309,7 @@ def certificate(problem: Homogeneous | Empirical, theta: np.ndarray, seed: int =
     theta = np.asarray(theta, np.float64)
     lam = strength(problem)
     if isinstance(problem, Empirical):
-        here = stationary.at(problem, theta)
+        here = forward(problem, theta)
         nu = here.nu - here.nu.mean() if problem.outer_bias == "free" and problem.loss_name == "squared" else here.nu
         found = phi(problem.x, nu)
         test = Polar(found.value, found.upper, np.append(found.u, found.sign), f"phi by {found.by}")
@@ -497,7 +497,7 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
     """
     theta = np.asarray(theta, np.float64)
     if isinstance(problem, Empirical):
-        here = stationary.at(problem, theta)
+        here = forward(problem, theta)
         kept = prune(problem.data, here.w, here.a, here.b0)
         return _networked(problem, kept.hidden, kept.outer, kept.b0)
     w = theta.reshape(problem.width, -1)
@@ -561,14 +561,14 @@ def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray
             slot = problem.width
         step = born(grown, there, slot, best)
         return None if step is None else (grown, grown.canonical(there + step))
-    here = stationary.at(problem, theta)
+    here = forward(problem, theta)
     alive = (np.abs(here.a) > 0) & (np.linalg.norm(here.w, axis=1) > 0)
     u, sign = best.weights[:-1], best.weights[-1]
     tried = []
     for t in problem.scale * np.geomspace(1.0, 1e-4, 25):
         w, a = np.vstack([here.w[alive], t * u]), np.append(here.a[alive], t * sign)
         grown, there = _networked(problem, w, a, here.b0)
-        now = stationary.at(grown, there)
+        now = forward(grown, there)
         tried.append((now.loss, grown, there))
         if now.loss + now.loss_error < here.loss - here.loss_error:
             break
@@ -580,7 +580,7 @@ def signature(problem: Empirical, theta: np.ndarray) -> bytes:
 
     Exact where the neurons' outputs are independent; elsewhere they may share one loss in several ways.
     """
-    here = stationary.at(problem, theta)
+    here = forward(problem, theta)
     rows = {bytes([int(on)]) + np.packbits(side).tobytes() for on, side in zip(here.a > 0, (here.z > 0).T, strict=True)}
     return b"".join(sorted(rows))
 

@@ -16,10 +16,14 @@ from landscape.problems.empirical import Empirical
 from landscape.records import InputError, Label
 from landscape.theory.arrangement.cells import cells
 from landscape.theory.convex import path as paths_room
-from landscape.theory.convex import stationary
-from landscape.theory.convex.local_minima import Minima, coverage, exact, local_minima
+from landscape.theory.convex.branch_and_bound import exact
+from landscape.theory.convex.column_generation import adjacent
+from landscape.theory.convex.coverage import coverage
+from landscape.theory.convex.forward_pass import ZERO, forward
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+from landscape.theory.convex.local_minima import Minima, local_minima
 from landscape.theory.convex.optimal_set import optimal_set, staircase
-from landscape.theory.convex.program import adjacent, restricted
+from landscape.theory.convex.restricted_programs import restricted
 
 MOST_CELLS = 50_000  # cells that are counted
 SAME = 1e-9  # two losses are one if they differ by no more than this, times 1 + loss: as levels of a census are
@@ -85,7 +89,7 @@ def theory(problem: Empirical) -> dict[str, Any] | None:
     """The optimum, the widths that matter and the least loss of this width; None where no convex program knows them."""
     if not problem.certifiable:
         return None
-    best, own = stationary.certified_optimum(problem), stationary.best_of_width(problem)
+    best, own = certified_optimum(problem), best_of_width(problem)
     if own is not None and not exact(own):
         own = None
     try:
@@ -115,13 +119,13 @@ def own_cells(problem: Empirical, theta: np.ndarray) -> float:
 
     A stationary point without a one-sided descent is the optimum of it (after Wang, Lacotte and Pilanci 2022).
     """
-    here = stationary.at(problem, theta)
+    here = forward(problem, theta)
     patterns: list[np.ndarray] = []
     signs: list[float] = []
     have = set()
     for w, a in zip(here.w, here.a, strict=True):
         length = float(np.linalg.norm(w))
-        if length * abs(a) <= (stationary.ZERO * problem.scale) ** 2:
+        if length * abs(a) <= (ZERO * problem.scale) ** 2:
             continue
         for pattern in adjacent(problem.x, w / length):
             key = (pattern.tobytes(), a > 0)
@@ -174,7 +178,7 @@ def _covered(census: Census, problem: Empirical, found: Minima) -> dict[str, Any
     at = {int(r): i for i, r in enumerate(rows["restart"])}
     outputs = np.full((len(loss), len(problem.y)), np.nan)
     for restart, point in census.weights.items():
-        here = stationary.at(problem, point)
+        here = forward(problem, point)
         outputs[classes == classes[at[restart]]] = np.maximum(here.z, 0.0) @ here.a + here.b0
     chosen = np.flatnonzero(np.isin(labels, MINIMA))
     met = coverage(found, loss[chosen], outputs[chosen])
@@ -312,8 +316,8 @@ class DataTable(Table):
 
 def path(problem: Empirical, start: np.ndarray) -> paths_room.Path:
     """The descending path from the network at theta [p] to the certified optimum."""
-    here = stationary.at(problem, start)
-    return paths_room.descending_path(problem.data, here.w, here.a, stationary.certified_optimum(problem), here.b0)
+    here = forward(problem, start)
+    return paths_room.descending_path(problem.data, here.w, here.a, certified_optimum(problem), here.b0)
 
 
 def with_paths(census: Census, problem: Empirical, paths: dict[int, paths_room.Path], steps: int) -> DataCensus:

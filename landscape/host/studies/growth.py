@@ -573,13 +573,13 @@ def _sorted_ends(
     """Counts ends: polar / lambda of those with a zero neuron by label, the labels of the others."""
     import numpy as np
 
-    from landscape.theory.convex import stationary
+    from landscape.theory.convex.forward_pass import ZERO, forward
     from landscape.theory.homogeneous_growth import certificate
 
     for label, theta in zip(rows["label"].tolist(), thetas, strict=True):
-        here = stationary.at(problem, theta)
+        here = forward(problem, theta)
         size = np.maximum(np.linalg.norm(here.w, axis=1), np.abs(here.a))
-        if label == "unconverged" or np.all(size > stationary.ZERO * problem.scale):
+        if label == "unconverged" or np.all(size > ZERO * problem.scale):
             without[label] += 1
             continue
         kind = label if label in ("global", "saddle") else "other"

@@ -21,7 +21,7 @@ from landscape.problems.datafit import Data, minus_gradient
 from landscape.records import InputError
 from landscape.theory.arrangement.maxima import local_maxima
 from landscape.theory.arrangement.records import Cells
-from landscape.theory.convex.program import Optimum
+from landscape.theory.convex.column_generation import Optimum
 
 
 class OptimalSet(NamedTuple):

@@ -22,8 +22,8 @@ from scipy.linalg import qr
 
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
+from landscape.theory.convex.column_generation import Optimum
 from landscape.theory.convex.optimal_set import eliminations
-from landscape.theory.convex.program import Optimum
 
 
 class Path(NamedTuple):

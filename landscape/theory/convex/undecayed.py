@@ -19,7 +19,7 @@ from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement.cells import cells
 from landscape.theory.arrangement.records import Cells
-from landscape.theory.convex.local_minima import Best
+from landscape.theory.convex.branch_and_bound import Best
 
 EPS = float(np.finfo(float).eps)
 # A singular value of unit rows is zero up to the first number, the resolution of the cells, and not zero from the
