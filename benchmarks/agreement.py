@@ -60,7 +60,7 @@ def agreement(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[
 
 def methods(names: list[str]) -> dict[str, dict[str, Any]]:
     """Settings of each method, by its name."""
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
 
     known: dict[str, dict[str, Any]] = {"flow": {"optimiser": "flow", "tolerance": Settings().tolerance}}
     for step in (0.01, 0.02, 0.1):

@@ -808,8 +808,9 @@ def surroundings() -> dict[str, Any]:
     """Versions and machine."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from landscape.engine.driver import environment
+    from landscape.engine.settings import Settings
     from landscape.host.bench import machine
-    from landscape.host.lanes import Settings, environment
 
     where = environment(Settings()) | machine()
     where.pop("dtype")

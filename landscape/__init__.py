@@ -27,7 +27,7 @@ _HOME = {
     "Level": "landscape.census",
     "wilson": "landscape.census",
     "unseen_mass": "landscape.census",
-    "Settings": "landscape.host.lanes",
+    "Settings": "landscape.engine.settings",
     "Evidence": "landscape.records",
     "InputError": "landscape.records",
     "Label": "landscape.records",

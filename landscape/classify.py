@@ -42,6 +42,12 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
     return None if claim is None else complete(problem, point, claim)
 
 
+def bounded(problem: Problem) -> Problem:
+    """The problem with the best lower bound that its room knows."""
+    bound = room_of(problem).bound(problem)
+    return problem if bound == problem.lower_bound else replace(problem, lower_bound=bound)  # pyright: ignore[reportArgumentType]
+
+
 def classify(problem: Problem, point: Point, spectrum: Callable[[], Spectrum | None]) -> Verdict:
     """The label of a point, with its evidence.
 

@@ -9,7 +9,7 @@ from landscape.problems.symmetry import Symmetry, continuous_modes
 from landscape.records import Spectrum
 
 
-def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectrum:
+def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectrum | None:
     """The whole spectrum of the Hessian at one point, on the host in float64.
 
     The error is p eps |H|_F for the symmetric eigensolver (backward stable, Weyl) plus 16 eps |H|_F sqrt(p) for the
@@ -20,11 +20,11 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
         theta: The point, [p].
         hessian: Its Hessian, [p, p].
 
-    Raises:
-        FloatingPointError: The Hessian is not finite.
+    Returns:
+        The spectrum; None where the Hessian is not finite.
     """
     if not np.all(np.isfinite(hessian)):
-        raise FloatingPointError("the Hessian is not finite at this point.")
+        return None
     values = np.linalg.eigvalsh(hessian)
     p = len(values)
     error = float((p + 16 * np.sqrt(p)) * np.finfo(float).eps * np.linalg.norm(hessian)) + problem.hessian_error(theta)
@@ -59,8 +59,7 @@ def flat_modes(problem: Problem, theta: np.ndarray) -> np.ndarray:
     if not isinstance(symmetry, Symmetry):
         return np.zeros((0, len(theta)))
     modes = [continuous_modes(theta, symmetry)]
-    activation = getattr(problem, "activation", None)
-    if activation is not None and activation.homogeneous:
+    if symmetry.passes_mass:
         modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
     stacked = np.concatenate(modes)
     if not len(stacked):

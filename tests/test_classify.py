@@ -14,12 +14,13 @@ from scipy.optimize import brentq
 from scipy.stats import ortho_group
 from test_reference_minima import stationary
 
-from landscape.classify import at_lower_bound, losses, settle
+from landscape.classify import at_lower_bound, settle
 from landscape.polish import evaluate, newton_to_stationary
-from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
 from landscape.problems.from_loss import from_loss
+from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
 from landscape.records import Evidence, Label, Point, Status
 from landscape.spectrum import spectrum
+from landscape.theory.nearby import losses
 from landscape.theory.teacher_student import (
     ZERO_SET_TOLERANCE,
     birth_slope,

@@ -11,7 +11,8 @@ from reference import call, check_drawn, check_refused
 
 import landscape
 from landscape import classify
-from landscape.host.lanes import Driver, Settings
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Settings
 from landscape.host.studies import STUDIES, data_sets
 from landscape.host.studies.data_findings import MINIMA, STATIONARY, own_cells
 from landscape.theory.convex.coverage import coverage

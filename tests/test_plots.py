@@ -24,12 +24,12 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from landscape.census import Census, Level, wilson
+from landscape.engine.settings import Settings
 from landscape.host import plots
 from landscape.host.explore import explore
-from landscape.host.lanes import Settings
 from landscape.polish import evaluate
-from landscape.problems.teacher_student import orthonormal_teacher
 from landscape.problems.from_loss import from_loss
+from landscape.problems.teacher_student import orthonormal_teacher
 from landscape.records import Label
 from landscape.restart import start_points
 

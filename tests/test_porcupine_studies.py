@@ -10,7 +10,8 @@ from reference import call, check_drawn, check_refused
 from scipy.optimize import nnls
 
 import landscape
-from landscape.host.lanes import Driver, Settings
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Schedule, Settings
 from landscape.host.studies import STUDIES
 from landscape.host.studies.porcupines import PorcupineStudy
 from landscape.problems.porcupine import porcupine
@@ -23,11 +24,11 @@ from landscape.theory.porcupine.orthogonal import orthogonal_global_probability
 SIGNED = {d: np.concatenate([np.eye(d), -0.7 * np.eye(d)]) for d in (1, 2, 3)}
 
 
-def ends(problem, restarts, seed=0, **settings):
+def ends(problem, restarts, seed=0, schedule=Schedule(), **settings):  # noqa: B008
     """Columns and coefficients of all restarts, in their order."""
     settings = {"init_scale": 0.05, "step_size": problem.step_size(), "retire": 1e-4} | settings
     with jax.enable_x64(True):
-        batches = list(Driver(problem, Settings(**settings), seed).run(np.arange(restarts)))
+        batches = list(Driver(problem, Settings(**settings), seed, schedule=schedule).run(np.arange(restarts)))
     rows = {name: np.concatenate([batch[0][name] for batch in batches]) for name in batches[0][0]}
     order = np.argsort(rows["restart"])
     return {name: column[order] for name, column in rows.items()}, np.concatenate([b[1] for b in batches])[order]
@@ -93,14 +94,11 @@ def test_a_small_start_is_good_exactly_if_every_axis_has_both_signs(d, neurons):
     np.testing.assert_array_equal(rows["label"] == "global", both)
 
 
-def test_descents_stopped_between_kinks_end_where_longer_ones_do(monkeypatch):
-    from landscape.host import lanes
-
+def test_descents_stopped_between_kinks_end_where_longer_ones_do():
     rng = np.random.default_rng(0)
     problem = porcupine(rng.normal(size=(10, 3)), 2, rng.normal(size=(4, 3)))
     short, _ = ends(problem, 40, init_scale=1.0)
-    monkeypatch.setattr(lanes, "FALL", 1e-9)
-    long, _ = ends(problem, 40, init_scale=1.0)
+    long, _ = ends(problem, 40, init_scale=1.0, schedule=Schedule(fall=1e-9))
     assert np.sum(long["steps"]) > np.sum(short["steps"])
     np.testing.assert_array_equal(short["label"], long["label"])
     # Both are exact minima of one region: rounding of the finish, some 1e-16 on a loss of 0.1.

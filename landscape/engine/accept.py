@@ -1,9 +1,9 @@
 """Which candidates are at their end: by Newton steps to a smooth stationary point.
 
 A restart near a saddle has a small gradient too. A candidate is accepted where the polish is shown to end where the
-descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where no bound
-on the third derivative is known or, from the third rung on, the bound is too crude for a very flat minimum; or, at the
-last rung, in any case: a descent that gets this close to a saddle has stopped there.
+descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where no
+bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat minimum; or,
+at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class NewtonAcceptance:
     def _basin(
         self, one: Candidate, end: np.ndarray, trapped: bool, at_bound: bool, definite: bool, moved: float
     ) -> Basin | None:
-        """The ground on which the candidate's descent is taken to end at this stationary point, None if there is none."""
+        """The ground on which the candidate's descent is taken to end at this stationary point; None without one."""
         if trapped and self.method.descends:
             return Basin.SHOWN
         if at_bound:

@@ -33,7 +33,7 @@ from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidate, Queue, Restart
+from landscape.engine.queue import Candidate, Queue
 from landscape.engine.rows import Batch, Row, columns, row
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.polish import float64

@@ -26,11 +26,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.host.blocks import CPU
+from landscape.engine.driver import environment
+from landscape.engine.lanes import CPU
+from landscape.engine.settings import Settings
 from landscape.host.explore import explore
-from landscape.host.lanes import Settings, environment
-from landscape.problems.teacher_student import TeacherStudent, orthonormal_teacher
 from landscape.problems.problem import Problem
+from landscape.problems.teacher_student import TeacherStudent, orthonormal_teacher
 from landscape.records import InputError, whole
 from landscape.restart import start_points
 

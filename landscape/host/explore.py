@@ -19,13 +19,12 @@ import numpy as np
 
 from landscape import classify
 from landscape.census import Census
+from landscape.engine.driver import Driver, environment
+from landscape.engine.settings import Progress, Settings
 from landscape.host import merge, store
-from landscape.host.lanes import Driver, Progress, Settings, environment
-from landscape.host.merge import census, facts
-from landscape.problems.empirical import Empirical
-from landscape.problems.teacher_student import TeacherStudent
-from landscape.problems.porcupine import Porcupine
+from landscape.host.merge import census
 from landscape.problems.problem import Problem
+from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import InputError, whole
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def explore(
             accelerators of a machine.
         scheduler: Do it on the workers of the dask scheduler at this address; they must see `out`.
         **settings: Fields of `Settings`: init, optimiser (a name or an optax transformation), step_size, budget, ...
-            For porcupines step_size is by default `Porcupine.step_size`, and retire 1e-4, as in their studies.
+            What is left out is as the problem's own defaults say (`problem.defaults()`).
 
     Returns:
         The census. After Ctrl-C, that of the restarts that are done.
@@ -73,19 +72,14 @@ def explore(
     """
     from landscape.host.cluster import pool
 
-    unknown = sorted(set(settings) - set(Settings._fields))
-    if unknown:
-        raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(Settings._fields)}.")
-    if isinstance(problem, Porcupine | Empirical):
-        settings = {"step_size": problem.step_size(), "retire": 1e-4, **settings}
-        problem = classify.bounded(problem)
-    chosen = Settings(**settings).check()
+    chosen = Settings.of(problem, **settings)
     if starts is not None:
         starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
         if starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
             raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
         restarts = len(starts)
     check_counts(restarts, seed)
+    problem = classify.bounded(problem)
     said = _own_manifest(problem, chosen, restarts, seed, starts)
     folder = None if out is None else Path(out)
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
@@ -132,15 +126,7 @@ def _own_manifest(
             **settings._asdict(),
         ).manifest()
     fields = {} if starts is None else {"starts": hashlib.sha256(starts.tobytes()).hexdigest()}
-    if isinstance(problem, TeacherStudent):
-        fields["teacher"] = json.dumps(problem.teacher.tolist())
-    if isinstance(problem, Porcupine):
-        arrays = (problem.lines, np.array(problem.neurons), problem.teacher)
-        fields["data"] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
-    if isinstance(problem, Empirical):
-        said = [np.ascontiguousarray(a).tobytes() for a in (problem.x, problem.y)]
-        fields["data"] = hashlib.sha256(b"".join(said) + problem.normalisation.encode()).hexdigest()
-        fields |= {"bias": problem.bias, "outer_bias": problem.outer_bias, "activation": str(problem.activation)}
+    fields["fingerprint"] = problem.fingerprint()
     return manifest("explore", fields, problem, settings, restarts, seed)
 
 
@@ -166,7 +152,7 @@ def manifest(
     return {
         "study": study,
         "fields": fields,
-        "problem": facts(problem),
+        "problem": problem.facts(),
         "restarts": restarts,
         "seed": seed,
         "settings": said,

@@ -17,13 +17,11 @@ import numpy as np
 
 from landscape import classify
 from landscape.census import Census, class_counts, class_ids, levels_of, unseen_mass
-from landscape.host.lanes import SAME_POINT
-from landscape.problems.empirical import Empirical
-from landscape.problems.teacher_student import TeacherStudent
-from landscape.problems.porcupine import Porcupine
+from landscape.engine.settings import Tolerances
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, Label, Verdict
+from landscape.theory.rooms import room_of
 
 Rows = dict[str, np.ndarray]
 Weights = dict[int, np.ndarray]
@@ -62,10 +60,10 @@ def census(
     """
     rows = settled(united(problem, rows, weights))
     finished, unit = len(rows["restart"]), loss_unit(problem)
-    bound = None if problem is None or problem.lower_bound is None else problem.lower_bound
+    bound = None if problem is None else room_of(problem).bound(problem)
     return Census(
         study=study,
-        problem=facts(problem) if problem is not None else said or {},
+        problem=problem.facts() if problem is not None else said or {},
         restarts=restarts,
         seed=seed,
         rows=rows,
@@ -80,28 +78,9 @@ def census(
     )
 
 
-def facts(problem: Problem) -> dict[str, Any]:
-    """The facts of a problem, as in `--json`."""
-    said: dict[str, Any] = {"kind": problem.kind, "width": problem.width, "parameters": problem.p}
-    if isinstance(problem, TeacherStudent):
-        said |= {"teacher": len(problem.teacher), "dimension": problem.d, "activation": str(problem.activation)}
-    if isinstance(problem, Porcupine):
-        said |= {"teacher": len(problem.teacher), "lines": len(problem.neurons), "dimension": problem.d}
-        said["neurons"] = sorted(set(problem.neurons)) if len(set(problem.neurons)) > 1 else problem.neurons[0]
-    if isinstance(problem, Empirical):
-        said |= {"rows": len(problem.y), "dimension": problem.d, "activation": str(problem.activation)}
-        said |= {"loss": problem.loss_name, "weight_decay": float(problem.weight_decay)}
-        said |= {"bias": problem.bias, "outer_bias": problem.outer_bias}
-    return said | {"normalisation": problem.normalisation}
-
-
 def loss_unit(problem: Problem | None) -> float:
-    """What losses are told apart in: the square of the scale where a teacher is small and the loss goes with it.
-
-    Never above one, where larger losses are told apart by their own size.
-    """
-    small = isinstance(problem, TeacherStudent | Porcupine) and 0 < problem.scale < 1
-    return float(problem.scale) ** 2 if small else 1.0  # type: ignore[union-attr]
+    """What losses are told apart in; 1 where the problem is not known."""
+    return 1.0 if problem is None else problem.loss_unit
 
 
 def keepers(rows: Rows, unit: float = 1.0) -> np.ndarray:
@@ -175,7 +154,7 @@ def _groups(problem: Problem, rows: Rows, weights: Weights, isolated: np.ndarray
     group = np.arange(int(name.max()) + 1)
     bearing = np.flatnonzero(np.isin(rows["restart"][isolated], list(weights)))
     names, at = np.unique(name[bearing], return_index=True)
-    index = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
+    index = OrbitIndex(problem.symmetry, Tolerances().same_point * problem.scale)
     known: list[tuple[int, set[str]]] = []  # group, and the labels given in it, in the order of the index
     rows_of_names = zip(isolated[bearing[at]].tolist(), names.tolist(), strict=True)
     with jax.enable_x64(True):  # a user's map to canonical points is made of jax functions

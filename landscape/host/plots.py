@@ -25,7 +25,7 @@ from landscape.census import Census, Level, wilson
 from landscape.records import Label
 
 if TYPE_CHECKING:
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
     from landscape.problems.problem import Problem
 
 # Okabe and Ito (2008) and greys, told apart by eyes of every kind, with a marker each for print without colour.
@@ -699,7 +699,7 @@ def census_figures(
         folder: Made if it is not there.
         settings: Of the run; the defaults if not given.
     """
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

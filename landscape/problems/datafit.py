@@ -174,7 +174,7 @@ def datafit(name: str) -> DataFit:
 
 
 class Data(NamedTuple):
-    """A data set with its loss and weight decay, in the package's normalisation: what the convex room sees of a problem.
+    """A data set with its loss and weight decay, in the package's normalisation: what the convex room sees.
 
     L = loss(f) + (weight_decay / 2) (sum_j (|w_j|^2 + a_j^2) + b0^2), f = sum_j a_j relu(x w_j) + b0, where b0^2 is
     there for a regularised outer bias only.

@@ -11,7 +11,7 @@ theta is the hidden weights neuron by neuron, each with its bias last, then the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from landscape.records import InputError, LowerBound, numbers, whole
 
 BIASES = ("none", "regularised", "free")
 _NOT_NEGATIVE = LowerBound(0.0, "losses and weight decay are not negative")
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -407,11 +408,6 @@ def empirical(
         x = np.column_stack([x, np.ones(len(x))])
     act = find_activation(activation, slope)
     return Empirical(x, y, float(weight_decay), whole("width", width, 1), act, fit, bias, outer_bias)
-
-
-def with_bound(problem: Empirical, bound: LowerBound) -> Empirical:
-    """The same problem with a better lower bound."""
-    return replace(problem, lower_bound=bound)
 
 
 def converted(weight_decay: float, n: int, loss: str, reduction: str) -> float:

@@ -45,11 +45,11 @@ class UserLoss(Problem):
     size: int
     bound: LowerBound | None = None
     canonical: Callable[[Any], Any] | None = None
-    scale: float = 1.0  # pyright: ignore[reportIncompatibleMethodOverride]
+    scale: float = 1.0
     arrays: tuple = field(default=())
 
     kind = "from_loss"
-    normalisation = "the user's own"  # pyright: ignore[reportAssignmentType]
+    normalisation = "the user's own"
 
     @property
     def p(self) -> int:
@@ -57,7 +57,7 @@ class UserLoss(Problem):
         return self.size
 
     @property
-    def lower_bound(self) -> LowerBound | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def lower_bound(self) -> LowerBound | None:
         """The bound the user gave."""
         return self.bound
 

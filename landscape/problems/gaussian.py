@@ -255,4 +255,3 @@ def _smooth(activation: Activation, u: Array, v: Array) -> Partials:
     partials = activation.over_gaussian.partials
     assert partials is not None  # all but the homogeneous ones have them
     return partials(a, b, c, a * jnp.sum(apart * apart, axis=-1))
-

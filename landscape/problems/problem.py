@@ -82,6 +82,9 @@ class Problem(Loss):
         width: Number of neurons, None where there are none to speak of.
         lower_bound: A number that no loss lies below, None if none is known.
         least_of_all_widths: The infimum of the loss over all widths, None where it is not known.
+        normalisation: What the loss value means, in a formula; stored with every loss.
+        scale: Length unit of theta; tolerances are multiples of it.
+        coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
     """
 
     kind: ClassVar[str]
@@ -89,24 +92,13 @@ class Problem(Loss):
     lower_bound: LowerBound | None = None
     least_of_all_widths: float | None = None
 
-    @property
-    @abc.abstractmethod
-    def normalisation(self) -> str:
-        """What the loss value means, in a formula; stored with every loss."""
-
-    @property
-    def coercive(self) -> bool:
-        """Whether the loss is known to grow without bound."""
-        return False
-
-    @property
-    @abc.abstractmethod
-    def scale(self) -> float:
-        """Length unit of theta; tolerances are multiples of it."""
+    normalisation: str
+    scale: float
+    coercive: bool = False
 
     @property
     def gradient_scale(self) -> float:
-        """Size of the gradient where theta is off by about `scale`: by default the scale, for curvature of order one."""
+        """Size of the gradient where theta is off by about `scale`: the scale, for curvature of order one."""
         return self.scale
 
     @property

@@ -29,6 +29,7 @@ class Symmetry:
         colours: [q] integers; an anchor is mapped only to an anchor of its colour.
         shape: (n, d), how the flat theta [n * d] reads as the student matrix, row by row.
         flips: Whether the sign of a single student row is a symmetry too (even activations).
+        passes_mass: Whether rows on one ray can pass length to each other at no cost (homogeneous activations).
 
     Raises:
         ValueError: the three shapes do not fit together.
@@ -38,6 +39,7 @@ class Symmetry:
     colours: np.ndarray
     shape: tuple[int, int]
     flips: bool = False
+    passes_mass: bool = False
 
     def __post_init__(self):
         anchors, colours = np.shape(self.anchors), np.shape(self.colours)

@@ -142,7 +142,8 @@ class TeacherStudent(Problem):
         and their sum: so -1 is a symmetry of three relu neurons at 120 degrees.
         """
         anchors, colours = self.activation.over_gaussian.anchors(np.asarray(self.teacher))
-        return Symmetry(anchors, colours, (self.width, self.d), flips=self.activation.even)
+        shape, act = (self.width, self.d), self.activation
+        return Symmetry(anchors, colours, shape, flips=act.even, passes_mass=act.homogeneous)
 
     def _student(self, theta: Array) -> Array:
         return theta.reshape(self.width, self.d)

@@ -30,7 +30,7 @@ from scipy.special import entr, expit
 from landscape import descent
 from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous, matrix_value, parts_at, with_width
-from landscape.problems.problem import EPS, Problem, losses_at
+from landscape.problems.problem import EPS, losses_at
 from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.records import Evidence, InputError, Label, Point, Verdict
 from landscape.theory.arrangement.cells import cells
@@ -347,13 +347,13 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     found = certificate(problem, point.theta)
     known = _known(problem, point, found)
     if found.holds:
-        known["lower_bound"], known["excess"] = found.lower_bound, max(found.gap, 0.0)
+        known["lower_bound"] = found.lower_bound
         rigorous = problem.net.roundings is not None  # a user's own loss has no error bound
         return Verdict(
             label=Label.GLOBAL, evidence=Evidence.CERTIFIED if rigorous else Evidence.NUMERICAL,
             by=f"polar test, {found.polar.by}", margin=found.gap, **known,
         )  # fmt: skip
-    if problem.net.name == "rank_one" and problem.loss_name == "squared":
+    if problem.by_singular_values:
         least = matrix_value(problem, problem.width)
         slack = 2 * point.loss_error + 16 * problem.y.size * EPS * max(1.0, least)
         if abs(point.loss - least) <= slack:
@@ -423,10 +423,9 @@ def _known(problem: Homogeneous, point: Point, found: Certificate) -> dict[str, 
         "loss": float(point.loss),
         "loss_error": float(point.loss_error),
         "lower_bound": bound,
-        "excess": float(point.loss) - bound,
         "grad_norm": float(point.grad_norm),
     }
-    if problem.net.name == "rank_one" and problem.loss_name == "squared":
+    if problem.by_singular_values:
         known["wider"] = max(float(point.loss) - matrix_value(problem), 0.0)
     return known
 

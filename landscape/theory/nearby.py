@@ -1,4 +1,4 @@
-"""What the loss itself says near a point, by evaluations in float64: lower points beside it, and how far it could fall."""
+"""What the loss itself says near a point, in float64: lower points beside it, and how far it could fall."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A point on its way to a verdict enters one room only, the first of `rooms.ROOMS` that applies. `classify` asks its
 questions in one order, for runs and for `label` alike: is the loss at its lower bound; what do first-order conditions
-say (kinks, zero neurons, one-sided slopes); and, where curvature finds no way down, can the minimum be certified, and is
-a lower loss known to be attained.
+say (kinks, zero neurons, one-sided slopes); and, where curvature finds no way down, can the minimum be certified, and
+is a lower loss known to be attained.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class Room:
         name: Of the room.
         applies: problem -> whether the room is the one for it.
         bound: problem -> the best lower bound known, None where there is none.
-        at_bound: (problem, point) -> GLOBAL, or UNDECIDED with a reason, for a loss at its lower bound; needs no Hessian.
+        at_bound: (problem, point) -> GLOBAL, or UNDECIDED with a reason, for a loss at its lower bound. Needs no
+            Hessian.
         judge: (problem, point) -> what first-order conditions say; where `finish` is exact, the whole judgement.
         certificate: (problem, point, spectrum) -> SPURIOUS or GLOBAL for a point without a direction of descent.
         witness: problem -> a loss that is known to be attained.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from landscape.census import Census
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
     from landscape.host.studies.data_findings import DataCensus
     from landscape.problems.empirical import Empirical
 
@@ -70,7 +70,7 @@ class _OnData(Descents):
 
     def settings(self) -> Settings:
         """The driver's settings, with the problem's own step where none is given."""
-        from landscape.host.lanes import Settings
+        from landscape.engine.settings import Settings
 
         given = {name: getattr(self, name) for name in Settings._fields}
         if self.step_size == 0:

@@ -68,16 +68,16 @@ class _Reported:
 
     def manifest(self) -> dict[str, Any]:
         """What the run folder says; also checks every field."""
+        from landscape.engine.driver import environment
+        from landscape.engine.settings import Settings
         from landscape.host.explore import check_counts
-        from landscape.host.lanes import Settings, environment
-        from landscape.host.merge import facts
 
         check_counts(self.restarts, self.seed)
         settings = Settings(init=self.init, init_scale=self.init_scale).check()
         return {
             "study": self.name,  # type: ignore[attr-defined]
             "fields": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()},
-            "problem": facts(self.problem()),
+            "problem": self.problem().facts(),
             "restarts": self.restarts,
             "seed": self.seed,
             "settings": {"init": self.init, "init_scale": self.init_scale},
@@ -470,7 +470,7 @@ class ZeroSubnetwork(Descents):
 
     def settings(self) -> Any:
         """The driver's settings, with the problem's own step where none is given."""
-        from landscape.host.lanes import Settings
+        from landscape.engine.settings import Settings
 
         given = {name: getattr(self, name) for name in Settings._fields}
         given["step_size"] = self.step_size or self.problem().step_size()
@@ -534,7 +534,7 @@ class ZeroSubnetwork(Descents):
 
         from landscape.census import share
         from landscape.classify import bounded
-        from landscape.host.lanes import Driver
+        from landscape.engine.driver import Driver
 
         problem: Any = bounded(self.problem_of(width))
         polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from landscape.census import Census
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
     from landscape.problems.porcupine import Porcupine
 
 BOTH_SIGNS = (1.0, -0.7)  # teacher masses on every line of "signs": unequal, so that no two bad minima coincide
@@ -94,7 +94,7 @@ class PorcupineStudy(_Starts):
 
     def settings(self) -> Settings:
         """The driver's settings, with the problem's own step where none is given."""
-        from landscape.host.lanes import Settings
+        from landscape.engine.settings import Settings
 
         given = {name: getattr(self, name) for name in Settings._fields}
         if self.step_size == 0:
@@ -363,8 +363,8 @@ class PorcupineMismatch(_LinesTable):
 def _problem(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> Porcupine:
     import numpy as np
 
-    from landscape.problems.teacher_student import teacher_student
     from landscape.problems.porcupine import porcupine, unit_lines
+    from landscape.problems.teacher_student import teacher_student
 
     whole("draw", draw, 0)
     rows = None if teacher.strip() == "signs" else read_teacher(teacher)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from landscape.census import Census
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
     from landscape.problems.teacher_student import TeacherStudent
 
 BAD_LOSS = 1e-3  # Safran and Shamir call a run bad when its loss is at least this
@@ -60,7 +60,7 @@ class Descents:
 
     def settings(self) -> Settings:
         """The driver's settings."""
-        from landscape.host.lanes import Settings
+        from landscape.engine.settings import Settings
 
         return Settings(**{name: getattr(self, name) for name in Settings._fields}).check()
 

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from landscape.problems.empirical import Empirical
-from landscape.records import Label, Verdict
+from landscape.records import Label
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import TIE, ZERO, Forward, forward, heights_of, independent, sides_of
 from landscape.theory.convex.labels import label
 from landscape.theory.convex.slopes import slopes
+from landscape.theory.room import End, NotYet
 
 DYING = 0.03  # a neuron below this, times the scale, leaves the others where they are while it dwindles
 NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
 JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
-
-
-class End(NamedTuple):
-    """Where a descent ends.
-
-    Attributes:
-        theta: The stationary point, [p].
-        verdict: Its label.
-        kept: Whether plain descent is shown to end there; never, here.
-        orbit: A key of an isolated minimum, the same for its permutations; None for others.
-    """
-
-    theta: np.ndarray
-    verdict: Verdict
-    kept: bool
-    orbit: bytes | None
-
-
-class Onward(NamedTuple):
-    """A descent that is at no end yet.
-
-    Attributes:
-        shorter: Whether it only jumps to and fro about one, and needs a shorter step.
-    """
-
-    shorter: bool
 
 
 def key(problem: Empirical, theta: np.ndarray) -> bytes:
@@ -55,7 +30,7 @@ def key(problem: Empirical, theta: np.ndarray) -> bytes:
     )
 
 
-def ends(problem: Empirical, thetas: np.ndarray, known: dict[bytes, Any], steps: np.ndarray) -> list[End | Onward]:
+def ends(problem: Empirical, thetas: np.ndarray, known: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
     """Where descents that stand at these points end, with labels, as far as they are near an end.
 
     Args:
@@ -67,25 +42,25 @@ def ends(problem: Empirical, thetas: np.ndarray, known: dict[bytes, Any], steps:
     return [_end(problem, theta, known, float(step)) for theta, step in zip(thetas, steps, strict=True)]
 
 
-def _end(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any], step: float) -> End | Onward:
+def _end(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any], step: float) -> End | NotYet:
     theta = np.asarray(theta, np.float64)
     end = finish(problem, theta, known)
     if end is None:
-        return Onward(False)
+        return NotYet(False)
     here, then = forward(problem, theta), forward(problem, end)
     zero = _dies(problem, here, then)
     if zero is None:
-        return Onward(False)
+        return NotYet(False)
     ties = slopes(problem, then).ties
     jump = np.abs(then.a * then.nu[:, None]) * np.linalg.norm(problem.x, axis=1)[:, None]
     moved = np.concatenate([(then.w - here.w)[~zero].reshape(-1), (then.a - here.a)[~zero], [then.b0 - here.b0]])
     distance = float(np.linalg.norm(moved))
     near, jumps = NEAR * problem.scale, 2 * step * float(np.linalg.norm(jump[ties]))
     if distance > min(near + jumps, JUMPS * problem.scale):
-        return Onward(jumps > near and distance < JUMPS * problem.scale)
-    verdict = label(problem, end)
-    alone = verdict.label in (Label.GLOBAL, Label.SPURIOUS) and independent(problem, then) is True
-    return End(end, verdict, False, key(problem, end) if alone else None)
+        return NotYet(jumps > near and distance < JUMPS * problem.scale)
+    claim = label(problem, end)
+    alone = claim.label in (Label.GLOBAL, Label.SPURIOUS) and independent(problem, then) is True
+    return End(end, claim, False, key(problem, end) if alone else None)
 
 
 def _dies(problem: Empirical, here: Forward, then: Forward) -> np.ndarray | None:

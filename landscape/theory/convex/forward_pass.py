@@ -53,7 +53,7 @@ def forward(problem: Empirical, theta: np.ndarray) -> Forward:
 
 def sides_of(problem: Empirical) -> tuple[float, float]:
     """Slopes of the activation below and above zero."""
-    odd, even = problem.activation.odd_and_even
+    odd, even = problem.activation.parts
     return odd - even, odd + even
 
 

@@ -57,7 +57,6 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
         "loss": here.loss,
         "loss_error": here.loss_error,
         "lower_bound": bound,
-        "excess": here.loss - bound,
         "wider": None if best is None else max(here.loss - best.value, 0.0),
     }
     found = slopes(problem, here)
@@ -118,8 +117,8 @@ def _global(
         return None  # log(1 + exp(-y f)) is positive: where its infimum is zero no point attains it
     by = "sum of squares" if best is None else "convex program, dual bound"
     return Verdict(
-        label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - known["excess"],
-        **{**known, "excess": max(known["excess"], 0.0)},
+        label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - (here.loss - bound),
+        **known,
     )  # fmt: skip
 
 
@@ -231,7 +230,7 @@ def _by_own_bound(problem: Empirical, here: Forward, known: dict[str, Any]) -> V
     """GLOBAL if the dual bound of a stationary point's own residual reaches its loss; a better bound is kept."""
     bound = _own_bound(problem, here)
     if bound > known["lower_bound"]:
-        known |= {"lower_bound": bound, "excess": max(here.loss - bound, 0.0)}
+        known["lower_bound"] = bound
     room = 2 * here.loss_error + EXACT * here.loss
     if here.loss - bound > room:
         return None

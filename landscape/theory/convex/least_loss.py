@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from landscape.problems.datafit import Data
-from landscape.problems.empirical import Empirical, with_bound
+from landscape.problems.empirical import Empirical
 from landscape.records import InputError, LowerBound
 from landscape.theory.arrangement.cells import cover_count
 from landscape.theory.convex import undecayed
@@ -63,10 +63,9 @@ def best_of_width(problem: Empirical) -> Best | None:
     return _best(x.tobytes(), y.tobytes(), len(y), facts, problem.width) if known else None
 
 
-def bounded(problem: Empirical) -> Empirical:
-    """The problem with the best lower bound that the room has for it."""
+def bound(problem: Empirical) -> LowerBound:
+    """The best lower bound that the room has for the problem."""
     if not problem.certifiable:
-        return problem
+        return problem.lower_bound
     found = certified_optimum(problem)
-    bound = max(found.lower_bound, problem.lower_bound.value)
-    return with_bound(problem, LowerBound(bound, "convex program, dual bound"))
+    return LowerBound(max(found.lower_bound, problem.lower_bound.value), "convex program, dual bound")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from landscape.problems.porcupine import Porcupine
-from landscape.records import Label, Verdict
+from landscape.records import Label
 from landscape.theory.porcupine.faces import face_of, flat_dimension
 from landscape.theory.porcupine.labels import label
 from landscape.theory.porcupine.masses import evaluate, masses
 from landscape.theory.porcupine.minimum import minimise
+from landscape.theory.room import End
 
 
 def finish(problem: Porcupine, theta: np.ndarray) -> np.ndarray:
@@ -44,25 +44,6 @@ def finish(problem: Porcupine, theta: np.ndarray) -> np.ndarray:
     return c
 
 
-class End(NamedTuple):
-    """Where a descent ends.
-
-    Attributes:
-        theta: The local minimum that `finish` finds, [p].
-        verdict: Its label.
-        kept: Whether gradient descent, with a step below 2 / `Porcupine.curvature`, is shown to end in this sign region
-            at this loss. In a region F is a convex quadratic, and descent on it never moves away from any of its
-            minima: within a ball around a minimum that lies in the region, it stays, and converges to a minimum.
-        orbit: `signs` of an isolated minimum, which are nobody else's but its images' under permutations of the neurons
-            of a line; None where it is, or may be, one of a continuum.
-    """
-
-    theta: np.ndarray
-    verdict: Verdict
-    kept: bool
-    orbit: bytes | None
-
-
 def signs(problem: Porcupine, theta: np.ndarray) -> bytes:
     """How many positive and negative neurons each line has, as a key."""
     count = [np.bincount(problem.line_of, side * theta > 0, len(problem.neurons)) for side in (1, -1)]
@@ -87,19 +68,19 @@ def ends(problem: Porcupine, thetas: np.ndarray, known: dict[bytes, End] | None 
         if alike is not None:
             after = masses(problem, alike.theta)
             end = theta * (after / np.where(before > 0, before, 1.0))[np.where(theta < 0, 1, 0), line]
-            verdict = replace(alike.verdict, escape=None)  # that of another order of the neurons
+            claim = replace(alike.claim, escape=None)  # that of another order of the neurons
         else:
             end = finish(problem, theta)
-            verdict = label(problem, end)
+            claim = label(problem, end)
         moved = float(np.linalg.norm(end - theta))
-        kept = bool(np.min(np.abs(end)) > moved) and verdict.label in (Label.GLOBAL, Label.SPURIOUS)
+        kept = bool(np.min(np.abs(end)) > moved) and claim.label in (Label.GLOBAL, Label.SPURIOUS)
         same = np.all(theta) and np.array_equal(np.sign(end), np.sign(theta))
         unique = alike is not None
-        if same and not unique and verdict.label in (Label.GLOBAL, Label.SPURIOUS):
+        if same and not unique and claim.label in (Label.GLOBAL, Label.SPURIOUS):
             face = face_of(problem, before > 0)
             unique = len(face.mixed) == len(face.basis)
         alone = alike.orbit is not None if alike is not None else unique and flat_dimension(problem, end) == 0
-        out.append(End(end, verdict, kept, pattern if alone else None))
+        out.append(End(end, claim, kept, pattern if alone else None))
         if unique and alike is None:
             known[pattern] = out[-1]
     return out

@@ -52,7 +52,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     even, odd = np.abs(at.slopes[0] + at.slopes[1]) / 2, np.abs(at.slopes[0] - at.slopes[1]) / 2
     nearest = np.where(theta == 0, np.maximum(odd - even, 0.0)[line], steep)
     known: dict[str, Any] = {
-        "loss": at.loss, "loss_error": at.loss_error, "lower_bound": lower, "excess": at.loss - lower,
+        "loss": at.loss, "loss_error": at.loss_error, "lower_bound": lower,
         "grad_norm": float(np.linalg.norm(nearest)),
     }  # fmt: skip
     sure = partial(Verdict, evidence=Evidence.CERTIFIED)
@@ -70,7 +70,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     slack, low, high = beside.slack, beside.low, beside.high
     # Of the face, and of everything where the point is global.
     least = max(lower, floor_beside(problem, x, at, beside)) if np.isfinite(slack) else lower
-    found_global = {**known, "lower_bound": least, "excess": at.loss - least}
+    found_global = {**known, "lower_bound": least}
     if np.isfinite(slack):
         safe = never_bad(problem, beside.face, present)
         if safe and (beside.inside or safe == HOLDS_TEACHER):
@@ -116,14 +116,13 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     if margin > 0:
         return sure(Label.GLOBAL, by="branching over signs", margin=margin, **found_global)
     known["lower_bound"] = max(lower, min(least, found.lower_bound))
-    known["excess"] = at.loss - known["lower_bound"]
     # A tie with other signs: both losses are the same as far as they are known, and so is the lower bound.
     within = nearer.loss_error - (nearer.loss - found.loss)
     if within >= 0 and margin >= -4 * nearer.loss_error:
         return Verdict(Label.GLOBAL, None, Evidence.NUMERICAL, "branching over signs", within, **known)
     return unsure(
         f"branching over signs: the optimum lies between {known['lower_bound']:.6g} and {found.loss:.6g}, "
-        f"{known['excess']:.2g} below this point at most"
+        f"{at.loss - known['lower_bound']:.2g} below this point at most"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -121,9 +120,9 @@ def branch(
     return Optimum(best, loss, bound, loss - bound, solved)
 
 
-def bounded(problem: Porcupine, nodes: int = 2000) -> Porcupine:
-    """The same problem knowing its global optimum as lower bound; a realisable one knows it already: zero."""
+def bound(problem: Porcupine, nodes: int = 2000) -> LowerBound:
+    """The best lower bound known: the global optimum as far as it is known; a realisable problem knows it: zero."""
     if problem.realisable:
-        return problem
-    bound = LowerBound(global_optimum(problem, nodes).lower_bound, "nonnegative least squares, dual bound")
-    return replace(problem, lower_bound=bound) if bound.value > problem.lower_bound.value else problem
+        return problem.lower_bound
+    found = LowerBound(global_optimum(problem, nodes).lower_bound, "nonnegative least squares, dual bound")
+    return found if found.value > problem.lower_bound.value else problem.lower_bound
