@@ -15,9 +15,9 @@ from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
-from landscape.theory import homogeneous_growth as growth
 from landscape.theory import teacher_student as room
 from landscape.theory.convex import stationary as convex
+from landscape.theory.growth.labels import global_verdict, zero_verdict
 from landscape.theory.porcupine import ends as line_ends
 from landscape.theory.porcupine.labels import label as line_label
 
@@ -82,7 +82,7 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
     degenerate and polished points on it show eigenvalues down to -0.1. Needs no Hessian.
     """
     if isinstance(problem, Homogeneous) and problem.matched:
-        return growth.global_verdict(problem, point)
+        return global_verdict(problem, point)
     bound = problem.lower_bound
     if bound is None or not np.isfinite(point.loss):
         return None
@@ -146,7 +146,7 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
         reason = f"polish stalled at gradient norm {point.grad_norm:.2g}: not stationary to the accuracy asked for"
         return Verdict(label=Label.UNDECIDED, reason=reason, **_known(problem, point))
     if isinstance(problem, Homogeneous):
-        verdict = growth.zero_verdict(problem, point)
+        verdict = zero_verdict(problem, point)
         if verdict is not None:
             return verdict
     if isinstance(problem, TeacherStudent):
