@@ -458,7 +458,7 @@ class ZeroSubnetwork(Descents):
         Raises:
             InputError: There is no width, or the polar test does not apply.
         """
-        from landscape.theory.homogeneous_growth import checked
+        from landscape.theory.growth.polar import checked
 
         if not self.widths:
             raise InputError("zero-subnetwork needs at least one width.")
@@ -574,7 +574,7 @@ def _sorted_ends(
     import numpy as np
 
     from landscape.theory.convex.forward_pass import ZERO, forward
-    from landscape.theory.homogeneous_growth import certificate
+    from landscape.theory.growth.certificate import certificate
 
     for label, theta in zip(rows["label"].tolist(), thetas, strict=True):
         here = forward(problem, theta)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from landscape.problems.parallel import Homogeneous
 from landscape.problems.problem import Problem
-from landscape.theory.homogeneous_growth import global_verdict, zero_verdict
+from landscape.theory.growth.labels import global_verdict, zero_verdict
 from landscape.theory.room import Room
 
 
