@@ -14,7 +14,7 @@ from landscape.problems.homogeneous import Homogeneous
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem, losses_at
-from landscape.records import Evidence, Label, Point, Spectrum, Status, Verdict
+from landscape.records import WITNESSED, Evidence, Flavour, Label, Point, Spectrum, Status, Verdict, index_flavour
 from landscape.theory import homogeneous_growth as growth
 from landscape.theory import porcupine as lines
 from landscape.theory import teacher_student as room
@@ -25,7 +25,6 @@ NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
 )
 NEARBY = 1e-3  # a Newton step longer than this, times the scale, does not point at a stationary point
-MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of undecided minima, and of spurious ones
 
 
 def losses(problem: Problem, thetas: np.ndarray) -> np.ndarray:
@@ -202,7 +201,7 @@ def _saddle(problem: Problem, point: Point, spectrum: Spectrum, known: dict) -> 
     escape, drop = found
     return Verdict(
         label=Label.SADDLE,
-        flavour=f"index {spectrum.index}",
+        flavour=index_flavour(spectrum.index),
         evidence=Evidence.NUMERICAL,
         by="curvature, lower point",
         margin=drop,
@@ -254,7 +253,7 @@ def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) ->
         if certificate.holds:
             return Verdict(
                 label=Label.SPURIOUS,
-                flavour="strict",
+                flavour=Flavour.STRICT,
                 evidence=Evidence.CERTIFIED,
                 by="ball with a minimum above zero",
                 margin=certificate.margin,
@@ -262,7 +261,7 @@ def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) ->
             )
     if spectrum.zeros != spectrum.explained:
         return None
-    flavour = "flat" if spectrum.zeros else "strict"
+    flavour = Flavour.FLAT_MINIMUM if spectrum.zeros else Flavour.STRICT_MINIMUM
     fall = _left_to_fall(problem, point.theta)
     if fall is None:
         reason = f"not stationary: at gradient norm {point.grad_norm:.2g} the Newton step is long"
@@ -271,10 +270,10 @@ def _minimum(problem: Problem, point: Point, spectrum: Spectrum, known: dict) ->
         reason = f"a gradient norm of {point.grad_norm:.2g} can explain the whole loss: the minimum may be at zero"
         return Verdict(label=Label.UNDECIDED, reason=reason, **known)
     if not witnessed:
-        return Verdict(label=Label.UNDECIDED, flavour=f"{flavour} minimum", reason=NOT_ATTAINED, **known)
+        return Verdict(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
     return Verdict(
         label=Label.SPURIOUS,
-        flavour=flavour,
+        flavour=WITNESSED[flavour],
         evidence=Evidence.NUMERICAL,
         by="curvature, teacher as witness",
         margin=float(spectrum.eigenvalues[spectrum.zeros]) - spectrum.error,
@@ -303,7 +302,7 @@ def _dead_neuron(problem: TeacherStudent, point: Point) -> Verdict | None:
     if found is not None:
         return Verdict(
             label=Label.TRAP,
-            flavour="dead neuron",
+            flavour=Flavour.DEAD_NEURON,
             evidence=Evidence.NUMERICAL,
             by="birth of a neuron",
             margin=-slope,
@@ -322,18 +321,18 @@ def settle(verdict: Verdict, best_loss: float, best_error: float) -> Verdict:
         best_loss: The lowest loss seen by any restart.
         best_error: Bound on its rounding error.
     """
-    if verdict.label != Label.UNDECIDED or verdict.flavour not in MINIMA:
+    if verdict.label != Label.UNDECIDED or verdict.flavour not in WITNESSED:
         return verdict
     assert verdict.loss is not None
     assert verdict.loss_error is not None
     margin = verdict.loss - verdict.loss_error - best_loss - best_error
     if margin <= 0:
-        return Verdict(**{**vars(verdict), "flavour": "best seen"})
+        return Verdict(**{**vars(verdict), "flavour": Flavour.BEST_SEEN})
     return Verdict(
         **{
             **vars(verdict),
             "label": Label.SPURIOUS,
-            "flavour": MINIMA[verdict.flavour],
+            "flavour": WITNESSED[Flavour(verdict.flavour)],
             "evidence": Evidence.NUMERICAL,
             "by": "witness",
             "margin": margin,

@@ -16,7 +16,7 @@ from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Label, Point, Status, Verdict
+from landscape.records import Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory import porcupine as lines
 from landscape.theory.convex import labels as convex
@@ -239,7 +239,7 @@ def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | 
         return None if end is None else _record(problem, end, "the stationary point that it leads to")
     if verdict.escape is not None:
         return _down(problem, theta, verdict, f"down from the {verdict.label}")
-    if verdict.label == Label.SPURIOUS and verdict.flavour != "strict":
+    if verdict.label == Label.SPURIOUS and verdict.flavour != Flavour.STRICT:
         here = forward(problem, theta)
         some = prune(problem.data, here.w, here.a, here.b0)
         merged = _network(problem, some.hidden, some.outer, some.b0, "", problem.width)

@@ -759,7 +759,7 @@ def _row(job: _Job, point: Point, verdict: Verdict, orbit: int) -> dict[str, Any
         "moved": float(point.moved),
         "min_curvature": np.nan if verdict.min_curvature is None else verdict.min_curvature,
         "label": str(verdict.label),
-        "flavour": verdict.flavour,
+        "flavour": None if verdict.flavour is None else str(verdict.flavour),
         "evidence": None if verdict.evidence is None else str(verdict.evidence),
         "by": verdict.by,
         "margin": np.nan if verdict.margin is None else float(verdict.margin),
