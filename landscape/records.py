@@ -202,6 +202,7 @@ class Verdict(Claim):
                  "min_curvature", "escape", "reason")  # fmt: skip
         out: dict[str, Any] = {name: getattr(self, name) for name in names}
         out["label"] = str(self.label)
+        out["flavour"] = None if self.flavour is None else str(self.flavour)
         out["evidence"] = None if self.evidence is None else str(self.evidence)
         out["escape"] = None if self.escape is None else np.asarray(self.escape).tolist()
         out["polished"] = None

@@ -9,12 +9,12 @@ from pathlib import Path
 import clarabel
 import numpy as np
 import pytest
-from landscape.theory.convex.stationary import certified_optimum
 from scipy.sparse import csc_matrix
 
 import landscape as ls
 from landscape.host.growth import grow
 from landscape.problems.parallel import matrix_factorisation, matrix_value, parallel, with_width
+from landscape.theory.convex.least_loss import certified_optimum
 from landscape.theory.growth.certificate import certificate
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.host.studies import DEFAULT, STUDIES
-from landscape.records import InputError
+from landscape.records import Flavour, InputError, Label
 
 USAGE = """\
 landscape: a census of where gradient descent ends, every end labelled global or spurious, with the evidence.
@@ -244,6 +244,14 @@ def _label(arguments: list[str]) -> int:
     return OK
 
 
+# What leads down from a spurious minimum of each flavour; from one that is flat by rescaling alone nothing is known to.
+WAYS_OUT = {
+    Flavour.STRICT: "none without a rise of the loss; --improve prints a better network",
+    Flavour.ESCAPABLE: "merge neurons at constant loss until one is free, then down; --improve does it",
+    Flavour.NOT_CLEAR: "not clear: merging neurons may free one at constant loss; --improve tries",
+}
+
+
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
     """Bounds and ways out of a point on a data set, in lines."""
     from landscape.problems.empirical import Empirical
@@ -253,17 +261,15 @@ def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
     bound = f"{indent}lower bound {verdict.lower_bound:.10g}, excess {verdict.excess:.3g}"
     if verdict.lower_bound > 0:
         bound += f" ({100 * verdict.excess / verdict.lower_bound:.3g}%)"
-    if verdict.wider is not None and verdict.flavour == "for this width":
+    if verdict.wider is not None and verdict.flavour == Flavour.FOR_THIS_WIDTH:
         bound += f"; wider networks go {verdict.wider:.3g} lower"
     print(bound)
     if verdict.min_curvature is not None:
         print(f"{indent}curvature {verdict.min_curvature:.3g} along a new neuron")
     if verdict.escape is not None:
         print(f"{indent}way out: {_where(problem, verdict.escape)}")
-    elif verdict.label == "spurious" and verdict.flavour == "strict":
-        print(f"{indent}way out: none without a rise of the loss; --improve prints a better network")
-    elif verdict.label == "spurious":
-        print(f"{indent}way out: merge neurons at constant loss until one is free, then down; --improve does it")
+    elif verdict.label == Label.SPURIOUS and verdict.flavour in WAYS_OUT:
+        print(f"{indent}way out: {WAYS_OUT[Flavour(verdict.flavour)]}")
 
 
 def _where(problem: Any, escape: Any) -> str:

@@ -13,7 +13,7 @@ from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
 from landscape.problems.problem import Problem
-from landscape.records import Claim, InputError, Label, Point, Status, Verdict
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory.convex import labels as convex
 from landscape.theory.convex.branch_and_bound import exact
@@ -218,7 +218,7 @@ def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | 
         return None if end is None else _record(problem, end, "the stationary point that it leads to")
     if verdict.escape is not None:
         return _down(problem, theta, verdict, f"down from the {verdict.label}")
-    if verdict.label == Label.SPURIOUS and verdict.flavour != "strict":
+    if verdict.label == Label.SPURIOUS and verdict.flavour != Flavour.STRICT:
         here = forward(problem, theta)
         some = prune(problem.data, here.w, here.a, here.b0)
         merged = _network(problem, some.hidden, some.outer, some.b0, "", problem.width)

@@ -224,7 +224,7 @@ def settled(rows: Rows) -> Rows:
             after = classify.settle(before, float(loss[best]), float(error[best]))
             if after.label == before.label and after.flavour == before.flavour:
                 continue
-            rows["label"][members], rows["flavour"][members] = str(after.label), after.flavour
+            rows["label"][members], rows["flavour"][members] = str(after.label), str(after.flavour)
             if after.label != before.label:
                 rows["by"][members], rows["reason"][members], rows["margin"][members] = (
                     after.by,

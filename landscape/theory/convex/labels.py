@@ -14,12 +14,12 @@ The lower bound comes before all of this: tied rows can look like traps at a str
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from landscape.problems.empirical import Empirical
-from landscape.records import Evidence, Label, Verdict
+from landscape.records import Evidence, Flavour, Label, Verdict
 from landscape.theory.arrangement.phi import phi
 from landscape.theory.arrangement.records import Phi
 from landscape.theory.convex.branch_and_bound import Best
@@ -165,10 +165,25 @@ def _phi(problem: Empirical, nu: np.ndarray) -> Phi:
     return phi(np.concatenate([problem.x, -problem.x]), np.concatenate([high * nu, -low * nu]))
 
 
+class _Flavours(NamedTuple):
+    """What a local minimum is called: where a lower loss is known at its width, and where nobody knows of one."""
+
+    spurious: Flavour
+    undecided: Flavour
+
+
+def _flavours(isolated: bool | None) -> _Flavours:
+    """Of a minimum that is isolated up to permutations, that is not, or of which that is not clear."""
+    if isolated is None:
+        return _Flavours(Flavour.NOT_CLEAR, Flavour.MINIMUM_NOT_CLEAR)
+    if isolated:
+        return _Flavours(Flavour.STRICT, Flavour.STRICT_MINIMUM)
+    return _Flavours(Flavour.ESCAPABLE, Flavour.FLAT_MINIMUM)
+
+
 def _minimum(problem: Empirical, here: Forward, best: Optimum, blur: float, known: dict[str, Any]) -> Verdict:
     """A local minimum without a zero neuron, above the best of all widths: spurious unless this width has no better."""
-    strict = independent(problem, here)
-    flavour = None if strict is None else "strict" if strict else "flat, escapable"
+    flavours = _flavours(independent(problem, here))
     exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer):
@@ -176,17 +191,16 @@ def _minimum(problem: Empirical, here: Forward, best: Optimum, blur: float, know
         if above > blur:
             evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
             return Verdict(
-                label=Label.SPURIOUS, flavour=flavour, evidence=evidence, by="slopes at ties, better network",
+                label=Label.SPURIOUS, flavour=flavours.spurious, evidence=evidence, by="slopes at ties, better network",
                 margin=above - blur, **known,
             )  # fmt: skip
         if above > 0:
             return _beside(blur, known)
     own = best_of_width(problem)
     if own is not None:
-        return _against(here, own, flavour, blur, known)
-    kind = "flat" if strict is False else "strict"
+        return _against(here, own, flavours, blur, known)
     reason = "a local minimum; a wider network goes lower, and whether one of this width does is not known"
-    return Verdict(label=Label.UNDECIDED, flavour=f"{kind} minimum", reason=reason, **known)
+    return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **known)
 
 
 def _beside(blur: float, known: dict[str, Any]) -> Verdict:
@@ -195,24 +209,23 @@ def _beside(blur: float, known: dict[str, Any]) -> Verdict:
     return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
 
 
-def _against(here: Forward, own: Best, flavour: str | None, blur: float, known: dict[str, Any]) -> Verdict:
+def _against(here: Forward, own: Best, flavours: _Flavours, blur: float, known: dict[str, Any]) -> Verdict:
     """A local minimum beside the best network known of its width: spurious above it, global for this width at it."""
     above, error = here.loss - own.value, 2 * here.loss_error + EPS * own.value
     if above > error + blur:
         return Verdict(
-            label=Label.SPURIOUS, flavour=flavour, evidence=Evidence.CERTIFIED, by="slopes at ties, better network",
-            margin=above - error - blur, **known,
+            label=Label.SPURIOUS, flavour=flavours.spurious, evidence=Evidence.CERTIFIED,
+            by="slopes at ties, better network", margin=above - error - blur, **known,
         )  # fmt: skip
     if above > error:
         return _beside(blur, known)
     open_ = own.value - own.lower_bound
     if open_ > EXACT * own.value + error:
         reason = f"a local minimum; no network of this width is known to be better, but one may be by {open_:.2g}"
-        kind = "flat minimum" if flavour and flavour != "strict" else "strict minimum"
-        return Verdict(label=Label.UNDECIDED, flavour=kind, reason=reason, **known)
+        return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **known)
     return Verdict(
         label=Label.GLOBAL,
-        flavour="for this width",
+        flavour=Flavour.FOR_THIS_WIDTH,
         evidence=Evidence.CERTIFIED,
         by=own.by,
         margin=error - above,
@@ -272,9 +285,10 @@ def _without_certificate(
     if problem.bias == "free" and decayed:
         reason = "stationary, but with a free hidden bias: no theorem makes this a minimum"
         return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    # Without weight decay the layers of a neuron can be rescaled against each other.
+    flavours = _flavours(independent(problem, here)) if decayed else _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
     own = best_of_width(problem)
     if own is not None:
-        return _against(here, own, "flat", blur, known)
-    flat = float(problem.weight_decay) == 0 or independent(problem, here) is False
+        return _against(here, own, flavours, blur, known)
     reason = "a local minimum, but no lower bound is known to be attained: the best loss is only the best seen"
-    return Verdict(label=Label.UNDECIDED, flavour="flat minimum" if flat else "strict minimum", reason=reason, **known)
+    return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **known)

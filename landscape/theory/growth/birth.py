@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.parallel import Homogeneous, with_width
-from landscape.theory.convex import stationary
+from landscape.theory.convex.forward_pass import forward
 from landscape.theory.growth.certificate import losses
 from landscape.theory.growth.polar_formulas import Polar
 from landscape.theory.growth.reduction import networked
@@ -44,14 +44,14 @@ def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray
             slot = problem.width
         step = born(grown, there, slot, best)
         return None if step is None else (grown, grown.canonical(there + step))
-    here = stationary.at(problem, theta)
+    here = forward(problem, theta)
     alive = (np.abs(here.a) > 0) & (np.linalg.norm(here.w, axis=1) > 0)
     u, sign = best.weights[:-1], best.weights[-1]
     tried = []
     for t in problem.scale * np.geomspace(1.0, 1e-4, 25):
         w, a = np.vstack([here.w[alive], t * u]), np.append(here.a[alive], t * sign)
         grown, there = networked(problem, w, a, here.b0)
-        now = stationary.at(grown, there)
+        now = forward(grown, there)
         tried.append((now.loss, grown, there))
         if now.loss + now.loss_error < here.loss - here.loss_error:
             break

@@ -18,8 +18,8 @@ from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.problems.problem import EPS, losses_at
 from landscape.theory.arrangement.phi import phi
-from landscape.theory.convex import stationary
-from landscape.theory.convex.program import lower_bound as convex_bound
+from landscape.theory.convex.dual import lower_bound as convex_bound
+from landscape.theory.convex.forward_pass import forward
 from landscape.theory.growth.polar import checked, polar, strength
 from landscape.theory.growth.polar_formulas import Polar
 
@@ -92,7 +92,7 @@ def certificate(problem: Homogeneous | Empirical, theta: np.ndarray, seed: int =
     theta = np.asarray(theta, np.float64)
     lam = strength(problem)
     if isinstance(problem, Empirical):
-        here = stationary.at(problem, theta)
+        here = forward(problem, theta)
         nu = here.nu - here.nu.mean() if problem.outer_bias == "free" and problem.loss_name == "squared" else here.nu
         found = phi(problem.x, nu)
         test = Polar(found.value, found.upper, np.append(found.u, found.sign), f"phi by {found.by}")

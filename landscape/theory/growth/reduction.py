@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous, parts_at, with_width
-from landscape.theory.convex import stationary
+from landscape.theory.convex.forward_pass import forward
 from landscape.theory.convex.optimal_set import eliminations, prune
 from landscape.theory.growth.certificate import losses
 from landscape.theory.growth.zero import ZERO, zero_subnetworks
@@ -28,7 +28,7 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
     """
     theta = np.asarray(theta, np.float64)
     if isinstance(problem, Empirical):
-        here = stationary.at(problem, theta)
+        here = forward(problem, theta)
         kept = prune(problem.data, here.w, here.a, here.b0)
         return networked(problem, kept.hidden, kept.outer, kept.b0)
     w = theta.reshape(problem.width, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from landscape.problems.empirical import Empirical
-from landscape.theory.convex import stationary
+from landscape.theory.convex.forward_pass import forward
 
 
 def signature(problem: Empirical, theta: np.ndarray) -> bytes:
@@ -13,6 +13,6 @@ def signature(problem: Empirical, theta: np.ndarray) -> bytes:
 
     Exact where the neurons' outputs are independent; elsewhere they may share one loss in several ways.
     """
-    here = stationary.at(problem, theta)
+    here = forward(problem, theta)
     rows = {bytes([int(on)]) + np.packbits(side).tobytes() for on, side in zip(here.a > 0, (here.z > 0).T, strict=True)}
     return b"".join(sorted(rows))
