@@ -49,6 +49,7 @@ class UserLoss(Problem):
     arrays: tuple = field(default=())
 
     kind = "from_loss"
+    width = None
     normalisation = "the user's own"
 
     @property

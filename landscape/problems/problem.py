@@ -88,7 +88,7 @@ class Problem(Loss):
     """
 
     kind: ClassVar[str]
-    width: int | None = None
+    width: int | None
     lower_bound: LowerBound | None = None
     least_of_all_widths: float | None = None
 
