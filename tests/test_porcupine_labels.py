@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from porcupine_reference import SEEDS, any_problem, best_by_enumeration, gradient, stationary_points, value
 
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.porcupine import porcupine
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, InputError, Label
 from landscape.theory.porcupine.beside import stationary_beside
 from landscape.theory.porcupine.ends import finish

@@ -17,6 +17,8 @@ ORDER = [
     "records",
     "problems.network",
     "problems.symmetry",
+    "problems.isomorphism",
+    "problems.orbits",
     "problems.gaussian",
     "problems.problem",
     "problems.population",

@@ -45,8 +45,8 @@ from landscape.polish import (
     polish,
     positive_definite,
 )
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import InputError, Point, Spectrum, Status, Verdict, whole
 from landscape.restart import start_points
 from landscape.spectrum import spectrum

@@ -19,10 +19,10 @@ from landscape import classify
 from landscape.census import Census, class_counts, class_ids, levels_of, unseen_mass
 from landscape.host.lanes import SAME_POINT
 from landscape.problems.empirical import Empirical
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
 from landscape.problems.problem import Problem
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, Label, Verdict
 
 Rows = dict[str, np.ndarray]
