@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 
 from landscape.problems.porcupine import porcupine
 from landscape.theory.porcupine.ends import finish
-from landscape.theory.porcupine.masses import evaluate, masses
+from landscape.theory.porcupine.masses import at_masses, masses
 from landscape.theory.porcupine.regions import region
 
 EPS = np.finfo(float).eps
@@ -28,7 +28,7 @@ hessian = jax.jit(lambda problem, theta: problem.hessian(theta))
 
 
 def value(problem, theta):
-    return evaluate(problem, masses(problem, theta)).loss
+    return at_masses(problem, masses(problem, theta)).loss
 
 
 def dense_hessian(problem, theta):

@@ -101,7 +101,7 @@ def test_phi_by_faces_by_cells_and_by_search_agree_in_degenerate_position(name):
     listed = cells(x)
     for _ in range(2):
         nu = rng.integers(-3, 4, len(x)) + 0.5
-        result, scale = phi(x, nu, known=listed), total(x, nu)
+        result, scale = phi(x, nu, listed=listed), total(x, nu)
         if not np.any(x):
             assert result.value == result.upper == 0
             continue
@@ -199,4 +199,4 @@ def test_bad_arguments_are_refused():
         phis(np.ones((3, 2)), np.ones(3))
     x = np.random.default_rng(0).normal(size=(8, 3))
     with pytest.raises(InputError, match="complete list"):
-        local_maxima(x, np.ones(8), known=sampled_cells(x, 5))
+        local_maxima(x, np.ones(8), listed=sampled_cells(x, 5))

@@ -20,7 +20,7 @@ from landscape import classify
 from landscape.host import merge, store
 from landscape.host.cli import stored
 from landscape.host.explore import Job, _Memory
-from landscape.problems.symmetry import OrbitIndex
+from landscape.problems.orbits import OrbitIndex
 
 KILLED = """
 import sys, time, landscape as ls

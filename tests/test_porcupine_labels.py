@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from porcupine_reference import SEEDS, any_problem, best_by_enumeration, gradient, stationary_points, value
 
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.porcupine import porcupine
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, InputError, Label
 from landscape.theory.porcupine.beside import stationary_beside
 from landscape.theory.porcupine.ends import finish
 from landscape.theory.porcupine.faces import flat_dimension
 from landscape.theory.porcupine.labels import label
-from landscape.theory.porcupine.masses import evaluate, masses
+from landscape.theory.porcupine.masses import at_masses, masses
 from landscape.theory.porcupine.optimum import global_optimum
 from landscape.theory.porcupine.regions import region
 
@@ -159,7 +159,7 @@ def test_a_missing_sign_descends_though_its_line_is_nearly_in_the_span_of_mixed_
     teacher = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], list(np.array(lines[2]) / np.sqrt(2)), [0, 0, -1.0]]
     problem = porcupine(lines, 2, teacher)
     theta = finish(problem, np.array([1, -1, 1, -1, 0.5, 0.5]))
-    at = evaluate(problem, masses(problem, theta))
+    at = at_masses(problem, masses(problem, theta))
     # Off the plane, m is the teacher's (0, 0, 1): |m| dist / 2 = 4.95e-12, and slopes are known to 1e-13.
     np.testing.assert_allclose(at.slopes[1, 2], -4.95e-12, rtol=0, atol=2e-13)
     verdict = label(problem, theta)
@@ -190,7 +190,7 @@ def test_slopes_of_the_stationary_point_beside_are_within_their_bounds():
         problem = porcupine(rng.normal(size=(lines, d)), 2, rng.normal(size=(4, d)))
         exact = masses(problem, finish(problem, rng.normal(size=problem.p)))
         near = exact * (1 + 10.0 ** rng.uniform(-12, -7) * rng.normal(size=exact.shape))
-        at, centre = evaluate(problem, near), evaluate(problem, exact)
+        at, centre = at_masses(problem, near), at_masses(problem, exact)
         beside, there = stationary_beside(problem, near, at), stationary_beside(problem, exact, centre)
         missing = (beside.low != 0) | (beside.high != 0)
         assert np.all(beside.low <= there.high)

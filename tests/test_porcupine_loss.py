@@ -13,7 +13,7 @@ from porcupine_reference import EPS, any_problem, dense_hessian, gradient, hessi
 from landscape.problems.activation import activation
 from landscape.problems.porcupine import porcupine, psi
 from landscape.problems.teacher_student import teacher_student
-from landscape.theory.porcupine.masses import decomposition, evaluate, masses
+from landscape.theory.porcupine.masses import at_masses, decomposition, masses
 from landscape.theory.porcupine.optimum import global_optimum
 
 
@@ -87,7 +87,7 @@ def test_at_a_kink_the_gradient_is_the_mean_of_the_one_sided_slopes():
     problem = porcupine(rng.normal(size=(3, 2)), 2, rng.normal(size=(3, 2)))
     theta = rng.normal(size=6)
     theta[[0, 3, 4]] = 0.0
-    slopes, h = evaluate(problem, masses(problem, theta)).slopes, 1e-6
+    slopes, h = at_masses(problem, masses(problem, theta)).slopes, 1e-6
     for i in (0, 3, 4):
         sides = [(value(problem, theta + s * h * np.eye(6)[i]) - value(problem, theta)) / h for s in (1, -1)]
         # Forward differences: F'' h / 2 with F'' = 1/2, and rounding of eps F / h.

@@ -8,7 +8,7 @@ from landscape.records import Label
 from landscape.theory.porcupine.ends import finish
 from landscape.theory.porcupine.faces import flat_dimension
 from landscape.theory.porcupine.labels import label
-from landscape.theory.porcupine.masses import evaluate, masses
+from landscape.theory.porcupine.masses import at_masses, masses
 from landscape.theory.porcupine.optimum import global_optimum
 from landscape.theory.porcupine.regions import regions
 
@@ -50,7 +50,7 @@ def test_one_line_has_bad_minima_exactly_where_theorem_2_says(neurons):
 
 def test_a_single_neuron_is_judged_by_branching_where_the_missing_sign_misleads():
     problem = porcupine([[1.0]], 1, [[6.0], [-4.0]])
-    at = evaluate(problem, masses(problem, np.array([6.0])))
+    at = at_masses(problem, masses(problem, np.array([6.0])))
     np.testing.assert_allclose(paper_loss(at.slopes[:, 0]), [0.0, -4.0], atol=1e-14)
     best, other = (label(problem, np.array([c])) for c in (6.0, -4.0))
     assert (best.label, best.by, paper_loss(best.loss)) == (Label.GLOBAL, "branching over signs", 8.0)
@@ -67,5 +67,5 @@ def test_true_optima_of_single_neurons_fail_the_missing_sign_test_in_157_of_200_
     for _ in range(200):
         problem = porcupine(rng.normal(size=(5, 3)), 1, rng.normal(size=(4, 3)))
         found = global_optimum(problem)
-        failed += evaluate(problem, masses(problem, found.theta)).slopes.min() < -1e-9
+        failed += at_masses(problem, masses(problem, found.theta)).slopes.min() < -1e-9
     assert failed == 157  # the theory file's count, its generator and seed; the optimum checked by enumeration above

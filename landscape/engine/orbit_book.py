@@ -8,8 +8,8 @@ import numpy as np
 
 from landscape import classify
 from landscape.polish import ball, evaluate, float64
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Point, Spectrum, Status, Verdict
 from landscape.spectrum import spectrum
 

@@ -18,8 +18,8 @@ import numpy as np
 from landscape import classify
 from landscape.census import Census, class_counts, class_ids, levels_of, unseen_mass
 from landscape.engine.settings import Tolerances
+from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
-from landscape.problems.symmetry import OrbitIndex
 from landscape.records import Evidence, Label, Verdict
 from landscape.theory.rooms import room_of
 

@@ -403,13 +403,13 @@ def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | N
     """
     import numpy as np
 
-    from landscape.theory.porcupine.masses import evaluate, masses
+    from landscape.theory.porcupine.masses import at_masses, masses
     from landscape.theory.porcupine.optimum import global_optimum
     from landscape.theory.porcupine.schur import schur_bound
 
     problem = _problem(lines, neurons, teacher, dimension, draw)
     best = global_optimum(problem)
-    nothing = evaluate(problem, np.zeros((2, len(problem.neurons)))).loss
+    nothing = at_masses(problem, np.zeros((2, len(problem.neurons)))).loss
     return {
         "lines": len(problem.neurons),
         "dimension": problem.d,

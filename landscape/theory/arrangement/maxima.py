@@ -17,7 +17,7 @@ TIE = 64 * EPS
 
 
 @one_thread
-def local_maxima(x: np.ndarray, nu: np.ndarray, above: float = 0.0, known: Cells | None = None) -> Maxima:
+def local_maxima(x: np.ndarray, nu: np.ndarray, above: float = 0.0, listed: Cells | None = None) -> Maxima:
     """All local maxima of u -> |nu' relu(x u)| on the unit sphere that are higher than `above`.
 
     h(u) = nu' relu(x u) is linear in each cell, so it has one maximum in each closed cell with h > 0, and u is a local
@@ -30,13 +30,13 @@ def local_maxima(x: np.ndarray, nu: np.ndarray, above: float = 0.0, known: Cells
         x: Data, [n, d].
         nu: Residual, [n].
         above: Only maxima of value greater than this; cells that a bound excludes are not solved.
-        known: `cells(x)`; listed here when not given.
+        listed: `cells(x)`; they are listed here when not given.
 
     Raises:
         InputError: The cells cannot be listed.
     """
     x, nu = as_matrix(x), as_residual(x, nu)
-    listed = known if known is not None else remembered_cells(x.tobytes(), x.shape)
+    listed = listed if listed is not None else remembered_cells(x.tobytes(), x.shape)
     if not listed.complete:
         raise InputError("local_maxima needs the complete list of cells and was given a part: pass cells(x).")
     reduced, weight, length, _ = weighted_rows(x, nu)

@@ -17,10 +17,10 @@ LISTABLE = 20_000
 
 
 @one_thread
-def phi(x: np.ndarray, nu: np.ndarray, known: Cells | None = None, boxes: int = 50_000, block: int = BLOCK) -> Phi:
+def phi(x: np.ndarray, nu: np.ndarray, listed: Cells | None = None, boxes: int = 50_000, block: int = BLOCK) -> Phi:
     """max over |u| <= 1 of |nu' relu(x u)| for data x [n, d] and one residual nu [n], with its maximiser.
 
-    Exact for d (or rank) <= 3, and for any d when the cells are given in `known` (all of them: `complete`) or are
+    Exact for d (or rank) <= 3, and for any d when the cells are given in `listed` (all of them: `complete`) or are
     few enough to be listed; otherwise value is a local maximum and upper the best of branch and bound over `boxes`
     boxes, the spectral bound and the norm bound. A maximiser on hyperplanes is computed on them: x_k.u vanishes there
     to rounding.
@@ -28,7 +28,7 @@ def phi(x: np.ndarray, nu: np.ndarray, known: Cells | None = None, boxes: int = 
     Args:
         x: Data, [n, d].
         nu: Residual, [n].
-        known: `cells(x)` if it is at hand.
+        listed: `cells(x)` if it is at hand.
         boxes: Ceiling on the boxes that branch and bound may bound.
         block: See `phis`; in three dimensions data of more than block^(1/3) rows are searched first.
 
@@ -50,7 +50,7 @@ def phi(x: np.ndarray, nu: np.ndarray, known: Cells | None = None, boxes: int = 
         return Phi(
             value=float(found.value[0]), upper=float(found.upper[0]), u=found.u[0], sign=int(found.sign[0]), by="faces"
         )
-    listed = known if known is not None and known.complete else None
+    listed = listed if listed is not None and listed.complete else None
     if listed is None and cover_count(len(reduced.rows), rank) <= LISTABLE:
         listed = remembered_cells(x.tobytes(), x.shape)
         listed = listed if listed.complete else None

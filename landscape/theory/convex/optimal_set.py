@@ -93,7 +93,7 @@ def optimal_set(data: Data, best: Optimum, known: Cells | None = None, most: int
     f = np.maximum(data.x @ best.hidden.T, 0.0) @ best.outer + best.b0
     # The network's own residual, close to nu* itself: best.nu may be right only up to a factor.
     nu = minus_gradient(data, f)
-    us, signs, values = local_maxima(data.x, nu - nu.mean() if data.outer_bias == "free" else nu, known=known)
+    us, signs, values = local_maxima(data.x, nu - nu.mean() if data.outer_bias == "free" else nu, listed=known)
     sizes = np.linalg.norm(np.maximum(data.x @ us.T, 0.0), axis=0)
     # The dual is strongly concave: |nu - nu*|^2 <= 2 gap, so a tight direction is found within |nu - nu*| |z|.
     slack = math.sqrt(2 * max(best.gap, 0.0)) * sizes / beta + 1e-9

@@ -9,12 +9,12 @@ import scipy.linalg
 
 from landscape.problems.porcupine import Porcupine
 from landscape.theory.porcupine.faces import Face, cholesky, distances_from_span, face_of
-from landscape.theory.porcupine.masses import EPS, At, evaluate
+from landscape.theory.porcupine.masses import EPS, AtMasses, at_masses
 
 
-def most_mass(problem: Porcupine, at: At) -> float:
+def most_mass(problem: Porcupine, at: AtMasses) -> float:
     """A bound on the sum of all masses of a network that is no worse than this one; see `dual_bound`."""
-    none = evaluate(problem, np.zeros((2, len(problem.neurons))))
+    none = at_masses(problem, np.zeros((2, len(problem.neurons))))
     return float(np.sqrt(4 * np.pi) * sum(np.sqrt(max(a.loss, 0.0) + a.loss_error) for a in (none, at)))
 
 
@@ -43,7 +43,7 @@ class Beside(NamedTuple):
     drift: float
 
 
-def stationary_beside(problem: Porcupine, x: np.ndarray, at: At, present: np.ndarray | None = None) -> Beside:
+def stationary_beside(problem: Porcupine, x: np.ndarray, at: AtMasses, present: np.ndarray | None = None) -> Beside:
     """The exact stationary point with the signs of x, or those present, by one Newton step that is bounded, not made.
 
     It is off by H^-1 g in (q, y); g is known to its rounding, and a row w = H^-1 e of any vector e as it is computed
@@ -114,7 +114,7 @@ def stationary_beside(problem: Porcupine, x: np.ndarray, at: At, present: np.nda
     )
 
 
-def floor_beside(problem: Porcupine, x: np.ndarray, at: At, beside: Beside) -> float:
+def floor_beside(problem: Porcupine, x: np.ndarray, at: AtMasses, beside: Beside) -> float:
     """A lower bound on F over all masses y >= 0 whose slopes at the stationary point beside x are not negative.
 
     F(y) >= F + g.(y - x) there, where g is zero on all signs present, but for `drift`.

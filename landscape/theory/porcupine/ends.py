@@ -10,7 +10,7 @@ from landscape.problems.porcupine import Porcupine
 from landscape.records import Label
 from landscape.theory.porcupine.faces import face_of, flat_dimension
 from landscape.theory.porcupine.labels import label
-from landscape.theory.porcupine.masses import evaluate, masses
+from landscape.theory.porcupine.masses import at_masses, masses
 from landscape.theory.porcupine.minimum import minimise
 from landscape.theory.room import End
 
@@ -28,7 +28,7 @@ def finish(problem: Porcupine, theta: np.ndarray) -> np.ndarray:
         before, side = masses(problem, c), np.where(c < 0, 1, 0)
         x = minimise(problem, before, before > 0)
         c = c * (x / np.where(before > 0, before, 1.0))[side, line]
-        at = evaluate(problem, x)
+        at = at_masses(problem, x)
         # One neuron a line, to the side that descends most.
         idle = np.flatnonzero((c == 0) & ~given)
         idle = idle[np.unique(line[idle], return_index=True)[1]]
@@ -39,7 +39,7 @@ def finish(problem: Porcupine, theta: np.ndarray) -> np.ndarray:
             break
         ahead = np.zeros_like(x)
         ahead[to, line[idle]] = -slope
-        curvature = np.sum(ahead * (evaluate(problem, x + ahead).slopes - at.slopes))
+        curvature = np.sum(ahead * (at_masses(problem, x + ahead).slopes - at.slopes))
         c[idle] = (1 - 2 * to) * -slope * (slope @ slope) / curvature  # the least loss in this direction
     return c
 
@@ -50,21 +50,21 @@ def signs(problem: Porcupine, theta: np.ndarray) -> bytes:
     return np.concatenate(count).astype(np.int32).tobytes()
 
 
-def ends(problem: Porcupine, thetas: np.ndarray, known: dict[bytes, End] | None = None) -> list[End]:
+def ends(problem: Porcupine, thetas: np.ndarray, cache: dict[bytes, End] | None = None) -> list[End]:
     """Where descents that stand at these points [n, p] end, and the labels of the ends.
 
     Args:
         problem: The landscape.
         thetas: Where they stand.
-        known: Ends by `signs`; those found are added. With independent mixed lines, masses at the minimum of a sign
+        cache: Ends by `signs`; those found are added. With independent mixed lines, masses at the minimum of a sign
             region are unique, so that later points of the same signs need two sums over neurons and no search.
     """
-    known = {} if known is None else known
+    cache = {} if cache is None else cache
     line, out = problem.line_of, []
     for theta in np.asarray(thetas, np.float64):
         before = masses(problem, theta)
         pattern = signs(problem, theta)
-        alike = known.get(pattern) if np.all(theta) else None
+        alike = cache.get(pattern) if np.all(theta) else None
         if alike is not None:
             after = masses(problem, alike.theta)
             end = theta * (after / np.where(before > 0, before, 1.0))[np.where(theta < 0, 1, 0), line]
@@ -82,5 +82,5 @@ def ends(problem: Porcupine, thetas: np.ndarray, known: dict[bytes, End] | None 
         alone = alike.orbit is not None if alike is not None else unique and flat_dimension(problem, end) == 0
         out.append(End(end, claim, kept, pattern if alone else None))
         if unique and alike is None:
-            known[pattern] = out[-1]
+            cache[pattern] = out[-1]
     return out

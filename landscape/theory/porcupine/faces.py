@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from landscape.problems.porcupine import Porcupine
-from landscape.theory.porcupine.masses import EPS, At, masses
+from landscape.theory.porcupine.masses import EPS, AtMasses, masses
 
 HOLDS_TEACHER = "the region holds the teacher"
 
@@ -55,7 +55,7 @@ class Face(NamedTuple):
     moves: np.ndarray
     hessian: np.ndarray
 
-    def gradient(self, at: At) -> np.ndarray:
+    def gradient(self, at: AtMasses) -> np.ndarray:
         """dF/d(q, y), [l + rank]."""
         even, odd = 0.5 * (at.slopes[0] + at.slopes[1]), 0.5 * (at.slopes[0] - at.slopes[1])
         return np.concatenate([even[self.lines] + self.sign * odd[self.lines], 0.25 * self.basis @ at.m])

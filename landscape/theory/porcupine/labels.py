@@ -18,7 +18,7 @@ from landscape.problems.porcupine import Porcupine
 from landscape.records import Evidence, Label, Verdict
 from landscape.theory.porcupine.beside import floor_beside, stationary_beside
 from landscape.theory.porcupine.faces import HOLDS_TEACHER, flat_dimension, never_bad
-from landscape.theory.porcupine.masses import At, evaluate, masses
+from landscape.theory.porcupine.masses import AtMasses, at_masses, masses
 from landscape.theory.porcupine.minimum import minimise
 from landscape.theory.porcupine.optimum import branch
 
@@ -45,24 +45,24 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     """
     theta = problem.write(theta)
     x, line, neurons = masses(problem, theta), problem.line_of, np.asarray(problem.neurons)
-    at, present, lower = evaluate(problem, x), x > 0, problem.lower_bound.value
+    at, present, lower = at_masses(problem, x), x > 0, problem.lower_bound.value
     idle = np.bincount(line, theta == 0, len(neurons)) > 0  # lines with a neuron at zero
     steep = np.where(theta == 0, 0.0, at.slopes[np.where(theta < 0, 1, 0), line])
     # At a neuron at zero the subdifferential is the interval between both one-sided derivatives, odd -+ even.
     even, odd = np.abs(at.slopes[0] + at.slopes[1]) / 2, np.abs(at.slopes[0] - at.slopes[1]) / 2
     nearest = np.where(theta == 0, np.maximum(odd - even, 0.0)[line], steep)
-    known: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "loss": at.loss, "loss_error": at.loss_error, "lower_bound": lower,
         "grad_norm": float(np.linalg.norm(nearest)),
     }  # fmt: skip
     sure = partial(Verdict, evidence=Evidence.CERTIFIED)
-    unsure = lambda reason, label=Label.UNDECIDED: Verdict(label, reason=reason, **known)  # noqa: E731
+    unsure = lambda reason, label=Label.UNDECIDED: Verdict(label, reason=reason, **facts)  # noqa: E731
 
     in_zero_set = _zero_set_gap(problem, x, at) <= ZERO_SET_TOLERANCE
     if at.loss <= at.loss_error and in_zero_set:
-        return sure(Label.GLOBAL, by="zero loss, zero set", margin=at.loss_error - at.loss, **known)
+        return sure(Label.GLOBAL, by="zero loss, zero set", margin=at.loss_error - at.loss, **facts)
     if lower > 0 and at.loss - lower <= at.loss_error:
-        return sure(Label.GLOBAL, by="lower bound", margin=at.loss_error - at.loss + lower, **known)
+        return sure(Label.GLOBAL, by="lower bound", margin=at.loss_error - at.loss + lower, **facts)
     if not np.linalg.norm(steep) <= STATIONARY * problem.scale:  # written so that a loss beyond floats is caught
         return unsure(f"not stationary: the slopes have norm {np.linalg.norm(steep):.2g}", Label.UNCONVERGED)
 
@@ -70,7 +70,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     slack, low, high = beside.slack, beside.low, beside.high
     # Of the face, and of everything where the point is global.
     least = max(lower, floor_beside(problem, x, at, beside)) if np.isfinite(slack) else lower
-    found_global = {**known, "lower_bound": least}
+    found_global = {**facts, "lower_bound": least}
     if np.isfinite(slack):
         safe = never_bad(problem, beside.face, present)
         if safe and (beside.inside or safe == HOLDS_TEACHER):
@@ -86,7 +86,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
         # Past the first round this is a local minimum.
         side, j = np.unravel_index(np.argmin(np.where(where, high, np.inf)), high.shape)
         if where[j] and high[side, j] < 0:
-            return outcome(margin=float(-high[side, j]), escape=_send(problem, theta, at, int(side), int(j)), **known)
+            return outcome(margin=float(-high[side, j]), escape=_send(problem, theta, at, int(side), int(j)), **facts)
         if np.any(low[:, where] < 0):
             return unsure(f"the slope of a missing sign is within its error, {beside.error:.1g}, of zero")
     if not np.any(low < 0):
@@ -96,7 +96,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
 
     # Other signs of single neurons may be better by little: judged from the stationary point, as nearly as it is found.
     exact = theta * (minimise(problem, x, present) / np.where(present, x, 1.0))[np.where(theta < 0, 1, 0), line]
-    nearer = evaluate(problem, masses(problem, exact))
+    nearer = at_masses(problem, masses(problem, exact))
     if np.array_equal(masses(problem, exact) > 0, present):
         newer = stationary_beside(problem, masses(problem, exact), nearer)
         slack = newer.slack if newer.inside else np.inf
@@ -111,29 +111,29 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     if margin > 0:
         flavour = "flat" if flat_dimension(problem, theta) else "strict"
         escape = found.theta - theta
-        return sure(Label.SPURIOUS, flavour, by="lower network", margin=margin, escape=escape, **known)
+        return sure(Label.SPURIOUS, flavour, by="lower network", margin=margin, escape=escape, **facts)
     margin = found.lower_bound - nearer.loss - nearer.loss_error
     if margin > 0:
         return sure(Label.GLOBAL, by="branching over signs", margin=margin, **found_global)
-    known["lower_bound"] = max(lower, min(least, found.lower_bound))
+    facts["lower_bound"] = max(lower, min(least, found.lower_bound))
     # A tie with other signs: both losses are the same as far as they are known, and so is the lower bound.
     within = nearer.loss_error - (nearer.loss - found.loss)
     if within >= 0 and margin >= -4 * nearer.loss_error:
-        return Verdict(Label.GLOBAL, None, Evidence.NUMERICAL, "branching over signs", within, **known)
+        return Verdict(Label.GLOBAL, None, Evidence.NUMERICAL, "branching over signs", within, **facts)
     return unsure(
-        f"branching over signs: the optimum lies between {known['lower_bound']:.6g} and {found.loss:.6g}, "
-        f"{at.loss - known['lower_bound']:.2g} below this point at most"
+        f"branching over signs: the optimum lies between {facts['lower_bound']:.6g} and {found.loss:.6g}, "
+        f"{at.loss - facts['lower_bound']:.2g} below this point at most"
     )
 
 
-def _zero_set_gap(problem: Porcupine, x: np.ndarray, at: At) -> float:
+def _zero_set_gap(problem: Porcupine, x: np.ndarray, at: AtMasses) -> float:
     """How far x may be from the zero set, the same sum of neurons and the same mass on every line, in units of the
     lightest mass of the teacher; a loss that is not matched has none."""
     gap = max(np.linalg.norm(at.m), np.max(np.abs(x[0] + x[1] - problem.on_mass))) + at.error
     return float(gap / np.min(problem.taught[problem.taught > 0])) if problem.matched else np.inf
 
 
-def _send(problem: Porcupine, theta: np.ndarray, at: At, side: int, line: int) -> np.ndarray:
+def _send(problem: Porcupine, theta: np.ndarray, at: AtMasses, side: int, line: int) -> np.ndarray:
     """The step that sends a neuron of this line to a side with slope g < 0: to -2 g, where F is lower by g^2.
 
     The neuron is one at zero; else the lightest, its mass passed to the heaviest, which costs nothing.

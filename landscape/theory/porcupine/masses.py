@@ -15,7 +15,7 @@ from landscape.problems.porcupine import Porcupine
 EPS = float(np.finfo(float).eps)
 
 
-class At(NamedTuple):
+class AtMasses(NamedTuple):
     """The loss and its slopes at masses x.
 
     Attributes:
@@ -39,7 +39,7 @@ def masses(problem: Porcupine, theta: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(problem.line_of, np.maximum(side * c, 0.0), r) for side in (1, -1)])
 
 
-def evaluate(problem: Porcupine, x: np.ndarray) -> At:
+def at_masses(problem: Porcupine, x: np.ndarray) -> AtMasses:
     """Loss and one-sided slopes at masses x [2, r]."""
     total, mass = x[0] - x[1], x[0] + x[1]
     ds, dq = total - problem.on_sum, mass - problem.on_mass
@@ -49,7 +49,7 @@ def evaluate(problem: Porcupine, x: np.ndarray) -> At:
     odd = problem.lines @ m
     loss = 0.125 * (m @ m + dq @ (even - problem.off_even) + problem.off_energy)
     error, loss_error = problem.rounding(total, mass)
-    return At(float(loss), loss_error, m, 0.25 * np.stack([even + odd, even - odd]), error)
+    return AtMasses(float(loss), loss_error, m, 0.25 * np.stack([even + odd, even - odd]), error)
 
 
 def decomposition(problem: Porcupine, theta: np.ndarray) -> tuple[float, float]:
@@ -57,7 +57,7 @@ def decomposition(problem: Porcupine, theta: np.ndarray) -> tuple[float, float]:
 
     m is the sum of student minus teacher neurons, z the difference of their masses on each line of either.
     """
-    at = evaluate(problem, masses(problem, theta))
+    at = at_masses(problem, masses(problem, theta))
     linear = float(at.m @ at.m) / 8
     return linear, at.loss - linear
 

@@ -7,7 +7,7 @@ import scipy.linalg
 
 from landscape.problems.porcupine import Porcupine
 from landscape.theory.porcupine.faces import cholesky, face_of
-from landscape.theory.porcupine.masses import EPS, evaluate
+from landscape.theory.porcupine.masses import EPS, at_masses
 
 
 def _face_minimum(problem: Porcupine, x: np.ndarray, present: np.ndarray, careful: bool) -> np.ndarray:
@@ -22,7 +22,7 @@ def _face_minimum(problem: Porcupine, x: np.ndarray, present: np.ndarray, carefu
         face = face_of(problem, present)
         factor, before = cholesky(face.hessian), np.inf
         while True:
-            gradient = face.gradient(evaluate(problem, x))
+            gradient = face.gradient(at_masses(problem, x))
             size = float(np.linalg.norm(gradient))
             if not size < 0.5 * before:
                 return x
@@ -51,12 +51,12 @@ def minimise(problem: Porcupine, x: np.ndarray, allowed: np.ndarray) -> np.ndarr
     present = x > 0
     while True:
         x = _face_minimum(problem, x, present, careful)
-        at = evaluate(problem, x)
+        at = at_masses(problem, x)
         lower = at.loss < lowest
         if lower:
             least, lowest = x, at.loss
         elif not careful:
-            x, at = least, evaluate(problem, least)
+            x, at = least, at_masses(problem, least)
         # Below the rounding of F a few more signs still flatten the slopes.
         stale = stale + 1 if careful and not lower else 0
         careful = careful or not lower

@@ -11,11 +11,11 @@ import numpy as np
 from landscape.problems.porcupine import Porcupine
 from landscape.records import LowerBound
 from landscape.theory.porcupine.beside import floor_beside, most_mass, stationary_beside
-from landscape.theory.porcupine.masses import At, evaluate, masses, network
+from landscape.theory.porcupine.masses import AtMasses, at_masses, masses, network
 from landscape.theory.porcupine.minimum import minimise
 
 
-class Optimum(NamedTuple):
+class PorcupineOptimum(NamedTuple):
     """The global optimum, as far as it was shown.
 
     Attributes:
@@ -33,7 +33,7 @@ class Optimum(NamedTuple):
     nodes: int
 
 
-def dual_bound(problem: Porcupine, x: np.ndarray, at: At, allowed: np.ndarray) -> float:
+def dual_bound(problem: Porcupine, x: np.ndarray, at: AtMasses, allowed: np.ndarray) -> float:
     """A lower bound on F over all masses y >= 0 that are zero where not allowed, from any x among them.
 
     F(y) >= F(x) + g.(y - x) >= F(x) - g.x + X min(0, min g), X a bound on |y|_1 at the optimum: the student is a sum of
@@ -45,7 +45,7 @@ def dual_bound(problem: Porcupine, x: np.ndarray, at: At, allowed: np.ndarray) -
     return float(bound + inward * most_mass(problem, at))
 
 
-def global_optimum(problem: Porcupine, nodes: int = 2000) -> Optimum:
+def global_optimum(problem: Porcupine, nodes: int = 2000) -> PorcupineOptimum:
     """The best network on these lines, with a lower bound on every one.
 
     With two neurons or more on every line it is one nonnegative least-squares problem. Lines with a single neuron are
@@ -65,7 +65,7 @@ def branch(
     nodes: int,
     enough: float = -np.inf,
     own: Callable[[np.ndarray], bool] = lambda allowed: False,
-) -> Optimum:
+) -> PorcupineOptimum:
     """Looks for a network better than `best`; ends when all is searched or one of loss below `enough` is found.
 
     Args:
@@ -77,7 +77,7 @@ def branch(
             the lower bound is on networks of other signs.
     """
     single = np.asarray(problem.neurons) == 1
-    loss, bound, solved = evaluate(problem, masses(problem, best)).loss, np.inf, 0
+    loss, bound, solved = at_masses(problem, masses(problem, best)).loss, np.inf, 0
     queue: list[tuple[float, int, np.ndarray, np.ndarray]] = []
 
     def visit(allowed: np.ndarray, start: np.ndarray, leaf: bool = False) -> None:
@@ -89,11 +89,11 @@ def branch(
         torn = single & (x > 0).all(axis=0)
         if not torn.any():
             theta = network(problem, x)
-            value = evaluate(problem, masses(problem, theta)).loss
+            value = at_masses(problem, masses(problem, theta)).loss
             best, loss = (theta, value) if value < loss else (best, loss)
         if leaf:
             return
-        at = evaluate(problem, x)
+        at = at_masses(problem, x)
         lower = dual_bound(problem, x, at, allowed)
         if not torn.any():
             if lower < loss + at.loss_error:  # it may decide
@@ -117,7 +117,7 @@ def branch(
             child[side, line] = False
             visit(child, x)
     bound = max(min([bound, *(node[0] for node in queue)]), problem.lower_bound.value)
-    return Optimum(best, loss, bound, loss - bound, solved)
+    return PorcupineOptimum(best, loss, bound, loss - bound, solved)
 
 
 def bound(problem: Porcupine, nodes: int = 2000) -> LowerBound:

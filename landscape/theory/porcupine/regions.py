@@ -16,7 +16,7 @@ from landscape.records import InputError, Label
 from landscape.theory.porcupine.beside import stationary_beside
 from landscape.theory.porcupine.faces import Face, cholesky, face_of, never_bad
 from landscape.theory.porcupine.labels import label
-from landscape.theory.porcupine.masses import evaluate, masses, placed
+from landscape.theory.porcupine.masses import at_masses, masses, placed
 
 
 class Region(NamedTuple):
@@ -59,10 +59,10 @@ def region(problem: Porcupine, signs: np.ndarray) -> Region:
     this = partial(Region, kinds, float(np.prod(np.where(kinds == 0, 2.0**neurons - 2, 1))), len(face.basis))
     x, loose, factor = np.zeros((2, len(neurons))), 0.0, cholesky(face.hessian)
     for _ in range(2):  # the second step takes the rounding of the first away
-        x = x - face.change(scipy.linalg.cho_solve(factor, face.gradient(evaluate(problem, x))), len(neurons))
+        x = x - face.change(scipy.linalg.cho_solve(factor, face.gradient(at_masses(problem, x))), len(neurons))
     if np.any(x[present] <= 0) and len(face.mixed) > len(face.basis):
         x, loose = _spread_out(problem, face, x), 1e-7  # the program's tolerance
-    reach = stationary_beside(problem, x, evaluate(problem, x), present).reach
+    reach = stationary_beside(problem, x, at_masses(problem, x), present).reach
     at_zero = (reach + loose * (np.sum(np.abs(x)) + problem.teacher_mass) + np.zeros_like(x))[present]
     if np.any(x[present] < -at_zero):
         return this(None, None, False, "no stationary point inside")
@@ -73,7 +73,7 @@ def region(problem: Porcupine, signs: np.ndarray) -> Region:
         )  # the sign that the teacher has not gets no mass, exactly, where rounding cannot tell
     if np.any(x[present] <= at_zero):
         return this(None, None, False if safe else None, safe or "a mass is within its error of zero")
-    theta, loss = placed(problem, x, signs), evaluate(problem, x).loss
+    theta, loss = placed(problem, x, signs), at_masses(problem, x).loss
     if safe:
         return this(theta, loss, False, safe)
     verdict = label(problem, theta)
