@@ -58,7 +58,7 @@ def measure(rows: int, dimension: int, counts: list[int]) -> dict[str, Any]:
     for count in counts:
         cells = sampled_cells(data.x, count)
         began = time.perf_counter()
-        ours = optimum(data, known=cells)
+        ours = optimum(data, listed=cells)
         middle = time.perf_counter()
         theirs = modelled(data, cells.patterns)
         ended = time.perf_counter()

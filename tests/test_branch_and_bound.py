@@ -44,12 +44,11 @@ def test_more_optimal_neurons_than_needed_are_pruned():
 
 @pytest.mark.parametrize("data", CASES)
 @pytest.mark.parametrize("sets", [0, branch_and_bound.SETS])
-def test_bounds_of_a_search_hold_wherever_it_stops(data, sets, monkeypatch):
+def test_bounds_of_a_search_hold_wherever_it_stops(data, sets):
     """By branch and bound and by enumeration, from no programs at all to enough of them."""
-    monkeypatch.setattr(branch_and_bound, "SETS", sets)
     truth = local_minima(data, 2).best
     for most in (0, 1, 4, 40, 4000):
-        best = best_by_width(data, 2, most=most)
+        best = best_by_width(data, 2, most=most, sets=sets)
         assert best.lower_bound <= truth * (1 + 1e-12)
         assert best.value >= truth * (1 - 1e-12)
         assert best.value == objective(data, best.hidden, best.outer, best.b0)

@@ -7,7 +7,6 @@ from finite_data import BIASES, A, R, data_of, fixture, random_data, signed_cell
 from landscape.problems.datafit import Data, minus_gradient, objective
 from landscape.records import InputError
 from landscape.theory import arrangement
-from landscape.theory.convex import column_generation
 from landscape.theory.convex.column_generation import optimum
 from landscape.theory.convex.restricted_programs import restricted
 
@@ -169,11 +168,10 @@ def test_gap_stays_small_where_the_residual_is_small_beside_the_labels(loss, out
 
 @pytest.mark.parametrize("shape", [(20, 4), (40, 3), (30, 2)])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-def test_optima_found_by_ascents_are_those_of_the_list_of_cells(shape, loss, monkeypatch):
+def test_optima_found_by_ascents_are_those_of_the_list_of_cells(shape, loss):
     data = random_data(0, *shape, 0.3, loss)
     listed = optimum(data)
-    monkeypatch.setattr(column_generation, "LISTABLE", 0)
-    found = optimum(data)
+    found = optimum(data, listable=0)
     assert listed.gap <= 1e-10 * listed.value
     assert found.gap <= 1e-10 * found.value
     assert found.value == pytest.approx(listed.value, rel=1e-10)
@@ -190,7 +188,7 @@ def test_an_optimum_of_many_rows_in_five_dimensions_is_between_its_bounds_in_sec
 def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_all():
     data = random_data(4, 14, 4)
     some = arrangement.sampled_cells(data.x, 12)
-    found = optimum(data, known=some)
+    found = optimum(data, listed=some)
     on_them = restricted(data, np.vstack([some.patterns] * 2), np.repeat([1.0, -1.0], len(some.patterns)))
     assert found.value == pytest.approx(on_them.value, rel=1e-12)
     assert 0 < found.lower_bound <= optimum(data).value <= found.value

@@ -238,7 +238,7 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match="width"):
         local_minima(data, 0)
     with pytest.raises(InputError, match="all activation cells"):
-        local_minima(data, 1, known=cells(data.x)._replace(complete=False))
+        local_minima(data, 1, listed=cells(data.x)._replace(complete=False))
 
 
 def test_where_no_neuron_pays_the_list_is_the_network_without_any():

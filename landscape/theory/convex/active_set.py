@@ -13,12 +13,12 @@ from landscape.theory.convex.cone_program import SHARP, Guess, Judged, Pieces, j
 
 EPS = float(np.finfo(float).eps)
 
-_AT_ONCE = 8  # blocks that are let in together
-_JUDGING = 20.0  # what judging a point costs for each entry of the walls, in cubes of unknowns
+_AT_ONCE = 8  # far from the optimum at most this many blocks are let in together
+_JUDGING = 20.0  # judging a point costs this many cubes of unknowns for each entry of the walls
 
 
 def polished(data: Data, cells: Pieces, guess: Guess) -> Judged:
-    """Newton on the active set; blocks that could still pull are let in; the point of least residual is kept."""
+    """The point of least residual on the way of Newton's method, which lets in blocks that could still pull."""
     beta = data.weight_decay
     tied = [t.copy() for t in guess.tied]
     u, b0, alive = guess.u.copy(), guess.b0, guess.alive.copy()

@@ -20,19 +20,23 @@ from landscape.theory.convex.signed_cells import IDLE, SignedCells, slack
 
 EPS = float(np.finfo(float).eps)
 
-# A program on more cells that does not lower the value by this much of it has told pulls from rounding.
+# A program on more cells lowers the value by this much of it, or else the pulls that asked for it were rounding.
 FALLS = 1e-13
-# Work is counted in programs: one whose residual is above the first number, as it goes through all its rounds of
-# Newton's method, counts for the second.
+# A program whose residual is above the first number counts for as many as the second: it goes through all its rounds of
+# Newton's method.
 UNSOLVED = (1e-10, 30)
-# Going through all sets of m cells takes a program of m blocks, four times as fast as others, for some 40% of them;
-# with more than so many sets branch and bound is left to prune them.
-SETS, SMALL, FEW = 10, 4, 20_000
-# A least loss is known if its bounds are within this of each other, relative: programs leave 1e-10 at most.
+# Going through all sets of m cells takes a program for some 40% of them: it is done up to this many sets for each
+# program that the search may solve.
+SETS = 10
+# A program of m blocks is this many times as fast as those of branch and bound.
+SMALL = 4
+# Beyond this many sets branch and bound is left to prune them.
+FEW = 20_000
+# A least loss is exact if its bounds are within this share of each other: programs leave 1e-10 at most.
 EXACT = 1e-9
 
 
-class Best(NamedTuple):
+class LeastLoss(NamedTuple):
     """The least loss of one width, P_m: between a network and a bound.
 
     Attributes:
@@ -56,12 +60,14 @@ class Best(NamedTuple):
     by: str
 
 
-def exact(best: Best) -> bool:
+def exact(best: LeastLoss) -> bool:
     """Whether the network is a best one of its width, to a billionth of the loss; else P_m is in an interval."""
     return best.value - best.lower_bound <= EXACT * abs(best.value)
 
 
-def best_by_width(data: Data, width: int, known: Cells | None = None, most: int = 100_000) -> Best:
+def best_by_width(
+    data: Data, width: int, listed: Cells | None = None, most: int = 100_000, sets: int = SETS
+) -> LeastLoss:
     """The least loss P_m of a width, by branch and bound over sets of signed cells: exact, or an interval.
 
     A node holds the cells that are in the network already and those that may still join. The convex program on all of
@@ -77,22 +83,23 @@ def best_by_width(data: Data, width: int, known: Cells | None = None, most: int 
     Args:
         data: Data set, positive weight decay.
         width: m.
-        known: All cells of data.x, where they are at hand.
+        listed: All cells of data.x, where they are at hand.
         most: Number of programs after which the search stops with the bounds that it has; one that does not converge
             counts for thirty, as it takes as long. Some 300 a second on 30 signed cells, 100 on 250.
+        sets: All sets of cells are gone through one by one where they are at most this many times `most`, and few.
 
     Raises:
         InputError: The weight decay is not positive, or the cells are not complete.
     """
     width = whole("width", width, 1)
-    search = _Branching(SignedCells.of(data, known), width, most)
+    search = _Branching(SignedCells.of(data, listed), width, most)
     everything = frozenset(range(len(search.pairs.signs)))
     search.greedy()
     root = search.relax(everything, ())
     order = itertools.count()  # breaks ties of the heap
     heap = [(root.value, next(order), root.bound, frozenset(), everything, root.support)]
-    by, sets = "branch and bound over cells", sum(math.comb(len(everything), k) for k in range(1, width + 1))
-    if not search.beaten(root.value) and sets <= min(SETS * most, FEW):
+    by, count = "branch and bound over cells", sum(math.comb(len(everything), k) for k in range(1, width + 1))
+    if not search.beaten(root.value) and count <= min(sets * most, FEW):
         by, lower = "enumeration of sets of cells", search.every_set(SMALL * most)
         if lower is not None:
             heap, search.dropped = [], [max(lower, root.bound)]
@@ -114,7 +121,7 @@ def best_by_width(data: Data, width: int, known: Cells | None = None, most: int 
     if search.beaten(root.value):
         by = "p*, convex program on all cells"
     lower = float(min([search.value, *search.dropped, *(node[2] for node in heap)]))
-    best = Best(width, float(search.value), search.hidden, search.outer, search.b0, lower, search.programs, by)
+    best = LeastLoss(width, float(search.value), search.hidden, search.outer, search.b0, lower, search.programs, by)
     return best if exact(best) else best._replace(by=f"an interval: {by}, {search.programs} programs")
 
 

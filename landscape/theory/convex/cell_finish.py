@@ -29,7 +29,7 @@ from landscape.theory.convex.slopes import slopes
 from landscape.theory.convex.ties import least_subgradient, merged_ties, one_sided_slope
 from landscape.theory.convex.undecayed_finish import least_squares, shortest_solution
 
-FINISH = 1e9  # cubes of unknowns that a finish may cost
+FINISH = 1e9  # a finish solves as many programs as cost this many cubes of unknowns, some half a minute
 
 
 class _Program(NamedTuple):
@@ -40,13 +40,13 @@ class _Program(NamedTuple):
     tight: np.ndarray  # [q], cells that may be in use
 
 
-def finish(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None = None) -> np.ndarray | None:
+def finish(problem: Empirical, theta: np.ndarray, programs: dict[bytes, Any] | None = None) -> np.ndarray | None:
     """The stationary point that the network at theta [p] leads to by its cells' convex programs; None if none is found.
 
     Its neurons stay in the closures of their cells; where the optimum lies on a tie with a lower loss beyond, the cell
     beyond is next. Of several optima it takes the nearest.
     """
-    known = {} if known is None else known
+    programs = {} if programs is None else programs
     here = forward(problem, theta)
     found = slopes(problem, here)
     if found.stationary and not problem.certifiable:
@@ -58,8 +58,8 @@ def finish(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None
     c = np.linalg.norm(here.w, axis=1) * np.abs(here.a)
     alive = (c > 1e-14 * problem.scale**2) & (patterns.any(axis=1) | (sides_of(problem)[0] != 0))
     there = here
-    for _ in range(int(np.clip(FINISH / (problem.width * problem.d) ** 3, 3, 30))):  # some half a minute at most
-        w, a, b0 = _in_cells(problem, there, patterns, signs, np.where(alive, c, 0.0), known)
+    for _ in range(int(np.clip(FINISH / (problem.width * problem.d) ** 3, 3, 30))):
+        w, a, b0 = _in_cells(problem, there, patterns, signs, np.where(alive, c, 0.0), programs)
         end = theta_of(problem, w, a, b0)
         there = forward(problem, end)
         found = slopes(problem, there)
@@ -73,7 +73,12 @@ def finish(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any] | None
 
 
 def _in_cells(
-    problem: Empirical, near: Forward, patterns: np.ndarray, signs: np.ndarray, c: np.ndarray, known: dict[bytes, Any]
+    problem: Empirical,
+    near: Forward,
+    patterns: np.ndarray,
+    signs: np.ndarray,
+    c: np.ndarray,
+    programs: dict[bytes, Any],
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The optimum of these cells [m, n] nearest to neurons of sizes c [m], looked for from a network near: w, a, b0."""
     m, d = problem.width, problem.d
@@ -85,11 +90,11 @@ def _in_cells(
         pairs, group = np.unique(np.column_stack([patterns[used], signs[used] > 0]), axis=0, return_inverse=True)
         group = group.reshape(-1)
     key = pairs.tobytes()
-    if key not in known:
+    if key not in programs:
         blocks = np.zeros((len(pairs), d))
         np.add.at(blocks, group, np.abs(near.a[used])[:, None] * near.w[used])
-        known[key] = _program(problem, pairs[:, :-1], np.where(pairs[:, -1], 1.0, -1.0), blocks)
-    program: _Program = known[key]
+        programs[key] = _program(problem, pairs[:, :-1], np.where(pairs[:, -1], 1.0, -1.0), blocks)
+    program: _Program = programs[key]
     size = np.bincount(group, c[used], len(pairs))
     amounts = _nearest(problem, program, np.where(pairs[:, -1], 1.0, -1.0), size)
     share = amounts[group] * c[used] / size[group]

@@ -23,16 +23,16 @@ from landscape.theory.convex.restricted_programs import restricted, restricted_n
 
 EPS = float(np.finfo(float).eps)
 
-LISTABLE = 1_000_000  # entries of the list of cells, about: a second to list and search
-_UNKNOWNS_KEPT = 400  # restricted programs beyond this take longer than the rounds that forgetting idle cells can cost
-_COLUMNS = 24  # maxima added a round, the largest ones
-_TRIES = 4  # times 200 ascents, before it is said that they find nothing
-_BOXES = 1000  # of branch and bound on the way, where only the maximiser counts
-_WORK = 2e10  # cubes of unknowns over all Newton steps, about a minute
+LISTABLE = 1_000_000  # a list of cells with more entries takes longer than a second to make and to search
+_UNKNOWNS_KEPT = 400  # a program of more unknowns costs more than the rounds that leaving out idle cells can cost
+_COLUMNS = 24  # a round adds the cells next to at most this many maxima
+_TRIES = 4  # a search by ascents is over after this many times 200 of them without a find
+_BOXES = 1000  # branch and bound for a maximiser, where its value does not count, stops after this many boxes
+_WORK = 2e10  # a search by ascents stops after Newton steps of this many cubes of unknowns, about a minute
 _ASCENTS = 3e4  # what the ascents of a round cost for each entry of x, in cubes of unknowns
 
 
-class Optimum(NamedTuple):
+class CertifiedOptimum(NamedTuple):
     """The best network of any width, with its certificate.
 
     Attributes:
@@ -63,7 +63,7 @@ class Optimum(NamedTuple):
     signs: np.ndarray
 
 
-def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimum:
+def optimum(data: Data, listed: Cells | None = None, rounds: int = 200, listable: int = LISTABLE) -> CertifiedOptimum:
     """p* by column generation: solve (C) on some cells, add the cells where |nu' relu(X u)| exceeds beta, repeat.
 
     Where all cells can be listed the maxima above beta are all found, and the end is where there is none. Where there
@@ -73,19 +73,20 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
 
     Args:
         data: The data set; its weight decay must be positive.
-        known: All activation cells of data.x if they are at hand. Where only some are given (`sampled_cells`) the value
-            is the optimum on these alone; the lower bound is for all.
+        listed: All activation cells of data.x if they are at hand. Where only some are given (`sampled_cells`) the
+            value is the optimum on these alone; the lower bound is for all.
         rounds: Restricted programs solved at most. The exact method needs 4 to 30 on the sizes it is meant for.
+        listable: Entries that a list of all cells may have; beyond, ascents look for columns.
 
     Raises:
         InputError: The weight decay is not positive, or the loss has no minimum (one class and a free outer bias).
     """
     x, _ = checked(data)
-    if known is not None and not known.complete:
-        patterns, signs = np.repeat(known.patterns, 2, axis=0), np.tile([1.0, -1.0], len(known.patterns))
+    if listed is not None and not listed.complete:
+        patterns, signs = np.repeat(listed.patterns, 2, axis=0), np.tile([1.0, -1.0], len(listed.patterns))
         found = _found(data, restricted_near(data, patterns, signs, near=np.zeros((0, x.shape[1]))), signs)
         return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
-    listable = known is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= LISTABLE
+    listable = listed is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= listable
     patterns, signs, work = np.zeros((0, len(x)), bool), np.zeros(0), 0.0
     best, start, none = None, None, (patterns, signs)
     for k in range(1, rounds + 1):
@@ -97,7 +98,7 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
         noise = 16 * EPS * float(np.abs(now.nu) @ np.linalg.norm(x, axis=1))
         above = data.weight_decay * (1 + min(solved.residual, 1e-9)) + noise
         if listable:
-            fresh = _columns(data, local_maxima(x, now.nu, above, known), patterns, signs)
+            fresh = _columns(data, local_maxima(x, now.nu, above, listed), patterns, signs)
         else:  # other starts each time; the last time nothing was found, a few more
             tries = (ascents(x, now.nu, above, seed=_TRIES * k + i) for i in range(_TRIES))
             fresh = next(
@@ -108,7 +109,7 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
             continue
         if not len(fresh[1]):
             for boxes in (_BOXES, None):
-                height = phi(x, now.nu, known) if boxes is None else phi(x, now.nu, known, boxes)
+                height = phi(x, now.nu, listed) if boxes is None else phi(x, now.nu, listed, boxes)
                 top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
                 fresh = _columns(data, top, patterns, signs) if height.value > above else none
                 if len(fresh[1]):
@@ -125,7 +126,7 @@ def optimum(data: Data, known: Cells | None = None, rounds: int = 200) -> Optimu
         start = None if listable else blocks
         patterns, signs = np.vstack([patterns, fresh[0]]), np.concatenate([signs, fresh[1]])
     assert best is not None
-    return _bounded(data, best, phi(x, best.nu, known), patterns, signs, k)
+    return _bounded(data, best, phi(x, best.nu, listed), patterns, signs, k)
 
 
 class _Found(NamedTuple):
@@ -144,7 +145,9 @@ def _found(data: Data, solved: Restricted, signs: np.ndarray) -> _Found:
     return _Found(hidden, outer, solved.b0, objective(data, hidden, outer, solved.b0), solved.nu)
 
 
-def _bounded(data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs: np.ndarray, rounds: int) -> Optimum:
+def _bounded(
+    data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs: np.ndarray, rounds: int
+) -> CertifiedOptimum:
     """The network with the lower bound that its residual gives, or that of no network where phi is a wide interval."""
     nu, bound = found.nu, lower_bound(data, found.nu, height)
     if height.upper > 2 * max(data.weight_decay, height.value):
@@ -152,7 +155,7 @@ def _bounded(data: Data, found: _Found, height: Phi, patterns: np.ndarray, signs
         other = phi(data.x, first)
         if (least := lower_bound(data, first, other)) > bound:
             nu, height, bound = first, other, least
-    return Optimum(
+    return CertifiedOptimum(
         hidden=found.hidden,
         outer=found.outer,
         b0=found.b0,
@@ -214,14 +217,14 @@ def adjacent(x: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
     ties = (np.abs(heights) <= 1e-9) & (sizes > 0)
     if not ties.any():
         return [heights > 0]
-    room = float(np.abs(heights[~ties & (sizes > 0)]).min(initial=1.0))
+    clearance = float(np.abs(heights[~ties & (sizes > 0)]).min(initial=1.0))
     # Off the other tied walls as well: a fixed direction that no data set is built on.
     generic = np.cos(1.0 + np.arange(1, x.shape[1] + 1) ** 2)
     generic *= 0.01 / np.linalg.norm(generic)
     sides: dict[bytes, np.ndarray] = {}
     for row in rows[ties]:
         for side in (1.0, -1.0):
-            inside = rows @ (u + 0.4 * room * (side * row + generic))
+            inside = rows @ (u + 0.4 * clearance * (side * row + generic))
             # Rows tied at u: the sign of the perturbation alone, free of rounding in u.
             pattern = np.where(ties, rows @ (side * row + generic), inside) > 0
             sides[pattern.tobytes()] = pattern

@@ -21,7 +21,7 @@ from landscape.theory.convex.dual import centred, scale
 
 EPS = float(np.finfo(float).eps)
 
-SHARP = 1e-12  # residual of a restricted program that is solved
+SHARP = 1e-12  # a restricted program is solved if its residual is at most this
 
 
 class Restricted(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where descents on finite data end, as far as they are near an end, and what an isolated end is known by."""
+"""Ends of descents on finite data that are near one, and the key of an isolated end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from landscape.theory.convex.labels import label
 from landscape.theory.convex.slopes import slopes
 from landscape.theory.room import End, NotYet
 
-DYING = 0.03  # a neuron below this, times the scale, leaves the others where they are while it dwindles
-NEAR = 0.01  # a descent ends no further than this, times the scale, and than its jumps over ties, from where it stands
-JUMPS = 0.3  # ... and may be jumping about an end if it is no further from it than this
+DYING = 0.03  # a neuron that dwindles moves the others no more once it is below this, times the scale
+NEAR = 0.01  # an end is at most this, times the scale, and the descent's jumps over ties away from where it stands
+JUMPS = 0.3  # a descent that jumps to and fro about an end is at most this, times the scale, away from it
 
 
 def key(problem: Empirical, theta: np.ndarray) -> bytes:
-    """Signs, sides and ties of all neurons, in an order of their own: what an isolated minimum is known by."""
+    """The key of an isolated minimum, the same for its permutations: signs, sides and ties of its neurons, sorted."""
     here = forward(problem, theta)
     norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(problem.x, axis=1)
     tie = np.abs(here.z) <= TIE * np.outer(rows, norms)
@@ -30,21 +30,21 @@ def key(problem: Empirical, theta: np.ndarray) -> bytes:
     )
 
 
-def ends(problem: Empirical, thetas: np.ndarray, known: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
-    """Where descents that stand at these points end, with labels, as far as they are near an end.
+def ends(problem: Empirical, thetas: np.ndarray, programs: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
+    """The ends, with labels, of descents that stand at these points, as far as they are near an end.
 
     Args:
         problem: The landscape.
         thetas: Where they stand, [n, p].
-        known: Programs solved before, by their cells; those solved now are added.
+        programs: Programs solved before, by their cells; those solved now are added.
         steps: Step sizes of the descents, [n]: one that jumps to and fro over a tie stays within its jump of it.
     """
-    return [_end(problem, theta, known, float(step)) for theta, step in zip(thetas, steps, strict=True)]
+    return [_end(problem, theta, programs, float(step)) for theta, step in zip(thetas, steps, strict=True)]
 
 
-def _end(problem: Empirical, theta: np.ndarray, known: dict[bytes, Any], step: float) -> End | NotYet:
+def _end(problem: Empirical, theta: np.ndarray, programs: dict[bytes, Any], step: float) -> End | NotYet:
     theta = np.asarray(theta, np.float64)
-    end = finish(problem, theta, known)
+    end = finish(problem, theta, programs)
     if end is None:
         return NotYet(False)
     here, then = forward(problem, theta), forward(problem, end)

@@ -10,14 +10,15 @@ from landscape.problems.datafit import loss_value, minus_gradient
 from landscape.problems.empirical import Empirical
 
 TIE = 1e-9  # |x_k.w_j| below this, times |x_k||w_j|, is a tie: what is judged is the exact point beside
-NEAR_TIE = 1e-6  # between TIE and this the two sides are not told apart
-STATIONARY = 1e-9  # least subgradient, over the size of its terms
+NEAR_TIE = 1e-6  # |x_k.w_j| between TIE and this, times |x_k||w_j|, leaves the side of the row open
+STATIONARY = 1e-9  # a point is stationary if its least subgradient is at most this times the size of its terms
 ZERO = 1e-9  # a neuron with both layers below this, times the scale, is zero
-INDEPENDENT = 1e-8  # least singular value of unit atoms; below 1e-11 they are dependent, in between nobody knows
+INDEPENDENT = 1e-8  # unit atoms with a least singular value above this are independent
+DEPENDENT = 1e-11  # unit atoms with a least singular value below this are dependent; in between that is not clear
 
 
 class Forward(NamedTuple):
-    """A network and what its loss says there.
+    """A network with the outputs of its layers and its loss.
 
     Attributes:
         w: Hidden weights, the bias included, [m, d].
@@ -39,7 +40,7 @@ class Forward(NamedTuple):
 
 
 def forward(problem: Empirical, theta: np.ndarray) -> Forward:
-    """The network at theta [p]."""
+    """The forward pass of the network at theta [p]."""
     theta = np.asarray(theta, np.float64)
     m, d = problem.width, problem.d
     w, a = theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)]
@@ -64,6 +65,7 @@ def heights_of(problem: Empirical, z: np.ndarray) -> np.ndarray:
 
 
 def theta_of(problem: Empirical, w: np.ndarray, a: np.ndarray, b0: float) -> np.ndarray:
+    """theta [p] of hidden weights [m, d], outer weights [m] and the outer bias."""
     tail = [] if problem.outer_bias == "none" else [np.array([b0])]
     return np.concatenate([w.reshape(-1), a, *tail])
 
@@ -91,4 +93,4 @@ def independent(problem: Empirical, here: Forward) -> bool | None:
     least = float(np.linalg.svd(atoms / norms, compute_uv=False)[-1])
     if least > INDEPENDENT:
         return True
-    return False if least < 1e-11 else None
+    return False if least < DEPENDENT else None

@@ -60,20 +60,20 @@ class Minima(NamedTuple):
     output_size: float
 
 
-def local_minima(data: Data, width: int, known: Cells | None = None, most: int = 20_000_000) -> Minima:
+def local_minima(data: Data, width: int, listed: Cells | None = None, most: int = 20_000_000) -> Minima:
     """Every local minimum of a two-layer ReLU network of exactly this width without a zero neuron.
 
     Args:
         data: Data set, positive weight decay; squared or logistic loss, any outer bias.
         width: m; beyond the number of data points no new minimum appears, they only become flat.
-        known: All cells of data.x, where they are at hand.
+        listed: All cells of data.x, where they are at hand.
         most: Largest number of sets of signed cells to go through. A million sets or some 300 programs a second.
 
     Raises:
         InputError: The weight decay is not positive, the cells are not complete, or there are too many sets.
     """
     width = whole("width", width, 1)
-    pairs = SignedCells.of(data, known)
+    pairs = SignedCells.of(data, listed)
     count, deepest = len(pairs.signs), min(width, len(data.x))
     sets = sum(math.comb(count, k) for k in range(1, deepest + 1))
     if sets > most:

@@ -27,7 +27,7 @@ from landscape.theory.convex.cone_program import (
 )
 from landscape.theory.convex.interior_point import interior_point
 
-_STARTED = 200  # unknowns from which the active-set method is the quicker one, from nothing too
+_STARTED = 200  # with more unknowns than this the active-set method is the quicker one, from no blocks too
 
 
 def restricted(

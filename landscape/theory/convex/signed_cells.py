@@ -68,16 +68,18 @@ class SignedCells(NamedTuple):
     walls: np.ndarray  # [P, d, n], the columns +-x_k; u is in the closed cell iff walls' u >= 0
 
     @classmethod
-    def of(cls, data: Data, known: Cells | None) -> SignedCells:
+    def of(cls, data: Data, listed: Cells | None) -> SignedCells:
         if not (np.isfinite(data.weight_decay) and data.weight_decay > 0):
             raise InputError(
                 f"local minima are enumerated at positive weight decay only, found {data.weight_decay}: without it "
                 "they come in continua. Give a small positive one."
             )
-        known = cells(data.x) if known is None else known
-        if not known.complete:
-            raise InputError(f"all activation cells are needed; these were found by {known.by}. Use arrangement.cells.")
-        patterns = np.asarray(known.patterns, bool)
+        listed = cells(data.x) if listed is None else listed
+        if not listed.complete:
+            raise InputError(
+                f"all activation cells are needed; these were found by {listed.by}. Use arrangement.cells."
+            )
+        patterns = np.asarray(listed.patterns, bool)
         live = np.flatnonzero((patterns[:, :, None] * data.x).any(axis=(1, 2)))
         cell, signs = np.concatenate([live, live]), np.repeat([1.0, -1.0], len(live))
         features = (signs[:, None] * patterns[cell])[:, None, :] * data.x.T

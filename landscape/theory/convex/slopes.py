@@ -1,4 +1,4 @@
-"""What the subdifferential says at a point: its least norm, whether it holds zero, and a way down at ties."""
+"""The subdifferential at a point: its least norm, whether it holds zero, and a way down at ties."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from landscape.theory.convex.forward_pass import NEAR_TIE, STATIONARY, TIE, ZERO
 from landscape.theory.convex.ties import least_subgradient, merged_ties, steepest_descent
 
 EPS = float(np.finfo(float).eps)
-ROUNDING = 1e-13  # a slope below this, over the size of its terms, is zero as far as floating point goes
+ROUNDING = 1e-13  # a slope below this, over the size of its terms, cannot be told from zero in floating point
 
 
 class Slopes(NamedTuple):
-    """What the subdifferential says at a point.
+    """The subdifferential at a point.
 
     Attributes:
         norm: Its least Euclidean norm.
@@ -51,9 +51,9 @@ def slopes(problem: Empirical, here: Forward) -> Slopes:
     norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(x, axis=1)
     both = np.maximum(norms, np.abs(here.a))
     zero = both <= ZERO * problem.scale
-    room = np.abs(here.z) / np.maximum(np.outer(rows, norms), 1e-300)
-    ties = (room <= TIE) & (rows > 0)[:, None] & ~zero
-    near = (room <= NEAR_TIE) & ~ties & (rows > 0)[:, None] & ~zero
+    cosines = np.abs(here.z) / np.maximum(np.outer(rows, norms), 1e-300)
+    ties = (cosines <= TIE) & (rows > 0)[:, None] & ~zero
+    near = (cosines <= NEAR_TIE) & ~ties & (rows > 0)[:, None] & ~zero
     decay = np.ones(d)
     if problem.bias == "free":
         decay[-1] = 0.0

@@ -1,4 +1,4 @@
-"""Where a network without weight decay leads within its own cells: the nearest minimum of a least squares problem."""
+"""The nearest minimum of squared loss within a network's own cells, without weight decay: a least squares problem."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def _within(columns: np.ndarray, here: Forward, alive: np.ndarray, sides: np.nda
     wall = np.zeros((walls, p))
     for j, rows in enumerate(sides):
         wall[j * len(rows) : (j + 1) * len(rows), j * rows.shape[1] : (j + 1) * rows.shape[1]] = rows
-    room = wall[:, : p - b] @ here.w[alive].reshape(-1)
+    slack = wall[:, : p - b] @ here.w[alive].reshape(-1)
     gram = columns.T @ columns
     settings = clarabel.DefaultSettings()
     settings.verbose, settings.max_threads = False, 1
     solved = clarabel.DefaultSolver(
         csc_matrix(np.triu(gram + 1e-7 * np.trace(gram) / p * np.eye(p))), -columns.T @ here.nu,
-        csc_matrix(-wall), room, [clarabel.NonnegativeConeT(walls)], settings,
+        csc_matrix(-wall), slack, [clarabel.NonnegativeConeT(walls)], settings,
     ).solve()  # fmt: skip
     tied = (np.asarray(solved.s) < np.asarray(solved.z)).reshape(sides.shape[:2])
     bases, back = [], []
