@@ -207,7 +207,12 @@ class UserLoss(Automatic):
         canonical = self.canonical
         if canonical is None:
             return None
-        return lambda theta: self.write(canonical(self.read(theta)))
+
+        def on_vectors(theta: np.ndarray) -> np.ndarray:
+            with jax.enable_x64(True):
+                return self.write(canonical(self.read(theta)))
+
+        return on_vectors
 
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The user's loss at the parameters that theta stands for."""
@@ -248,12 +253,14 @@ class UserLoss(Automatic):
         return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
 
     def read(self, theta: np.ndarray) -> Any:
-        """The user's pytree."""
-        return self.unravel(jnp.asarray(theta))
+        """The user's pytree, its arrays in float64."""
+        with jax.enable_x64(True):  # whatever the caller's setting: no digit is lost
+            return self.unravel(jnp.asarray(theta, jnp.float64))
 
     def write(self, params: Any) -> np.ndarray:
         """The pytree raveled."""
-        theta = np.asarray(ravel_pytree(params)[0], np.float64)
+        with jax.enable_x64(True):
+            theta = np.asarray(ravel_pytree(params)[0], np.float64)
         if theta.shape != (self.p,):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
         return theta
