@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.polish import evaluate, float64
+from landscape.polish import eigensystem, evaluate, float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.homogeneous import Homogeneous
 from landscape.problems.population import TeacherStudent
@@ -23,6 +23,7 @@ from landscape.theory.convex import stationary as convex
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
 )
+NO_HESSIAN = "the Hessian is not finite here: second order cannot tell a minimum from a saddle"
 NEARBY = 1e-3  # a Newton step longer than this, times the scale, does not point at a stationary point
 MINIMA = {"strict minimum": "strict", "flat minimum": "flat"}  # flavours of undecided minima, and of spurious ones
 
@@ -116,7 +117,10 @@ def _left_to_fall(problem: Problem, theta: np.ndarray) -> float | None:
     it. A long Newton step leads to no stationary point nearby: exp(-x) has decrement exp(-x) / 2 everywhere.
     """
     grad, hessian = evaluate(problem, theta)
-    values, vectors = np.linalg.eigh(hessian)
+    system = eigensystem(hessian)
+    if system is None:
+        return None
+    values, vectors = system
     seen = np.abs(values) > len(values) * np.finfo(float).eps * np.max(np.abs(values))
     along = vectors[:, seen].T @ grad
     if np.linalg.norm(along / values[seen]) > NEARBY * problem.scale:
@@ -124,13 +128,13 @@ def _left_to_fall(problem: Problem, theta: np.ndarray) -> float | None:
     return float(np.sum(along**2 / np.abs(values[seen])))
 
 
-def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
+def classify(problem: Problem, point: Point, spectrum: Spectrum | None) -> Verdict:
     """The label of a stationary point, with its evidence.
 
     Args:
         problem: The landscape.
         point: A polished point.
-        spectrum: Of the Hessian at it.
+        spectrum: Of the Hessian at it; None where the Hessian is not finite.
     """
     if point.status in (Status.BUDGET, Status.DIVERGED, Status.RUNNING):
         return unconverged(problem, point)
@@ -152,6 +156,8 @@ def classify(problem: Problem, point: Point, spectrum: Spectrum) -> Verdict:
         dead = _dead_neuron(problem, point)
         if dead is not None:
             return dead
+    if spectrum is None:
+        return Verdict(label=Label.UNDECIDED, reason=NO_HESSIAN, **_known(problem, point))
     known = {**_known(problem, point), "min_curvature": spectrum.min_curvature}
     if spectrum.min_curvature < -spectrum.error:
         return _saddle(problem, point, spectrum, known)

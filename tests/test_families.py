@@ -1,5 +1,6 @@
 """What every landscape promises, held for one small problem of every family and variant (`tests/problems.py`)."""
 
+import json
 from functools import cache, partial
 
 import jax
@@ -12,8 +13,9 @@ from reference import central_differences
 
 import landscape as ls
 from landscape.descent import OPTIMISERS
+from landscape.polish import newton_to_stationary
 from landscape.problems.problem import QUICK
-from landscape.records import InputError
+from landscape.records import InputError, Label
 
 # Families whose runs are known again by their data.
 RECOGNISED = [name for name in ONE_EACH if name.startswith(("relu", "porcupine", "data"))]
@@ -179,3 +181,60 @@ def test_a_second_run_of_an_equal_problem_compiles_nothing(name):
     problem = (lambda: made(name)) if name == "from_loss" else partial(FAMILIES[name].make, 0)
     compilations(lambda: _explored(problem, lambda: "gradient-descent"))
     assert compilations(lambda: _explored(problem, lambda: "gradient-descent")) == 0
+
+
+# -- points without a Hessian ------------------------------------------------------------------------------------------
+
+# The Hessian at zero is not a number, by automatic differentiation; the gradient is zero.
+SINGULAR = {"a length cubed": lambda x: jnp.sum(x * x) ** 1.5, "a power of 3/2": lambda x: jnp.sum(jnp.abs(x) ** 1.5)}
+
+
+def singular(name, lower_bound=None):
+    """One minimum at zero, and one with a Hessian at (3, 1)."""
+    there = jnp.array([3.0, 1.0])
+    return ls.from_loss(
+        lambda x: 1 + 0.1 * SINGULAR[name](x) * jnp.sum((x - there) ** 2), lambda key: jnp.ones(2), lower_bound
+    )
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_a_point_without_a_hessian_is_one_undecided_row_and_the_others_go_on(name):
+    starts = np.array([[2.5, 1.2], [0.0, 0.0], [3.2, 0.8]])
+    settings = dict(progress=False, budget=2400, lanes=4)
+    census = ls.explore(singular(name), starts=starts, **settings)
+    order = np.argsort(census.rows["restart"])
+    assert census.finished == 3
+    assert census.rows["label"][order][1] == "undecided"
+    assert "Hessian is not finite" in census.rows["reason"][order][1]
+    assert np.isnan(census.rows["min_curvature"][order][1])
+    others = ls.explore(singular(name), starts=starts[[0, 2]], **settings)
+    alone = np.argsort(others.rows["restart"])
+    for column in ("label", "loss", "steps"):
+        assert census.rows[column][order][[0, 2]].tolist() == others.rows[column][alone].tolist()
+    json.dumps(census.as_dict(), allow_nan=False)
+    assert "undecided" in str(census)
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_a_label_says_that_there_is_no_hessian_unless_the_lower_bound_decides(name):
+    verdict, known = (ls.label(singular(name, bound), np.zeros(2)) for bound in (None, 1.0))
+    assert verdict.label == Label.UNDECIDED
+    assert "Hessian is not finite" in verdict.reason
+    assert verdict.min_curvature is None
+    assert known.label == Label.GLOBAL
+    assert known.by == "lower bound"
+
+
+@pytest.mark.parametrize("lower_bound", [None, -0.5, 0.0])
+def test_a_point_with_a_slope_and_without_a_hessian_is_unconverged(lower_bound):
+    # At a bound of -1/2 the gradient could explain the excess, and what is left to fall is asked for.
+    problem = ls.from_loss(
+        lambda x: 1e-9 * x[0] + jnp.sum(x[1:] ** 2) ** 1.5, lambda key: jnp.ones(3), lower_bound, scale=1e9
+    )
+    theta = np.zeros(3)
+    point, grad_norm = newton_to_stationary(problem, theta, 1e-12, 0.1)
+    np.testing.assert_array_equal(point, theta)
+    assert grad_norm == 1e-9
+    tilted = ls.from_loss(lambda x: x[0] + jnp.sum(x[1:] ** 2) ** 1.5, lambda key: jnp.ones(3), lower_bound)
+    verdict = ls.label(tilted, theta)
+    assert verdict.label == (Label.GLOBAL if lower_bound == 0.0 else Label.UNCONVERGED)

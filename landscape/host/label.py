@@ -119,7 +119,8 @@ def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> 
     point = Point(theta, loss, problem.loss_error(theta), norm, moved, status)
     if status == Status.CONVERGED:
         found = spectrum(problem, theta, hessian)
-        return replace(classify.classify(problem, point, found), min_curvature=found.min_curvature)
+        verdict = classify.classify(problem, point, found)
+        return replace(verdict, min_curvature=None if found is None else found.min_curvature)
     # The lower bound comes first: a loss at zero is global however large a one-sided gradient looks.
     at_bound = classify.at_lower_bound(problem, point)
     if at_bound is not None and at_bound.label == Label.GLOBAL:

@@ -710,7 +710,7 @@ class Driver:
         orbit = self.orbits.find(point.theta, point.loss, point.loss_error) if isolated else None
         if orbit is None:
             verdict, found = self._examine(point)
-            if not isolated and found.zeros:
+            if found is None or (not isolated and found.zeros):
                 return verdict, -1
             orbit = None if isolated else self.orbits.find(point.theta, point.loss, point.loss_error)
             if orbit is None:
@@ -719,12 +719,12 @@ class Driver:
         verdict = replace(known.verdict, loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
         return verdict, self._named(known, restart)
 
-    def _examine(self, point: Point) -> tuple[Verdict, Spectrum]:
-        """The verdict of a point with its whole spectrum."""
+    def _examine(self, point: Point) -> tuple[Verdict, Spectrum | None]:
+        """The verdict of a point with its whole spectrum, None where the Hessian is not finite."""
         _, hessian = evaluate(self.problem, point.theta)
         found = spectrum(self.problem, point.theta, hessian)
         verdict = classify.classify(self.problem, point, found)
-        return replace(verdict, min_curvature=found.min_curvature), found
+        return replace(verdict, min_curvature=None if found is None else found.min_curvature), found
 
 
 def _cores() -> int:
