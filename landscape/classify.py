@@ -30,6 +30,7 @@ from landscape.theory.rooms import room_of
 NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
 )
+NO_HESSIAN = "the Hessian is not finite here: second order cannot tell a minimum from a saddle"
 FAR = 1e3  # parameters beyond this, times the scale, have left every scale
 
 
@@ -98,7 +99,7 @@ def unconverged(problem: Problem, point: Point) -> Claim:
 def _by_curvature(problem: Problem, point: Point, spectrum: Spectrum | None, room: Room) -> Claim:
     """SADDLE, a minimum, or UNDECIDED, by the signs of eigenvalues that clear their error."""
     if spectrum is None:
-        return Claim(Label.UNDECIDED, reason="the Hessian is not finite here: curvature says nothing")
+        return Claim(Label.UNDECIDED, reason=NO_HESSIAN)
     if spectrum.min_curvature < -spectrum.error:
         claim = _saddle(problem, point, spectrum)
     else:

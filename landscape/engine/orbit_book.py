@@ -88,7 +88,7 @@ class OrbitBook:
         place = self.index.find(point.theta, point.loss, point.loss_error) if isolated else None
         if place is None:
             verdict, found = self._examine(point)
-            if not isolated and (found is None or found.zeros):
+            if found is None or (not isolated and found.zeros):
                 return verdict, NOT_ISOLATED
             place = None if isolated else self.index.find(point.theta, point.loss, point.loss_error)
             if place is None:

@@ -68,7 +68,12 @@ class UserLoss(Problem):
         canonical = self.canonical
         if canonical is None:
             return None
-        return lambda theta: self.write(canonical(self.read(theta)))
+
+        def on_vectors(theta: np.ndarray) -> np.ndarray:
+            with jax.enable_x64(True):
+                return self.write(canonical(self.read(theta)))
+
+        return on_vectors
 
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The user's loss at the parameters that theta stands for."""
@@ -79,9 +84,9 @@ class UserLoss(Problem):
         return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
 
     def read(self, theta: np.ndarray) -> Any:
-        """The user's pytree, of NumPy arrays in float64."""
-        with jax.enable_x64(True):
-            return jax.tree.map(np.asarray, self.unravel(jnp.asarray(theta, jnp.float64)))
+        """The user's pytree, its arrays in float64."""
+        with jax.enable_x64(True):  # whatever the caller's setting: no digit is lost
+            return self.unravel(jnp.asarray(theta, jnp.float64))
 
     def write(self, params: Any) -> np.ndarray:
         """The pytree raveled.

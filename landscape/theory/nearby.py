@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.polish import evaluate, float64
+from landscape.polish import eigensystem, evaluate, float64
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Claim, Evidence, Label, Point
 
@@ -28,9 +28,10 @@ def left_to_fall(problem: Problem, theta: np.ndarray) -> float | None:
     it. A long Newton step leads to no stationary point nearby: exp(-x) has decrement exp(-x) / 2 everywhere.
     """
     grad, hessian = evaluate(problem, theta)
-    if not np.all(np.isfinite(hessian)):
+    system = eigensystem(hessian)
+    if system is None:
         return None
-    values, vectors = np.linalg.eigh(hessian)
+    values, vectors = system
     seen = np.abs(values) > len(values) * np.finfo(float).eps * np.max(np.abs(values))
     along = vectors[:, seen].T @ grad
     if np.linalg.norm(along / values[seen]) > NEARBY * problem.scale:
