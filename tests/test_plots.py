@@ -23,7 +23,9 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from landscape.census import Census, Level, wilson
+from landscape.census.census import Census
+from landscape.census.levels import Level
+from landscape.census.statistics import wilson
 from landscape.host import plots
 from landscape.host.explore import explore
 from landscape.host.lanes import Settings

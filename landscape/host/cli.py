@@ -344,9 +344,9 @@ def stored_study(folder: Path) -> Any:
 
 def stored(folder: Path) -> Any:
     """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
+    from landscape.census.assemble import keepers, loss_unit, several_names
     from landscape.host import store
     from landscape.host.explore import census
-    from landscape.host.merge import keepers, loss_unit, several_names
     from landscape.host.studies.table import Table
     from landscape.host.studies.teachers import SafranShamirTable
 

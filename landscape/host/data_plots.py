@@ -14,7 +14,7 @@ from landscape.host.plots import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, Curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from landscape.census import Census
+    from landscape.census.census import Census
     from landscape.host.studies.data_findings import DataTable
     from landscape.problems.empirical import Empirical
     from landscape.theory.convex.path import Path

@@ -16,7 +16,7 @@ from landscape.host.studies.table import teacher_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from landscape.census import Census
+    from landscape.census.census import Census
     from landscape.problems.porcupine import Porcupine
 
 MOST_ROWS = 30  # kinds of regions drawn

@@ -21,7 +21,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image  # a dependency of Matplotlib
 
-from landscape.census import Census, Level, wilson
+from landscape.census.census import Census
+from landscape.census.levels import Level
+from landscape.census.statistics import wilson
 from landscape.records import Label
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape.census import Census, class_ids, render
+from landscape.census.census import Census, render
+from landscape.census.levels import class_ids
 from landscape.host.studies.table import Table
 from landscape.problems.data import Data
 from landscape.problems.empirical import Empirical

@@ -17,7 +17,7 @@ from landscape.records import InputError, whole
 if TYPE_CHECKING:
     import numpy as np
 
-    from landscape.census import Census
+    from landscape.census.census import Census
     from landscape.host.lanes import Settings
     from landscape.host.studies.data_findings import DataCensus
     from landscape.problems.empirical import Empirical

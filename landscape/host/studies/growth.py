@@ -68,9 +68,9 @@ class _Reported:
 
     def manifest(self) -> dict[str, Any]:
         """What the run folder says; also checks every field."""
+        from landscape.census.assemble import facts
         from landscape.host.explore import check_counts
         from landscape.host.lanes import Settings, environment
-        from landscape.host.merge import facts
 
         check_counts(self.restarts, self.seed)
         settings = Settings(init=self.init, init_scale=self.init_scale).check()
@@ -120,7 +120,7 @@ class _Reported:
         self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
     ) -> dict[str, Any]:
         """The record: the keys of a census, and what the study found."""
-        from landscape.census import share
+        from landscape.census.statistics import share
 
         counts = {str(label): labels.get(str(label), 0) for label in Label}
         manifest = self.manifest()
@@ -491,7 +491,7 @@ class ZeroSubnetwork(Descents):
         import time
         from collections import Counter
 
-        from landscape.census import share
+        from landscape.census.statistics import share
         from landscape.classify import bounded
         from landscape.host.growth import bar
 
@@ -532,7 +532,7 @@ class ZeroSubnetwork(Descents):
         import jax
         import numpy as np
 
-        from landscape.census import share
+        from landscape.census.statistics import share
         from landscape.classify import bounded
         from landscape.host.lanes import Driver
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from landscape.census import Census
+    from landscape.census.census import Census
     from landscape.host.lanes import Settings
     from landscape.problems.porcupine import Porcupine
 
@@ -108,7 +108,7 @@ class PorcupineStudy(_Starts):
     def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """The optimum and its bounds, the ends of the descents beside them, and the formula for the share of global
         ones where there is one."""
-        from landscape.host.merge import loss_unit
+        from landscape.census.assemble import loss_unit
 
         theory, law = known(self.lines, self.neurons, self.teacher, self.dimension, self.draw), self.law()
         return {"porcupine": theory | {"law": law} | reached(law, rows, loss_unit(self.problem()))}
@@ -428,7 +428,8 @@ def reached(law: float | None, rows: dict[str, np.ndarray], unit: float = 1.0) -
     """The ends of descents, some in the paper's normalisation; whether the formula is in their share's interval."""
     import numpy as np
 
-    from landscape.census import levels_of, share
+    from landscape.census.levels import levels_of
+    from landscape.census.statistics import share
 
     converged = np.isfinite(rows["loss"]) & (rows["label"] != "unconverged")
     loss = rows["loss"][converged]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from landscape.census import Census, share
+from landscape.census.census import Census
+from landscape.census.statistics import share
 from landscape.host import store
 from landscape.host.studies.porcupines import BOTH_SIGNS
 from landscape.host.studies.teachers import PUBLISHED

@@ -12,7 +12,7 @@ from landscape.records import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from landscape.census import Census
+    from landscape.census.census import Census
     from landscape.host.lanes import Settings
     from landscape.problems.population import TeacherStudent
 
@@ -211,7 +211,7 @@ class SafranShamirTable(Descents):
 
 def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
     """The share of restarts that Safran and Shamir call bad, by their rule: a loss of at least 1e-3, saddles too."""
-    from landscape.census import share
+    from landscape.census.statistics import share
 
     bad = int((rows["loss"] >= BAD_LOSS).sum())
     return {

@@ -16,7 +16,9 @@ import jax
 import numpy as np
 
 from landscape import classify
-from landscape.census import Census, class_counts, class_ids, levels_of, unseen_mass
+from landscape.census.census import Census
+from landscape.census.levels import class_counts, class_ids, levels_of
+from landscape.census.statistics import unseen_mass
 from landscape.host.lanes import SAME_POINT
 from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
