@@ -32,7 +32,7 @@ import numpy as np
 
 import landscape as ls
 from landscape.host import line_plots
-from landscape.host.studies import STUDIES
+from landscape.studies import STUDIES
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 200 if small else 2000

@@ -29,7 +29,7 @@ import numpy as np
 
 import landscape as ls
 from landscape.host import data_plots
-from landscape.host.studies import STUDIES
+from landscape.studies import STUDIES
 from landscape.theory.convex import optimal_set, path
 from landscape.theory.convex.stationary import certified_optimum
 

@@ -11,10 +11,10 @@ from scipy.optimize import nnls
 
 import landscape
 from landscape.host.lanes import Driver, Settings
-from landscape.host.studies import STUDIES
-from landscape.host.studies.porcupines import PorcupineStudy
 from landscape.problems.porcupine import porcupine
 from landscape.records import InputError
+from landscape.studies import STUDIES
+from landscape.studies.porcupines import PorcupineStudy
 from landscape.theory import porcupine as theory
 
 SIGNED = {d: np.concatenate([np.eye(d), -0.7 * np.eye(d)]) for d in (1, 2, 3)}

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from landscape.host.studies import DEFAULT, STUDIES
 from landscape.records import InputError
+from landscape.studies import DEFAULT, STUDIES
 
 USAGE = """\
 landscape: a census of where gradient descent ends, every end labelled global or spurious, with the evidence.
@@ -187,7 +187,7 @@ def _plot(arguments: list[str]) -> int:
     (where,) = _positional(arguments, "plot DIR", exactly=1)
     _use_64_bits()
     from landscape.host import plots
-    from landscape.host.studies.table import Table
+    from landscape.studies.table import Table
 
     folder = Path(where)
     result, study = stored(folder), stored_study(folder)
@@ -199,7 +199,7 @@ def _plot(arguments: list[str]) -> int:
     if hasattr(study, "figures"):
         paths = study.figures(result, figures)
     elif isinstance(result, Table):
-        from landscape.host.studies.teachers import PUBLISHED
+        from landscape.studies.teachers import PUBLISHED
 
         path = figures / "shares.png"
         plots.save(plots.shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
@@ -347,8 +347,8 @@ def stored(folder: Path) -> Any:
     from landscape.census.assemble import keepers, loss_unit, several_names
     from landscape.host import store
     from landscape.host.explore import census
-    from landscape.host.studies.table import Table
-    from landscape.host.studies.teachers import SafranShamirTable
+    from landscape.studies.table import Table
+    from landscape.studies.teachers import SafranShamirTable
 
     manifest = store.read_manifest(folder)
     if hasattr(STUDIES.get(manifest["study"]), "restored"):

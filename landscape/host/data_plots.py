@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from landscape.census.census import Census
-    from landscape.host.studies.data_findings import DataTable
     from landscape.problems.empirical import Empirical
+    from landscape.studies.data_findings import DataTable
     from landscape.theory.convex.path import Path
 
 LINEAR = 1e-3  # an excess below this, times p*, is drawn on a linear scale, down to none at all

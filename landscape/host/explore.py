@@ -120,7 +120,7 @@ def _own_manifest(
     problem: Problem, settings: Settings, restarts: int, seed: int, starts: np.ndarray | None
 ) -> dict[str, Any]:
     """The manifest of a run from Python: that of a named study where it is one, so that `landscape resume` knows it."""
-    from landscape.host.studies.teachers import TeacherStudy
+    from landscape.studies.teachers import TeacherStudy
 
     if isinstance(problem, TeacherStudent) and isinstance(settings.optimiser, str) and starts is None:
         return TeacherStudy(

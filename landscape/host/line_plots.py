@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from landscape.host.plots import COLOURS, DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, MARKERS, _note, _quiet, _title
-from landscape.host.studies.table import teacher_name
+from landscape.studies.table import teacher_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
-from landscape.host.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
-from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork
-from landscape.host.studies.porcupines import (
+from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork
+from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
     PorcupineLikelihood,
@@ -15,7 +15,7 @@ from landscape.host.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
-from landscape.host.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 
 STUDIES = {
     study.name: study

@@ -196,13 +196,13 @@ class SafranShamirTable(Descents):
 
     def manifest(self) -> dict[str, Any]:
         """What the folder of the table says; also checks every cell."""
-        from landscape.host.studies.table import table_manifest
+        from landscape.studies.table import table_manifest
 
         return table_manifest(self, self.cells())
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.host.studies.table import Table, run_cells
+        from landscape.studies.table import Table, run_cells
 
         cells = self.cells()
         done = run_cells(cells, folder, progress)

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.host.studies.teachers import Descents, read_teacher
 from landscape.records import InputError, whole
+from landscape.studies.teachers import Descents, read_teacher
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +171,7 @@ class _LinesTable(_Starts):
 
     def manifest(self) -> dict[str, Any]:
         """What the folder of the table says; also checks every cell."""
-        from landscape.host.studies.table import table_manifest
+        from landscape.studies.table import table_manifest
 
         return table_manifest(self, self.checked())
 
@@ -188,13 +188,13 @@ class _LinesTable(_Starts):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.host.studies.table import run_cells
+        from landscape.studies.table import run_cells
 
         return self.table(run_cells(self.checked(), folder, progress), folder)
 
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
         """The result."""
-        from landscape.host.studies.table import LinesTable
+        from landscape.studies.table import LinesTable
 
         return LinesTable(self.name, censuses, len(self.cells()), None if folder is None else str(folder))  # type: ignore[attr-defined]
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.host.studies.teachers import Descents
 from landscape.records import InputError, Label, whole
+from landscape.studies.teachers import Descents
 
 if TYPE_CHECKING:
     from collections.abc import Callable

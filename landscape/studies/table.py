@@ -10,9 +10,9 @@ from typing import Any
 from landscape.census.census import Census
 from landscape.census.statistics import share
 from landscape.host import store
-from landscape.host.studies.porcupines import BOTH_SIGNS
-from landscape.host.studies.teachers import PUBLISHED
 from landscape.records import Label
+from landscape.studies.porcupines import BOTH_SIGNS
+from landscape.studies.teachers import PUBLISHED
 
 
 def table_manifest(study: Any, cells: dict[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.host.studies.teachers import Descents
 from landscape.records import InputError, whole
+from landscape.studies.teachers import Descents
 
 if TYPE_CHECKING:
     import numpy as np
 
     from landscape.census.census import Census
     from landscape.host.lanes import Settings
-    from landscape.host.studies.data_findings import DataCensus
     from landscape.problems.empirical import Empirical
+    from landscape.studies.data_findings import DataCensus
 
 BUILT_IN = Path(__file__).parent / "data"
 
@@ -148,7 +148,7 @@ class HiddenConvex(_OnData):
 
     def manifest(self) -> dict[str, Any]:
         """What the folder says; also checks every field."""
-        from landscape.host.studies.table import table_manifest
+        from landscape.studies.table import table_manifest
 
         whole("listed", self.listed, 0)
         if self.width is not None:
@@ -163,7 +163,7 @@ class HiddenConvex(_OnData):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The census of the width, or a table of all widths; those that are done are not done again."""
-        from landscape.host.studies.table import run_cells
+        from landscape.studies.table import run_cells
 
         if self.width is not None:
             return super().run(folder, progress)
@@ -172,13 +172,13 @@ class HiddenConvex(_OnData):
 
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
         """The result of all widths."""
-        from landscape.host.studies.data_findings import DataTable
+        from landscape.studies.data_findings import DataTable
 
         return DataTable(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
     def completed(self, census: Census) -> DataCensus:
         """The census with the optimum, the check on each point's own cells, and the list of all local minima."""
-        from landscape.host.studies import data_findings
+        from landscape.studies import data_findings
 
         return data_findings.completed(census, self.problem(), self.listed)
 
@@ -280,7 +280,7 @@ class DescendingPath(_OnData):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The census of plain descents from these networks, and the paths."""
-        from landscape.host.studies import data_findings
+        from landscape.studies import data_findings
 
         result = super().run(folder, progress)
         if folder is not None:
@@ -289,14 +289,14 @@ class DescendingPath(_OnData):
 
     def completed(self, census: Census) -> DataCensus:
         """The census with every path's length, end and largest rise."""
-        from landscape.host.studies import data_findings
+        from landscape.studies import data_findings
 
         return data_findings.with_paths(census, self.problem(), self.paths(census.rows["restart"]), self.steps)
 
     def paths(self, restarts: Any) -> dict[int, Any]:
         """The paths of these restarts' starting networks."""
-        from landscape.host.studies import data_findings
         from landscape.restart import start_points
+        from landscape.studies import data_findings
 
         problem = self.problem()
         starts = start_points(problem, self.seed, restarts, self.init, self.init_scale)

@@ -11,10 +11,10 @@ import numpy as np
 
 from landscape.census.census import Census, render
 from landscape.census.levels import class_ids
-from landscape.host.studies.table import Table
 from landscape.problems.data import Data
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError, Label
+from landscape.studies.table import Table
 from landscape.theory.arrangement import cells
 from landscape.theory.convex import path as paths_room
 from landscape.theory.convex import stationary
