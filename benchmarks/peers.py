@@ -881,7 +881,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     """Bars of how many times longer than ours each takes, one panel a contest, as a PNG file."""
     from matplotlib.figure import Figure
 
-    from landscape.host.plots import save
+    from landscape.figures.style import save
 
     drawn = panels(result)
     if not drawn:

@@ -46,6 +46,8 @@ ORDER = [
     "census.levels",
     "census.census",
     "census.assemble",
+    "census.spectra",
+    "trajectory",
 ]
 ABOVE = ("host", "figures", "studies", "cli")  # whoever touches the world or draws; they import each other downward
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network

@@ -186,7 +186,9 @@ def _resume(arguments: list[str]) -> int:
 def _plot(arguments: list[str]) -> int:
     (where,) = _positional(arguments, "plot DIR", exactly=1)
     _use_64_bits()
-    from landscape.host import plots
+    from landscape.figures.shares import shares_by_teacher
+    from landscape.figures.style import save
+    from landscape.studies.census_figures import census_figures
     from landscape.studies.table import Table
 
     folder = Path(where)
@@ -202,10 +204,10 @@ def _plot(arguments: list[str]) -> int:
         from landscape.studies.teachers import PUBLISHED
 
         path = figures / "shares.png"
-        plots.save(plots.shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
+        save(shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
         paths = [path]
     else:
-        paths = plots.census_figures(result, study.problem(), figures, settings=study.settings())  # pyright: ignore[reportArgumentType]
+        paths = census_figures(result, study.problem(), figures, settings=study.settings())  # pyright: ignore[reportArgumentType]
     for path in paths:
         print(path)
     return OK

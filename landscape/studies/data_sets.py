@@ -184,19 +184,21 @@ class HiddenConvex(_OnData):
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws ends by width, and for each width whose local minima are all known which of them were found."""
-        from landscape.host import data_plots, plots
+        from landscape.figures.minima import ends, minima
+        from landscape.figures.style import save
+        from landscape.figures.widths import by_width
 
         if self.width is not None:
-            paths = [plots.save(data_plots.ends(result), folder / "ends.png")]
+            paths = [save(ends(result), folder / "ends.png")]
             if result.findings["minima"] is not None:
                 found = [(self.width, result.findings["minima"])]
-                paths.append(plots.save(data_plots.minima(found), folder / "minima.png"))
+                paths.append(save(minima(found), folder / "minima.png"))
             return paths
         cells = result.cell_dicts()
-        paths = [plots.save(data_plots.by_width(cells), folder / "widths.png")]
+        paths = [save(by_width(cells), folder / "widths.png")]
         found = [(cell["width"], cell["minima"]) for cell in cells if cell["minima"] is not None]
         if found:
-            paths.append(plots.save(data_plots.minima(found), folder / "minima.png"))
+            paths.append(save(minima(found), folder / "minima.png"))
         return paths
 
 
@@ -228,11 +230,12 @@ class CriticalWidth(HiddenConvex):
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the share of global ends over the staircase."""
-        from landscape.host import data_plots, plots
+        from landscape.figures.style import save
+        from landscape.figures.widths import critical_width
 
         if self.width is not None:
             return super().figures(result, folder)
-        return [plots.save(data_plots.critical_width(result), folder / "critical-width.png")]
+        return [save(critical_width(result.cell_dicts(), result.stairs()), folder / "critical-width.png")]
 
 
 @dataclass(frozen=True)
@@ -304,14 +307,16 @@ class DescendingPath(_OnData):
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the loss along paths, and plain descent from the same networks."""
-        from landscape.host import data_plots, plots
+        from landscape.figures.paths import paths
+        from landscape.figures.style import save
+        from landscape.trajectory import sample_curves
 
         chosen = result.rows["restart"][: self.drawn]
         taken = 1.2 * float(max(result.rows["steps"][: self.drawn], default=0))
         looked = min(max(int(taken), 500), 20_000)
-        curves = plots.sample_curves(self.problem(), self.settings(), self.seed, chosen, looked)
-        figure = data_plots.paths(result, self.problem(), self.paths(chosen), curves, self.steps)
-        return [plots.save(figure, folder / "paths.png")]
+        curves = sample_curves(self.problem(), self.settings(), self.seed, chosen, looked)
+        figure = paths(result, self.problem(), self.paths(chosen), curves, self.steps)
+        return [save(figure, folder / "paths.png")]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

@@ -248,9 +248,10 @@ class GrowUntilGlobal(_Reported):
 
     def figures(self, result: Report, folder: Path) -> list[Path]:
         """Draws loss, polar value and width by round."""
-        from landscape.host import growth_plots, plots
+        from landscape.figures import growth
+        from landscape.figures.style import save
 
-        return [plots.save(growth_plots.traces(result.record), folder / "growth.png")]
+        return [save(growth.traces(result.record), folder / "growth.png")]
 
 
 def _traces(paths: list[Any]) -> list[dict[str, Any]]:
@@ -356,9 +357,10 @@ class DegreeMismatch(_Reported):
 
     def figures(self, result: Report, folder: Path) -> list[Path]:
         """Draws both losses with their stationary points."""
-        from landscape.host import growth_plots, plots
+        from landscape.figures import growth
+        from landscape.figures.style import save
 
-        return [plots.save(growth_plots.mismatch(result.record), folder / "mismatch.png")]
+        return [save(growth.mismatch(result.record), folder / "mismatch.png")]
 
 
 def cubic(regularisation: float, degree: int) -> Homogeneous:
@@ -562,9 +564,10 @@ class ZeroSubnetwork(Descents):
 
     def figures(self, result: Report, folder: Path) -> list[Path]:
         """Draws shares by width, and polar values."""
-        from landscape.host import growth_plots, plots
+        from landscape.figures import growth
+        from landscape.figures.style import save
 
-        return [plots.save(growth_plots.zeros(result.record), folder / "zero.png")]
+        return [save(growth.zeros(result.record), folder / "zero.png")]
 
 
 def _sorted_ends(

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from landscape.figures.captions import BOTH_SIGNS
 from landscape.records import InputError, whole
 from landscape.studies.teachers import Descents, read_teacher
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from landscape.host.lanes import Settings
     from landscape.problems.porcupine import Porcupine
 
-BOTH_SIGNS = (1.0, -0.7)  # teacher masses on every line of "signs": unequal, so that no two bad minima coincide
 NAMED_LEVELS = 40  # levels that findings list in the paper's normalisation
 
 
@@ -50,11 +50,11 @@ class _Starts(Descents):
         Raises:
             InputError: There is nothing to draw yet.
         """
-        from landscape.host import plots
+        from landscape.figures.style import save
 
         if not result.finished:
             raise InputError(f"no restart is finished yet; `landscape resume {folder.parent}` goes on.")
-        return [plots.save(figure, folder / f"{name}.png") for name, figure in self.drawings(result).items()]
+        return [save(figure, folder / f"{name}.png") for name, figure in self.drawings(result).items()]
 
     def drawings(self, result: Any) -> dict[str, Figure]:
         """The figures of a result by name."""
@@ -126,9 +126,9 @@ class PorcupineStudy(_Starts):
 
     def drawings(self, result: Census) -> dict[str, Figure]:
         """Where descents end."""
-        from landscape.host import line_plots
+        from landscape.figures import lines
 
-        return {"ends": line_plots.ends(result)}
+        return {"ends": lines.ends(result)}
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,9 @@ class PorcupineRegions(PorcupineStudy):
 
     def drawings(self, result: Census) -> dict[str, Figure]:
         """The table of regions, and where descents end."""
-        from landscape.host import line_plots
+        from landscape.figures import regions
 
-        return {"regions": line_plots.regions(result), **super().drawings(result)}
+        return {"regions": regions.regions(result), **super().drawings(result)}
 
 
 _BAD = {"with bad minima": True, "without": False, "undecided": None}
@@ -227,9 +227,9 @@ class PorcupineLandscape(_LinesTable):
 
     def drawings(self, result: Any) -> dict[str, Figure]:
         """The surfaces."""
-        from landscape.host import line_plots
+        from landscape.figures import regions
 
-        return {"surfaces": line_plots.surfaces([c.problem() for c in self.cells().values()], result.cell_dicts())}
+        return {"surfaces": regions.surfaces([c.problem() for c in self.cells().values()], result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -274,9 +274,9 @@ class PorcupineApproximation(_LinesTable):
 
     def drawings(self, result: Any) -> dict[str, Figure]:
         """Error against the number of lines."""
-        from landscape.host import line_plots
+        from landscape.figures import lines
 
-        return {"approximation": line_plots.approximation(result.cell_dicts())}
+        return {"approximation": lines.approximation(result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -312,9 +312,9 @@ class PorcupineLikelihood(_LinesTable):
 
     def drawings(self, result: Any) -> dict[str, Figure]:
         """Shares against neurons on a line."""
-        from landscape.host import line_plots
+        from landscape.figures import lines
 
-        return {"likelihood": line_plots.likelihood(result.cell_dicts())}
+        return {"likelihood": lines.likelihood(result.cell_dicts())}
 
 
 @dataclass(frozen=True)
@@ -350,9 +350,9 @@ class PorcupineMismatch(_LinesTable):
 
     def drawings(self, result: Any) -> dict[str, Figure]:
         """Shares and losses against neurons on a line."""
-        from landscape.host import line_plots
+        from landscape.figures import lines
 
-        return {"mismatch": line_plots.mismatch(result.cell_dicts())}
+        return {"mismatch": lines.mismatch(result.cell_dicts())}
 
 
 # -- what a cell is, and what is known of it ---------------------------------------------------------------------------

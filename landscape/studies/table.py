@@ -9,9 +9,9 @@ from typing import Any
 
 from landscape.census.census import Census
 from landscape.census.statistics import share
+from landscape.figures.captions import teacher_name
 from landscape.host import store
 from landscape.records import Label
-from landscape.studies.porcupines import BOTH_SIGNS
 from landscape.studies.teachers import PUBLISHED
 
 
@@ -239,13 +239,3 @@ class LinesTable(Table):
             f"{shown} ends are shown to be plain descent's own, {finished} were finished exactly where descents stood"
         )
         return f"{self.printed([head, *lines])}\n{said}"
-
-
-def teacher_name(cell: dict[str, Any]) -> str:
-    """A porcupine's teacher in a few words: as it was asked for, if that is short."""
-    asked = cell["teacher"].strip()
-    if asked.isdigit():
-        return f"{asked} random"
-    if asked == "signs":
-        return " and ".join(f"{mass:+g}" for mass in BOTH_SIGNS)
-    return asked if len(asked) <= 16 else f"{cell['teacher_neurons']} rows"

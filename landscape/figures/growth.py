@@ -1,4 +1,4 @@
-"""Figures of the growth studies, from their records; see `plots` for how figures are made."""
+"""Grown networks, degrees that differ, zero neurons: figures of the growth studies, from their records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from landscape.host.plots import COLOURS, DPI, FAINT, INK, _note, _quiet
+from landscape.figures.style import COLOURS, DPI, FAINT, INK, quiet, small_print
 
 MOST = 60  # traces drawn
 
@@ -42,7 +42,7 @@ def traces(record: dict[str, Any]) -> Figure:
         ax.set_xlabel("round")
         ax.set_ylabel(said)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _quiet(ax, grid="both")
+        quiet(ax, grid="both")
     width.yaxis.set_major_locator(MaxNLocator(integer=True))
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(found["statuses"].items()))
     figure.suptitle(
@@ -50,7 +50,7 @@ def traces(record: dict[str, Any]) -> Figure:
         fontsize=11, x=0.01, ha="left",
     )  # fmt: skip
     left = len(found["traces"]) - len(drawn)
-    _note(excess, f"best end {best:.10g}; {len(drawn)} traces" + (f", {left} more not drawn" if left > 0 else ""))
+    small_print(excess, f"best end {best:.10g}; {len(drawn)} traces" + (f", {left} more not drawn" if left > 0 else ""))
     return figure
 
 
@@ -69,7 +69,7 @@ def mismatch(record: dict[str, Any]) -> Figure:
                 if grid[0] <= w <= grid[-1]:
                     ax.plot(w, value, "^" if kind == "barrier" else "o", color=colour, markersize=7, zorder=4)
         ax.set_xlabel("w")
-        _quiet(ax, grid="both")
+        quiet(ax, grid="both")
     whole.set_ylabel("1/2 ($w^3$ - 1)$^2$ + penalty")
     top = 0.5 + 2 * lam * 0.13**2
     close.set_ylim(0.5 - 3 * lam * 0.13**2, top)
@@ -79,7 +79,7 @@ def mismatch(record: dict[str, Any]) -> Figure:
         f"{name}: " + ", ".join(f"{level['count']} at {level['loss']:.6f}" for level in levels)
         for name, levels in found["ends"].items()
     )
-    _note(whole, f"ends of descents\n{ends}")
+    small_print(whole, f"ends of descents\n{ends}")
     figure.suptitle("Degrees that differ make zero a local minimum", fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -123,5 +123,5 @@ def zeros(record: dict[str, Any]) -> Figure:
     polar.set_ylabel("polar / $\\lambda$ of ends with a zero neuron")
     for ax in (shares, polar):
         ax.set_xlabel("neurons")
-        _quiet(ax)
+        quiet(ax)
     return figure
