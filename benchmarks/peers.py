@@ -281,7 +281,7 @@ def gradient_contest(k: int, restarts: int, dtype: str, rounds: int, least: floa
     import jax.numpy as jnp
 
     import landscape as ls
-    from landscape.host.bench import BatchedGradient
+    from landscape.host.bench.kernels import BatchedGradient
 
     problem = ls.orthonormal_teacher(k)
     starts = ls.start_points(problem, 0, np.arange(restarts))
@@ -808,7 +808,7 @@ def surroundings() -> dict[str, Any]:
     """Versions and machine."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from landscape.host.bench import machine
+    from landscape.host.bench.machine import machine
     from landscape.host.lanes import Settings, environment
 
     where = environment(Settings()) | machine()

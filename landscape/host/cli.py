@@ -303,12 +303,13 @@ def _bench(arguments: list[str]) -> int:
     import tyro
 
     _use_64_bits()
-    from landscape.host import bench
+    from landscape.host.bench import bench
+    from landscape.host.bench.asked import Bench
 
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            asked = tyro.cli(bench.Bench, args=arguments, prog="landscape bench", description=bench.__doc__)
+            asked = tyro.cli(Bench, args=arguments, prog="landscape bench", description=bench.__doc__)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
