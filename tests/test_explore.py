@@ -18,8 +18,8 @@ import pytest
 import landscape as ls
 from landscape import classify
 from landscape.census import assemble
+from landscape.cli.runs import stored
 from landscape.host import store
-from landscape.host.cli import stored
 from landscape.host.explore import Job, _Memory
 from landscape.problems.symmetry import OrbitIndex
 
@@ -87,7 +87,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "landscape.host.cli",
+        "landscape.cli",
         "run",
         "safran-shamir",
         "--teacher",

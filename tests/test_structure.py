@@ -92,7 +92,7 @@ def _run_in_a_fresh_process(code):
 
 def test_help_and_import_need_no_jax():
     code = (
-        "import sys, landscape; from landscape.host import cli\n"
+        "import sys, landscape; from landscape import cli\n"
         "try: cli.main(['studies'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert 'jax' not in sys.modules, 'jax was imported'"

@@ -6,7 +6,8 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 from __future__ import annotations
 
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
-from landscape.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork
+from landscape.studies.growing import GrowUntilGlobal
+from landscape.studies.mismatch import DegreeMismatch
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -16,6 +17,7 @@ from landscape.studies.porcupines import (
     PorcupineStudy,
 )
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.zeros import ZeroSubnetwork
 
 STUDIES = {
     study.name: study
