@@ -158,7 +158,7 @@ def _bits(value: Any) -> Any:
 def _check_complete() -> None:
     """Raises AssertionError unless every study and optimiser has a run."""
     from landscape.descent import OPTIMISERS
-    from landscape.host.studies import STUDIES
+    from landscape.studies import STUDIES
 
     words = {word for command in COMMANDS.values() for word in command.split()} | {"gradient-descent"}
     missing = [name for name in (*STUDIES, *OPTIMISERS) if name not in words]

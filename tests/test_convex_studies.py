@@ -13,8 +13,8 @@ import landscape
 from landscape import classify
 from landscape.engine.driver import Driver
 from landscape.engine.settings import Settings
-from landscape.host.studies import STUDIES, data_sets
-from landscape.host.studies.data_findings import MINIMA, STATIONARY, own_cells
+from landscape.studies import STUDIES, data_sets
+from landscape.studies.data_findings import MINIMA, STATIONARY, own_cells
 from landscape.theory.convex.coverage import coverage
 from landscape.theory.convex.least_loss import best_of_width, certified_optimum
 from landscape.theory.convex.local_minima import local_minima

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from landscape.problems.activation import ACTIVATIONS
-from landscape.problems.empirical import BIASES, LOSSES, converted, empirical
+from landscape.problems.datafit import DATAFITS as LOSSES
+from landscape.problems.empirical import BIASES, converted, empirical
 from landscape.problems.params import Params
 from landscape.records import InputError
 

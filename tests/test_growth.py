@@ -13,9 +13,9 @@ import pytest
 
 import landscape as ls
 from landscape.host.growth import grow
-from landscape.host.studies.growth import cubic
 from landscape.problems.parallel import parallel
 from landscape.problems.subnetwork import Subnetwork
+from landscape.studies.mismatch import cubic
 from landscape.theory.convex.least_loss import certified_optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"

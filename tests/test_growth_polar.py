@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.host.studies.growth import cubic
 from landscape.problems.parallel import matrix_factorisation, parallel, parts_at, with_width
+from landscape.studies.mismatch import cubic
 from landscape.theory.growth.polar import polar
 
 

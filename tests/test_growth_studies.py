@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from landscape.host.lanes import Driver
 
 import landscape as ls
-from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork, cubic_points
+from landscape.engine.driver import Driver
+from landscape.studies.growing import GrowUntilGlobal
+from landscape.studies.mismatch import DegreeMismatch, cubic_points
+from landscape.studies.zeros import ZeroSubnetwork
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -7,7 +7,7 @@ from oracle_reference import descents, fixture
 
 from landscape.records import InputError
 from landscape.theory.arrangement.cells import cells
-from landscape.theory.convex.local_minima import best_by_width
+from landscape.theory.convex.branch_and_bound import best_by_width
 from landscape.theory.convex.oracles.gated import gated_relaxation
 
 

@@ -6,7 +6,7 @@ from oracle_reference import fixture
 
 from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
-from landscape.theory.convex.local_minima import best_by_width
+from landscape.theory.convex.branch_and_bound import best_by_width
 from landscape.theory.convex.oracles.whitened import whitened
 
 

@@ -26,7 +26,11 @@ STAGES = (
     "classify",
     "engine",
     "census",
+    "trajectory",
+    "figures",
     "host",
+    "studies",
+    "cli",
 )
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
 NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
@@ -118,7 +122,7 @@ def _run_in_a_fresh_process(code):
 
 def test_help_and_import_need_no_jax():
     code = (
-        "import sys, landscape; from landscape.host import cli\n"
+        "import sys, landscape; from landscape import cli\n"
         "try: cli.main(['studies'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert 'jax' not in sys.modules, 'jax was imported'"

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Loss
 from landscape.records import InputError
 
 GradientAt = Callable[[Array], Array]
@@ -64,9 +64,7 @@ class Lane(NamedTuple):
     grad_norm: Float[Array, " *lanes"]
 
 
-def init(
-    problem: Problem, method: Method, theta: Float[Array, " p *lanes"], step_scale: Float[Array, " *lanes"]
-) -> Lane:
+def init(problem: Loss, method: Method, theta: Float[Array, " p *lanes"], step_scale: Float[Array, " *lanes"]) -> Lane:
     """A lane at the start of its descent; loss and gradient norm are not evaluated yet."""
     inf = jnp.full(theta.shape[1:], jnp.inf, theta.dtype)
     return Lane(theta, method.init(theta), jnp.asarray(step_scale, theta.dtype), loss=inf, grad_norm=inf)
@@ -75,7 +73,7 @@ def init(
 class _Gradient:
     """The gradient of a problem at theta [p] or [p, lanes], with its loss at hand for the optimisers that ask."""
 
-    def __init__(self, problem: Problem, trailing: bool):
+    def __init__(self, problem: Loss, trailing: bool):
         self.loss = jax.vmap(problem.loss, in_axes=-1) if trailing else problem.loss
         self.at = problem.gradient_lanes if trailing else partial(_gradient, problem)
 
@@ -86,27 +84,26 @@ class _Gradient:
 
     def some(self, theta: Array, key: Array, size: Array) -> Array:
         """The gradient of so many random rows (all, if there are no more), weighted to be that of all on average."""
-        problem: Any = self.problem
-        if not hasattr(problem, "weighted_gradient"):
+        problem, n = self.problem, self.problem.rows
+        if n is None:
             raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
-        n = problem.y.shape[0]
         order = jnp.argsort(jax.random.uniform(key, (n,)))
         weights = jnp.where(order < size, n / jnp.minimum(size, n), 0.0).astype(theta.dtype)
         return problem.weighted_gradient(theta, weights)
 
 
 @jax.custom_batching.custom_vmap
-def _gradient(problem: Problem, theta: Array) -> Array:
+def _gradient(problem: Loss, theta: Array) -> Array:
     return problem.gradient(theta)
 
 
 @_gradient.def_vmap
-def _gradients(size: int, batched: Any, problem: Problem, theta: Array) -> tuple[Array, bool]:
+def _gradients(size: int, batched: Any, problem: Loss, theta: Array) -> tuple[Array, bool]:
     """Under `vmap` the lanes are rows, and a problem has its own way with many rows. Nothing differentiates this."""
     return problem.gradients(theta), True
 
 
-def advance(problem: Problem, method: Method, lane: Lane, steps: int) -> Lane:
+def advance(problem: Loss, method: Method, lane: Lane, steps: int) -> Lane:
     """The lane `steps` gradients later, with its loss and gradient norm there.
 
     Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
