@@ -52,6 +52,7 @@ class Flavour(enum.StrEnum):
     BEST_SEEN = "best seen"  # a minimum that no restart of its census went below
     FOR_THIS_WIDTH = "for this width"  # a global minimum that a wider network could go below
     DEAD_NEURON = "dead neuron"  # a trap in which a neuron at zero comes alive and descends
+    NEURON_AT_ZERO = "neuron at zero"  # a trap on a line: a coefficient at zero has a slope down on one side
     ZERO_SUBNETWORK = "zero subnetwork"  # a saddle that a subnetwork at zero leaves
 
 

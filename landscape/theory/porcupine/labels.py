@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.porcupine import Porcupine
-from landscape.records import Evidence, Label, Verdict
+from landscape.records import Evidence, Flavour, Label, Verdict
 from landscape.theory.porcupine.beside import floor_beside, stationary_beside
 from landscape.theory.porcupine.faces import HOLDS_TEACHER, flat_dimension, never_bad
 from landscape.theory.porcupine.masses import AtMasses, at_masses, masses
@@ -80,8 +80,8 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     if not beside.inside:
         return unsure("no stationary point of these signs is shown to lie beside: a mass or the curvature is too small")
     for where, outcome in (
-        (idle, partial(sure, Label.TRAP, "neuron at zero", by="one-sided slope")),
-        (neurons >= 2, partial(sure, Label.SPURIOUS, "flat, escapable", by="missing sign")),
+        (idle, partial(sure, Label.TRAP, Flavour.NEURON_AT_ZERO, by="one-sided slope")),
+        (neurons >= 2, partial(sure, Label.SPURIOUS, Flavour.ESCAPABLE, by="missing sign")),
     ):
         # Past the first round this is a local minimum.
         side, j = np.unravel_index(np.argmin(np.where(where, high, np.inf)), high.shape)
@@ -109,7 +109,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     found = branch(problem, exact, nodes, nearer.loss - 2 * nearer.loss_error - slack, own)
     margin = nearer.loss - nearer.loss_error - slack - found.loss - problem.loss_error(found.theta)
     if margin > 0:
-        flavour = "flat" if flat_dimension(problem, theta) else "strict"
+        flavour = Flavour.FLAT if flat_dimension(problem, theta) else Flavour.STRICT
         escape = found.theta - theta
         return sure(Label.SPURIOUS, flavour, by="lower network", margin=margin, escape=escape, **facts)
     margin = found.lower_bound - nearer.loss - nearer.loss_error
