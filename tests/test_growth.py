@@ -21,8 +21,6 @@ from landscape.problems.homogeneous import (
 from landscape.theory.convex.stationary import certified_optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 A = json.loads((FIXTURES / "relu_A_n8_d2.json").read_text())
 
 
@@ -31,8 +29,6 @@ def _relu(width):
 
 
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 

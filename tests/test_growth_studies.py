@@ -12,8 +12,6 @@ from landscape.host.lanes import Driver
 from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork, cubic_points
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 CUBIC = json.loads((FIXTURES / "degree_mismatch_cubic.json").read_text())
 
 

@@ -22,9 +22,8 @@ from landscape.theory.porcupine.masses import AtMasses, at_masses, masses
 from landscape.theory.porcupine.minimum import minimise
 from landscape.theory.porcupine.optimum import branch
 
-STATIONARY = 1e-9  # slopes below this, times the scale, are judged: what is judged is the exact point beside
-
-ZERO_SET_TOLERANCE = 1e-3  # of the lightest teacher mass, as for teacher-student losses: an independent second test
+STATIONARY = 1e-9  # a point with slopes below this, times the scale, is judged by the exact one beside it
+ZERO_SET_TOLERANCE = 1e-3  # distance from the zero set, in the lightest teacher mass, up to which a point is on it
 
 
 def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
