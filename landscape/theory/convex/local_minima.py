@@ -51,6 +51,7 @@ ZERO = {"slope": (1e-9, 1e-6), "angle": (1e-10, 1e-7), "share": (1e-12, 1e-8), "
 SAME = 1e-7
 # A least loss is known if its bounds are within this of each other, relative: programs leave 1e-10 at most.
 EXACT = 1e-9
+
 GLOBAL, GLOBAL_AT_WIDTH = "global", "global at this width"
 STRICT, FLAT = "strict spurious", "flat spurious"
 
