@@ -19,10 +19,7 @@ def signed_braid(d):
 
 
 GRID = np.array(list(product((-1.0, 0.0, 1.0), repeat=2)))
-
-
 DECIMAL = np.array(list(product((0.1, 0.2, 0.3, 0.6, 0.9), repeat=2)))
-
 
 # Name: data, number of cells (by hand, or the order of a reflection group).
 DEGENERATE = {

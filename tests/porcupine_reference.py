@@ -13,17 +13,9 @@ from landscape.theory.porcupine.masses import at_masses, masses
 from landscape.theory.porcupine.regions import region
 
 EPS = np.finfo(float).eps
-
-
 SEEDS = st.integers(0, 2**32 - 1)
-
-
 loss = jax.jit(lambda problem, theta: problem.loss(theta))
-
-
 gradient = jax.jit(lambda problem, theta: problem.gradient(theta))
-
-
 hessian = jax.jit(lambda problem, theta: problem.hessian(theta))
 
 

@@ -19,8 +19,6 @@ from landscape.studies.mismatch import cubic
 from landscape.theory.convex.least_loss import certified_optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 A = json.loads((FIXTURES / "relu_A_n8_d2.json").read_text())
 
 
@@ -29,8 +27,6 @@ def _relu(width):
 
 
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 

@@ -18,14 +18,8 @@ from landscape.theory.convex.least_loss import certified_optimum
 from landscape.theory.growth.certificate import certificate
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 A = json.loads((FIXTURES / "relu_A_n8_d2.json").read_text())
-
-
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 

@@ -15,8 +15,6 @@ from landscape.records import Evidence, Label
 from landscape.theory.growth.matrix_values import matrix_point, matrix_values
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 MATRIX = json.loads((FIXTURES / "matrix_factorisation.json").read_text())
 
 
@@ -25,8 +23,6 @@ def _matrix(width):
 
 
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 

@@ -19,11 +19,7 @@ def _heights(problem, z, count, seed):
 
 
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
-
-
 EXACT = {
     "matrix": lambda: matrix_factorisation(RNG.normal(size=(3, 2)), 1, 0.5),
     "quadratic": lambda: parallel(X, Y, 1, "quadratic", 0.5),

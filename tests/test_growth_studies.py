@@ -14,8 +14,6 @@ from landscape.studies.mismatch import DegreeMismatch, cubic_points
 from landscape.studies.zeros import ZeroSubnetwork
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
 CUBIC = json.loads((FIXTURES / "degree_mismatch_cubic.json").read_text())
 
 

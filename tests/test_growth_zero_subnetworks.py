@@ -11,8 +11,6 @@ from landscape.records import Label
 from landscape.theory.growth.polar import polar
 
 RNG = np.random.default_rng(3)
-
-
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 

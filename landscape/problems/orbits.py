@@ -39,7 +39,7 @@ class OrbitIndex:
 
     Attributes:
         representatives: One theta [p] for each orbit, in order of adding.
-        losses: Its loss.
+        losses: The loss of each representative.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class OrbitIndex:
         return out
 
     def _prepare(self, theta):
-        """What is compared, a vector that agrees for equal points, and by how much it may differ."""
+        """The form in which a point is compared, a vector that agrees for equal points, and how far it may differ."""
         if isinstance(self.symmetry, Symmetry):
             point = graph_of(theta, self.symmetry)
             return point, point.signature, sums_slack(self.tolerance, point.scale)

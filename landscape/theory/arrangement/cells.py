@@ -144,4 +144,5 @@ def _at_least(lines: np.ndarray, most: int) -> int:
 
 @lru_cache(maxsize=4)
 def remembered_cells(data: bytes, shape: tuple[int, int]) -> Cells:
+    """`cells` of the float64 data in these bytes; the last four answers are kept."""
     return cells(np.frombuffer(data).reshape(shape))

@@ -76,7 +76,7 @@ def phis(x: np.ndarray, nus: np.ndarray, block: int = BLOCK) -> Phis:
 
 
 class _Best(NamedTuple):
-    """The best value [R], its u [R, d] and sign [R] so far; updated in place."""
+    """The best value [R] met so far, its u [R, d] and sign [R]; updated in place."""
 
     value: np.ndarray
     u: np.ndarray
@@ -86,7 +86,7 @@ class _Best(NamedTuple):
         return _Best(self.value[rows], self.u[rows], self.sign[rows])
 
     def offer(self, row: np.ndarray, u: np.ndarray, h: np.ndarray, least: np.ndarray) -> None:
-        """Take for each residual row[q] the candidate u[q] of value h[q] that beats its record by `least` [R]."""
+        """Takes for each residual row[q] the candidate u[q] of value h[q] that beats its record by `least` [R]."""
         better = np.abs(h) > self.value[row] + least[row]
         row, u, h = row[better], u[better], h[better]
         order = np.lexsort((np.abs(h), row))
@@ -95,7 +95,7 @@ class _Best(NamedTuple):
 
 
 def _search(faces: Faces, x: np.ndarray, weight: np.ndarray, length: np.ndarray, best: _Best, block: int) -> None:
-    """Offer to `best` the candidates of all faces, for residuals weight [R, n]: vertices, then arcs, then cells.
+    """Offers to `best` the candidates of all faces, for residuals weight [R, n]: vertices, then arcs, then cells.
 
     A higher face must win by more than rounding, so that a maximiser on hyperplanes is the vertex or arc itself.
     """

@@ -16,7 +16,10 @@ BRANCHABLE = 8
 
 
 def phi_interval(x: np.ndarray, nu: np.ndarray, boxes: int) -> Phi:
-    """phi between an ascent and the best of three upper bounds."""
+    """phi of one residual nu [n] between the value of an ascent and the least of three upper bounds.
+
+    Branch and bound over at most `boxes` boxes is tried up to rank `BRANCHABLE`.
+    """
     reduced, weight, length, slack = weighted_rows(x, nu)
     z = reduced.rows
     value, u = ascend(z, weight)

@@ -60,7 +60,7 @@ def phi(x: np.ndarray, nu: np.ndarray, listed: Cells | None = None, boxes: int =
 
 
 def phi_by_cells(x: np.ndarray, nu: np.ndarray, listed: Cells) -> Phi:
-    """phi from a complete list of cells."""
+    """phi of one residual nu [n] as the maximum over all cells of x [n, d], a complete list."""
     reduced, weight, length, slack = weighted_rows(x, nu)
     rows = x[reduced.kept] / reduced.scale[:, None]
     patterns = listed.patterns[:, reduced.kept]

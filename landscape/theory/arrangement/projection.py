@@ -17,7 +17,7 @@ from landscape.theory.arrangement.rows import EPS, pattern_keys
 def screened(x: np.ndarray, w: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Upper bounds of max w' relu(x u) on each cell [P], and directions [Q, d] worth trying.
 
-    Cells that agree on the rows with w > 0 share the bound |p_S - rho b| of the module's head, rho from a few sweeps
+    Cells that agree on the rows with w > 0 share the bound |p_S - rho b|, b_k = |w_k| x_k, rho from a few sweeps
     of coordinate descent.
     """
     up, down = w > 0, w < 0
@@ -37,7 +37,11 @@ def sum_error(x: np.ndarray, w: np.ndarray) -> float:
 
 
 def shrunk(p: np.ndarray, b: np.ndarray, rho: np.ndarray, free: np.ndarray | None, sweeps: int) -> np.ndarray:
-    """rho in [0, 1] [Q, m] that makes |p - rho b| small, p [Q, d], b [m, d]: coordinate descent, where `free`."""
+    """rho [Q, m] in [0, 1] that makes |p - rho b| small, p [Q, d], b [m, d].
+
+    Coordinate descent from the given rho, in at most `sweeps` sweeps. Where `free` [Q, m] is given and False,
+    rho stays.
+    """
     rho, left = rho.copy(), p - rho @ b
     square = np.sum(b * b, axis=1)
     square[square == 0] = np.inf  # underflow: such a row moves nothing
@@ -59,7 +63,7 @@ def shrunk(p: np.ndarray, b: np.ndarray, rho: np.ndarray, free: np.ndarray | Non
 def projected(
     x: np.ndarray, w: np.ndarray, patterns: np.ndarray, bound: np.ndarray, above: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each cell a bound of max w' relu(x u) on it [P], and its maximiser [P, d] (zero where not looked for).
+    """Bounds of max w' relu(x u) on each cell [P], and its maximiser there [P, d] (zero where none was looked for).
 
     Only cells whose bound exceeds `above` are solved: by non-negative least squares, whose multipliers give the bound
     whatever their accuracy; the rows with positive multipliers are the hyperplanes of the maximiser, which is

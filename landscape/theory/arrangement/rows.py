@@ -13,7 +13,6 @@ EPS = float(np.finfo(float).eps)
 # Unit rows whose dependence is within this count as dependent when cells are listed: 450 rounding errors, so that
 # decimal grids such as (0.1, 0.2), (0.3, 0.6) are seen to be degenerate.
 RESOLUTION = 1e-13
-
 BLOCK = 4_000_000  # floats in one temporary array, 32 MB
 
 
@@ -28,7 +27,7 @@ class Reduced(NamedTuple):
 
 
 def reduce_rows(x: np.ndarray, always: bool = True) -> Reduced:
-    """Drop zero rows, scale by powers of two (no rounding), and go to the row space when the rank is below d."""
+    """Drops zero rows, scales by powers of two (no rounding), and goes to the row space when the rank is below d."""
     kept = np.flatnonzero(np.any(x != 0, axis=1))
     scale = 2.0 ** np.frexp(np.max(np.abs(x[kept]), axis=1, initial=0.0))[1]
     rows, d = x[kept] / scale[:, None], x.shape[1]
@@ -47,6 +46,7 @@ def reduce_rows(x: np.ndarray, always: bool = True) -> Reduced:
 
 
 def normalised(v: np.ndarray) -> np.ndarray:
+    """Vectors [..., d] divided by their lengths."""
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
 
@@ -66,6 +66,7 @@ def rounding_units(n: int) -> float:
 
 
 def as_matrix(x: np.ndarray) -> np.ndarray:
+    """Data as a contiguous float64 matrix [n, d]. Raises InputError unless it is one, finite and not empty."""
     x = np.ascontiguousarray(x, float)
     if x.ndim != 2 or 0 in x.shape or not np.all(np.isfinite(x)):
         raise InputError(f"x must be a finite matrix [n, d], one row a sample; found shape {x.shape}, or NaN inside.")
@@ -73,6 +74,7 @@ def as_matrix(x: np.ndarray) -> np.ndarray:
 
 
 def as_residual(x: np.ndarray, nu: np.ndarray) -> np.ndarray:
+    """A residual as float64 [n]. Raises InputError unless it is finite, one number a row of x."""
     nu = np.asarray(nu, float)
     if nu.shape != (len(x),) or not np.all(np.isfinite(nu)):
         raise InputError(f"nu must be finite, one number a row of x; found shape {nu.shape} and x has {len(x)} rows.")

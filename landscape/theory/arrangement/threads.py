@@ -9,12 +9,11 @@ from typing import ParamSpec, TypeVar
 from threadpoolctl import ThreadpoolController
 
 P = ParamSpec("P")
-
 T = TypeVar("T")
 
 
 def one_thread(function: Callable[P, T]) -> Callable[P, T]:
-    """Run with one BLAS thread: the products here are thin, and on a busy machine more threads cost a factor of ten."""
+    """Runs a function with one BLAS thread: for thin products, more threads on a busy machine cost a factor of ten."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -24,8 +24,7 @@ from landscape.theory.growth.polar import checked, polar, strength
 from landscape.theory.growth.polar_formulas import Polar
 
 CLOSED = 1e-10  # a dual gap below this, relative to the loss (or 1), is closed: certified points print it as margin
-
-REFUTED = 1e-9  # polar / lambda - 1 above this refutes
+REFUTED = 1e-9  # a point with polar / lambda - 1 above this is refuted
 
 
 class Certificate(NamedTuple):
@@ -36,7 +35,7 @@ class Certificate(NamedTuple):
         loss_error: Bound on its rounding error.
         lower_bound: No network of any width has a smaller loss; 0 where the polar has no upper bound.
         gap: loss - lower_bound.
-        polar: Of Z at the point.
+        polar: Polar of Z at the point.
         ratio: polar.value / lambda: above 1 a wider network is better.
         equality: (<Z, f> - lambda sum g) / loss: zero at stationary points.
         holds: Whether the point is certified global: the gap is closed.
@@ -53,7 +52,7 @@ class Certificate(NamedTuple):
 
 
 def minus_gradient(problem: Homogeneous, f: np.ndarray) -> np.ndarray:
-    """Z at outputs f."""
+    """Z, minus the gradient of the data loss, at outputs f."""
     return problem.y - f if problem.loss_name == "squared" else problem.y * expit(-problem.y * f)
 
 

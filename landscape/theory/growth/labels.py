@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from landscape.problems.parallel import Homogeneous, matrix_value
 from landscape.problems.problem import EPS
-from landscape.records import Evidence, Label, Point, Verdict
+from landscape.records import Evidence, Flavour, Label, Point, Verdict
 from landscape.theory.growth.birth import born
 from landscape.theory.growth.certificate import REFUTED, Certificate, certificate, losses
 from landscape.theory.growth.polar import strength
@@ -31,21 +31,21 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     if not problem.matched or not np.isfinite(point.loss):
         return None
     found = certificate(problem, point.theta)
-    known = _known(problem, point, found)
+    facts = _facts(problem, point, found)
     if found.holds:
-        known["lower_bound"] = found.lower_bound
+        facts["lower_bound"] = found.lower_bound
         rigorous = problem.net.roundings is not None  # a user's own loss has no error bound
         return Verdict(
             label=Label.GLOBAL, evidence=Evidence.CERTIFIED if rigorous else Evidence.NUMERICAL,
-            by=f"polar test, {found.polar.by}", margin=found.gap, **known,
+            by=f"polar test, {found.polar.by}", margin=found.gap, **facts,
         )  # fmt: skip
     if problem.by_singular_values:
         least = matrix_value(problem, problem.width)
         slack = 2 * point.loss_error + 16 * problem.y.size * EPS * max(1.0, least)
         if abs(point.loss - least) <= slack:
             return Verdict(
-                label=Label.GLOBAL, flavour="for this width", evidence=Evidence.CERTIFIED, by="singular values",
-                margin=slack - abs(point.loss - least), **known,
+                label=Label.GLOBAL, flavour=Flavour.FOR_THIS_WIDTH, evidence=Evidence.CERTIFIED, by="singular values",
+                margin=slack - abs(point.loss - least), **facts,
             )  # fmt: skip
     return None
 
@@ -68,10 +68,10 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     with jax.enable_x64(True):
         norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
     loss = float(losses(problem, theta[None])[0])
-    known = _known(problem, point, certificate(problem, point.theta))
+    facts = _facts(problem, point, certificate(problem, point.theta))
     if norm > REFUTED * problem.scale or loss > point.loss + point.loss_error + problem.loss_error(theta):
         if np.any(size <= ZERO * problem.scale):
-            return Verdict(label=Label.UNDECIDED, reason="stationary only beside a zero subnetwork", **known)
+            return Verdict(label=Label.UNDECIDED, reason="stationary only beside a zero subnetwork", **facts)
         return None
     found = certificate(problem, theta)
     if found.ratio <= 1 + REFUTED:
@@ -79,22 +79,22 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
             f"a subnetwork is zero, and the polar over lambda lies in [{found.ratio:.9g}, "
             f"{found.polar.upper / strength(problem):.9g}]: global or a saddle"
         )
-        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+        return Verdict(label=Label.UNDECIDED, reason=reason, **facts)
     step = born(problem, theta, int(np.argmin(size)), found.polar)
     if step is None:
         reason = f"a zero subnetwork, polar / lambda = 1 + {found.ratio - 1:.2g}, but no lower loss beyond rounding"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+        return Verdict(label=Label.UNDECIDED, reason=reason, **facts)
     lam = strength(problem)
     if problem.net.name in ("rank_one", "relu"):
-        known["min_curvature"] = lam - found.polar.value
+        facts["min_curvature"] = lam - found.polar.value
     return Verdict(
         label=Label.SADDLE,
-        flavour="zero subnetwork",
+        flavour=Flavour.ZERO_SUBNETWORK,
         evidence=Evidence.CERTIFIED if problem.net.roundings is not None else Evidence.NUMERICAL,
         by=f"lambda - polar, {found.polar.by}",
         margin=found.polar.value - lam,
         escape=theta + step - point.theta,
-        **known,
+        **facts,
     )
 
 
@@ -103,14 +103,14 @@ def _gradient(problem: Homogeneous, theta: Array) -> Array:
     return problem.gradient(theta)
 
 
-def _known(problem: Homogeneous, point: Point, found: Certificate) -> dict[str, Any]:
+def _facts(problem: Homogeneous, point: Point, found: Certificate) -> dict[str, Any]:
     bound = max(found.lower_bound, problem.lower_bound.value)
-    known: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "loss": float(point.loss),
         "loss_error": float(point.loss_error),
         "lower_bound": bound,
         "grad_norm": float(point.grad_norm),
     }
     if problem.by_singular_values:
-        known["wider"] = max(float(point.loss) - matrix_value(problem), 0.0)
-    return known
+        facts["wider"] = max(float(point.loss) - matrix_value(problem), 0.0)
+    return facts

@@ -27,16 +27,12 @@ from landscape.theory.growth.polar_formulas import (
 
 
 def strength(problem: Homogeneous | Empirical) -> float:
-    """lambda."""
+    """lambda, the factor of the regulariser."""
     return float(problem.weight_decay if isinstance(problem, Empirical) else problem.regularisation)
 
 
 def checked(problem: Homogeneous | Empirical) -> None:
-    """Nothing, if the theorem applies to the problem.
-
-    Raises:
-        InputError: It does not.
-    """
+    """Raises InputError unless the theorem applies to the problem."""
     if isinstance(problem, Empirical):
         if not problem.certifiable:
             raise InputError(
@@ -56,8 +52,8 @@ def polar(problem: Homogeneous | Empirical, z: np.ndarray, seed: int = 0, starts
     Args:
         problem: The landscape; its width does not matter.
         z: Z, in the shape of the outputs.
-        seed: Of the ascent's starts, where there is no formula.
-        starts: How many.
+        seed: Seed of the ascent's starts, where there is no formula.
+        starts: Number of the ascent's starts.
     """
     z = np.asarray(z, np.float64)
     if isinstance(problem, Empirical):

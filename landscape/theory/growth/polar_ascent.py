@@ -17,27 +17,26 @@ from landscape.problems.parallel import Homogeneous, parts_at, with_width
 from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.theory.growth.polar_formulas import Polar
 
-STARTS = 64  # of the ascent that estimates a polar from below
-
-ASCENT = 240  # gradients of each
+STARTS = 64  # starts of the ascents that estimate a polar from below
+ASCENT = 240  # gradients of each ascent that estimates a polar
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["x", "z"], meta_fields=["net"])
 @dataclass(frozen=True, eq=False)
 class _Ratio:
-    """-<Z, phi(V)> / g(V), of degree zero: a landscape on its own."""
+    """The loss -<Z, phi(V)> / g(V) of one subnetwork V, of degree zero."""
 
     x: Any
     z: Any
     net: Subnetwork
 
     def loss(self, theta: Float[Array, " q"]) -> Float[Array, ""]:
-        """Minus the ratio."""
+        """-<Z, phi(V)> / g(V)."""
         weights = chart(self.net)[1](theta)
         return -jnp.sum(self.z * self.net.output(weights, self.x)) / self.net.penalty(weights)
 
     def gradients(self, theta: Float[Array, "lanes q"]) -> Float[Array, "lanes q"]:
-        """Automatic gradients of rows."""
+        """Automatic gradients at rows [lanes, q]."""
         return jax.vmap(jax.grad(self.loss))(theta)
 
     def gradient(self, theta: Float[Array, " q"]) -> Float[Array, " q"]:

@@ -32,7 +32,7 @@ class Polar(NamedTuple):
 
 
 def line_polar(problem: Homogeneous, z: np.ndarray) -> Polar:
-    """Of a subnetwork of one weight: the better of its two signs."""
+    """The polar of a subnetwork of one weight: the better of its two signs."""
     pair = with_width(problem, 2)
     f, g = parts_at(pair, np.array([1.0, -1.0]))
     heights = np.tensordot(f, z, z.ndim) / g
@@ -55,7 +55,7 @@ def quadratic_polar(x: np.ndarray, z: np.ndarray) -> Polar:
 
 
 def quadratics_bound(x: np.ndarray, z: np.ndarray) -> float:
-    """An upper bound for several outputs: max_w |(w'S_c w)_c| <= (sum |S_c|^2)^(1/2)."""
+    """An upper bound for quadratic activation with several outputs: max_w |(w'S_c w)_c| <= (sum |S_c|^2)^(1/2)."""
     return float(np.linalg.norm([quadratic_polar(x, column).upper for column in z.T]))
 
 
@@ -84,7 +84,7 @@ def plane_polar(x: np.ndarray, z: np.ndarray) -> Polar:
 
 
 def cellwise_bound(x: np.ndarray, z: np.ndarray) -> float:
-    """An upper bound beyond the plane: the largest singular value of Z'D x over all cells; inf if they are too many."""
+    """An upper bound for ReLU beyond the plane: the largest singular value of Z'D x over all cells, inf if too many."""
     try:
         listed = cells(x, most=SUPPORTED)
     except InputError:

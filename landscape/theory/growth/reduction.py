@@ -15,8 +15,7 @@ from landscape.theory.growth.certificate import losses
 from landscape.theory.growth.zero import ZERO, zero_subnetworks
 
 IDLE = 1e-3  # subnetworks below this share of the largest regulariser may be dropped
-
-_DEPENDENT = 1e-9  # least singular value of unit outputs
+_DEPENDENT = 1e-9  # unit outputs with a least singular value below this are dependent
 
 
 def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, np.ndarray]:

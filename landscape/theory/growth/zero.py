@@ -6,9 +6,10 @@ import numpy as np
 
 from landscape.problems.parallel import Homogeneous
 
-ZERO = 1e-9  # weights below this, times the scale, are zero
+ZERO = 1e-9  # subnetworks with a norm below this, times the scale, are zero
 
-CRAWLING = 0.02  # ... and below which descents of degree above two have stopped on their way to zero
+# Subnetworks of degree above two with a norm below this, times the scale, have stopped on their way to zero.
+CRAWLING = 0.02
 
 
 def zero_subnetworks(problem: Homogeneous, theta: np.ndarray) -> np.ndarray:

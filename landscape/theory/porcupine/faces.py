@@ -70,6 +70,7 @@ class Face(NamedTuple):
 
 
 def face_of(problem: Porcupine, present: np.ndarray) -> Face:
+    """The face of masses with these signs present, bool [2, r]."""
     lines, mixed = np.flatnonzero(present.any(axis=0)), np.flatnonzero(present.all(axis=0))
     sign = present[0, lines].astype(float) - present[1, lines]
     left, sizes, right = np.linalg.svd(problem.lines[mixed], full_matrices=False)
@@ -107,7 +108,7 @@ def distances_from_span(lines: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Cholesky factor; of the matrix with its rounding error on the diagonal where nearly parallel lines need that."""
+    """Cholesky factor of a matrix, or, where it is singular to rounding, of it with that rounding on the diagonal."""
     try:
         return scipy.linalg.cho_factor(matrix)
     except scipy.linalg.LinAlgError:

@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.porcupine import Porcupine
-from landscape.records import Evidence, Label, Verdict
+from landscape.records import Evidence, Flavour, Label, Verdict
 from landscape.theory.porcupine.beside import floor_beside, stationary_beside
 from landscape.theory.porcupine.faces import HOLDS_TEACHER, flat_dimension, never_bad
 from landscape.theory.porcupine.masses import AtMasses, at_masses, masses
 from landscape.theory.porcupine.minimum import minimise
 from landscape.theory.porcupine.optimum import branch
 
-STATIONARY = 1e-9  # slopes below this, times the scale, are judged: what is judged is the exact point beside
-
-ZERO_SET_TOLERANCE = 1e-3  # of the lightest teacher mass, as for teacher-student losses: an independent second test
+STATIONARY = 1e-9  # a point with slopes below this, times the scale, is judged by the exact one beside it
+ZERO_SET_TOLERANCE = 1e-3  # distance from the zero set, in the lightest teacher mass, up to which a point is on it
 
 
 def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
@@ -80,8 +79,8 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     if not beside.inside:
         return unsure("no stationary point of these signs is shown to lie beside: a mass or the curvature is too small")
     for where, outcome in (
-        (idle, partial(sure, Label.TRAP, "neuron at zero", by="one-sided slope")),
-        (neurons >= 2, partial(sure, Label.SPURIOUS, "flat, escapable", by="missing sign")),
+        (idle, partial(sure, Label.TRAP, Flavour.NEURON_AT_ZERO, by="one-sided slope")),
+        (neurons >= 2, partial(sure, Label.SPURIOUS, Flavour.ESCAPABLE, by="missing sign")),
     ):
         # Past the first round this is a local minimum.
         side, j = np.unravel_index(np.argmin(np.where(where, high, np.inf)), high.shape)
@@ -109,7 +108,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     found = branch(problem, exact, nodes, nearer.loss - 2 * nearer.loss_error - slack, own)
     margin = nearer.loss - nearer.loss_error - slack - found.loss - problem.loss_error(found.theta)
     if margin > 0:
-        flavour = "flat" if flat_dimension(problem, theta) else "strict"
+        flavour = Flavour.FLAT if flat_dimension(problem, theta) else Flavour.STRICT
         escape = found.theta - theta
         return sure(Label.SPURIOUS, flavour, by="lower network", margin=margin, escape=escape, **facts)
     margin = found.lower_bound - nearer.loss - nearer.loss_error

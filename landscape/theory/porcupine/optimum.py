@@ -72,7 +72,7 @@ def branch(
         problem: The landscape.
         best: A network, [p].
         nodes: Ceiling on the convex problems solved.
-        enough: See above.
+        enough: A loss below which the search ends.
         own: Whether `best` is known to be the best network with these signs allowed, [2, r]. They are not searched, and
             the lower bound is on networks of other signs.
     """

@@ -42,7 +42,7 @@ def ray_bound(data: Data, nu: np.ndarray, polar: float) -> float:
 
 
 def ray_rounding(data: Data, nu: np.ndarray) -> float:
-    """What floating point may add to a dual value on the ray through nu: 64 n units in the last place of its terms."""
+    """Rounding error allowed to a dual value on the ray through nu: 64 n units in the last place of its terms."""
     terms = abs(float(nu @ data.y)) + float(nu @ nu) + float(np.log(2.0))
     if data.outer_bias == "regularised":
         terms += float(nu.sum()) ** 2 / data.weight_decay
@@ -50,11 +50,13 @@ def ray_rounding(data: Data, nu: np.ndarray) -> float:
 
 
 def check_positive(weight_decay: float) -> None:
+    """Raises InputError unless the weight decay is positive and finite."""
     if not (np.isfinite(weight_decay) and weight_decay > 0):
         raise InputError(f"weight decay must be positive and finite here; found {weight_decay}.")
 
 
 def checked_data(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x [n, d] and y [n] as float64. Raises InputError unless both are finite and fit."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or y.shape != x.shape[:1] or x.size == 0 or not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
         raise InputError(f"x must be finite [n, d] and y finite [n]; found shapes {x.shape} and {y.shape}.")

@@ -16,11 +16,11 @@ class Gated(NamedTuple):
     """Optimum of a gated ReLU training problem.
 
     Attributes:
-        value: Of the convex program at `blocks`, attained, so above the optimum.
+        value: Value of the convex program at `blocks`, attained, so above the optimum.
         lower_bound: Below the optimum; below p* of the ReLU network too if the gates hold every activation cell.
         blocks: One linear model a gate, [q, d]; a gated network has the neuron a = sqrt|u|, w = u / sqrt|u| for each.
         b0: Outer bias, 0.0 without one.
-        output: Of the network, [n].
+        output: Output of the network, [n].
         nu: Minus the gradient of the loss there, [n].
     """
 
@@ -92,7 +92,7 @@ def gated_relaxation(data: Data, patterns: np.ndarray, accuracy: float = 1e-12, 
 
 
 def _centred(data: Data, nu: np.ndarray) -> np.ndarray:
-    """nu moved to sum nu = 0, which a free outer bias asks of a dual point."""
+    """A dual point near nu with sum zero, which a free outer bias asks for."""
     if data.outer_bias != "free":
         return nu
     if data.loss == "squared":

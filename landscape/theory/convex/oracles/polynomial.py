@@ -124,7 +124,7 @@ def _largest_on_cone(form: np.ndarray, signature: np.ndarray) -> float:
 
 
 def _solve(quadratic: Any, linear: np.ndarray, rows: Any, right: np.ndarray, cones: list) -> np.ndarray:
-    """What clarabel's interior point gives; its accuracy is judged by the caller's duality gap."""
+    """The solution of clarabel's interior point; its accuracy is judged by the caller's duality gap."""
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
