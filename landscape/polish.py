@@ -12,8 +12,6 @@ the last step is used again for what is said of the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import get_lapack_funcs
 
+from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
 
 DECENT = {"xla_backend_optimization_level": 2}  # half the time to compile, none lost in running
@@ -50,17 +49,6 @@ class Polished(NamedTuple):
     definite: Bool[np.ndarray, " b"]
     trapped: Bool[np.ndarray, " b"]
     steps: np.ndarray
-
-
-@contextmanager
-def float64() -> Iterator[None]:
-    """Float64 inside, on the host where the device has none (a TPU)."""
-    with jax.enable_x64(True):
-        if jax.default_backend() == "tpu":
-            with jax.default_device(jax.devices("cpu")[0]):
-                yield
-        else:
-            yield
 
 
 @partial(jax.jit, compiler_options=DECENT)

@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
 from landscape.records import InputError
 
@@ -44,7 +45,7 @@ def start_points(
     # One compiled size: the draw of a restart is elementwise in its number, so padding changes nothing.
     block = 256
     padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // block) * block)
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with float64(), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.key(seed, impl="threefry2x32")
         blocks = [padded[i : i + block] for i in range(0, len(padded), block)]
         drawn = [np.asarray(_draw(problem, key, numbers, init, init_scale)) for numbers in blocks]

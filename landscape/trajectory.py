@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from landscape import descent
+from landscape.descent.batch import advanced, begun
 from landscape.engine.settings import Settings
+from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.restart import start_points
 
@@ -68,18 +69,12 @@ def sample_curves(
     )
     scale = np.ones(len(chosen)) if step_scale is None else np.asarray(step_scale, np.float64)
 
-    def advance(problem: Any, lanes: Any, steps: Any) -> Any:
-        return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(lanes)
-
     loss, grad_norm = [], []
-    with jax.enable_x64(True):
+    with float64():
         dtype = jnp.dtype(settings.dtype)
-        lanes = jax.vmap(lambda t, s: descent.init(problem, method, t, s))(
-            jnp.asarray(theta, dtype), jnp.asarray(scale, dtype)
-        )
-        run = jax.jit(advance)  # the number of steps is traced: one program for the start, 0 steps, and the rest
+        lanes = begun(problem, method, jnp.asarray(theta, dtype), jnp.asarray(scale, dtype))
         for look in looks:
-            lanes = run(problem, lanes, 0 if look == 0 else every)
+            lanes = advanced(problem, method, lanes, 0 if look == 0 else every)
             loss.append(np.asarray(lanes.loss, np.float64))
             grad_norm.append(np.asarray(lanes.grad_norm, np.float64))
         ends = np.asarray(lanes.theta, np.float64)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from landscape import classify
 from landscape.census import Census, unseen_mass
 from landscape.census.levels import class_counts, class_ids, levels_of
 from landscape.engine.settings import Tolerances
+from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
 from landscape.records import Evidence, Label, Verdict
@@ -158,7 +158,7 @@ def _groups(problem: Problem, rows: Rows, weights: Weights, isolated: np.ndarray
     index = OrbitIndex(problem.symmetry, Tolerances().same_point * problem.scale)
     known: list[tuple[int, set[str]]] = []  # group, and the labels given in it, in the order of the index
     rows_of_names = zip(isolated[bearing[at]].tolist(), names.tolist(), strict=True)
-    with jax.enable_x64(True):  # a user's map to canonical points is made of jax functions
+    with float64():  # a user's map to canonical points is made of jax functions
         for row, one in sorted(rows_of_names):
             theta, loss = weights[int(rows["restart"][row])], float(rows["loss"][row])
             found = index.find(theta, loss, float(rows["loss_error"][row]))

@@ -103,7 +103,7 @@ def _gradients(size: int, batched: Any, problem: Loss, theta: Array) -> tuple[Ar
     return problem.gradients(theta), True
 
 
-def advance(problem: Loss, method: Method, lane: Lane, steps: int) -> Lane:
+def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array) -> Lane:
     """The lane `steps` gradients later, with its loss and gradient norm there.
 
     Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges

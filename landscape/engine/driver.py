@@ -36,7 +36,7 @@ from landscape.engine.orbit_book import NOT_ISOLATED
 from landscape.engine.queue import Candidate, Queue
 from landscape.engine.rows import Batch, Row, columns, row
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
-from landscape.polish import float64
+from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Point, Status, Verdict
 from landscape.restart import start_points
@@ -167,7 +167,7 @@ class Driver:
         """Puts large arrays of the problem on the device: NumPy's are copied at every call."""
         large = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self.problem)) >= KEPT_THERE
         if large and len(self.devices) == 1:
-            with jax.enable_x64(True):
+            with float64():
                 self._on_devices = jax.device_put(self.problem, self.devices[0])
 
     def _first(

@@ -22,6 +22,7 @@ from landscape.descent import Lane, Method
 from landscape.engine.kernels import on_last_axis
 from landscape.engine.queue import Restart
 from landscape.polish import DECENT
+from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
@@ -152,7 +153,7 @@ class Group:
         program = _program(problem, self.method, self.lanes, active, self.sharding)
 
         def run() -> Lane:
-            with jax.enable_x64(True):
+            with float64():
                 return jax.block_until_ready(program(problem, self.lanes, active))
 
         return run

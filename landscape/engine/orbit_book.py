@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landscape import classify
-from landscape.polish import ball, evaluate, float64
+from landscape.polish import ball, evaluate
+from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
 from landscape.records import Point, Spectrum, Status, Verdict

@@ -16,20 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 from threadpoolctl import threadpool_limits
 
 from landscape import descent
-from landscape.polish import batch_size, evaluate, polish
+from landscape.descent.batch import advanced, begun
+from landscape.polish import batch_size, evaluate, levels, polish
+from landscape.precision import float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous, with_width
-from landscape.problems.problem import QUICK, Problem, losses_at
+from landscape.problems.problem import losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points
 from landscape.theory.convex.cell_finish import finish
@@ -207,7 +206,7 @@ def grow(
     trails: list[list[_Node]] = [[] for _ in starts]
     here: list[tuple[Any, np.ndarray]] = [(problem, theta) for theta in starts]
     going = list(range(len(starts)))
-    with threadpool_limits(1), jax.enable_x64(True):  # the products are thin: more BLAS threads only wait
+    with threadpool_limits(1), float64():  # the products are thin: more BLAS threads only wait
         try:
             while going:
                 keys = {i: kind.key(*here[i]) for i in going}
@@ -285,21 +284,6 @@ class _Cells:
             yield key, _tested(problem, end, norm, self.seed, self.ceiling)
 
 
-@partial(jax.jit, static_argnums=(0,), compiler_options=QUICK)
-def _begun(method: descent.Method, problem: Problem, theta: Array) -> descent.Lane:
-    return jax.vmap(lambda t: descent.init(problem, method, t, jnp.ones(())))(theta)
-
-
-@partial(jax.jit, static_argnums=(0,), compiler_options=QUICK)
-def _advanced(method: descent.Method, problem: Problem, lanes: descent.Lane) -> descent.Lane:
-    return jax.vmap(lambda lane: descent.advance(problem, method, lane, CHUNK))(lanes)
-
-
-@partial(jax.jit, compiler_options=QUICK)
-def _gradient(problem: Problem, theta: Array) -> Array:
-    return problem.gradient(theta)
-
-
 class _Smooth:
     """Any other subnetwork: batched descent, then Newton's method."""
 
@@ -337,7 +321,7 @@ class _Smooth:
     def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> _Node:
         """The best sizes once more, now that some subnetworks are gone."""
         theta = balanced(problem, theta)
-        norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
+        norm = float(levels(problem, theta[None])[1][0])
         return _tested(problem, theta, norm, self.seed, self.ceiling)
 
     def _down(self, problem: Homogeneous, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -346,10 +330,10 @@ class _Smooth:
         size = 1 << max(0, len(starts) - 1).bit_length()  # few batch sizes, so few compilations
         theta = jnp.asarray(np.resize(starts, (size, starts.shape[1])))
         first = np.asarray(losses_at(problem, theta))
-        lanes = _begun(method, problem, theta)
+        lanes = begun(problem, method, theta)
         best = np.full(size, np.inf)
         for _ in range(BUDGET // CHUNK):
-            lanes = _advanced(method, problem, lanes)
+            lanes = advanced(problem, method, lanes, CHUNK)
             norm, loss = np.asarray(lanes.grad_norm), np.asarray(lanes.loss)
             # At kinks no gradient gets small: a loss that no longer falls is as far as this goes.
             if np.all((norm <= SMALL * problem.scale) | ~(loss < best * (1 - FALL))):

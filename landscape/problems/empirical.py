@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.precision import float64
 from landscape.problems.activation import RELU, Activation
 from landscape.problems.activation import activation as find_activation
 from landscape.problems.datafit import Data, DataFit, datafit
@@ -252,7 +253,7 @@ class Empirical(Problem):
             z = self.x @ hidden.T
             f = (odd * z + even * np.abs(z)) @ outer + b0
         else:
-            with jax.enable_x64(True):
+            with float64():
                 f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)
         slope, value = self.fit.sizes(f, self.y)
         decay = 0.5 * float(self.weight_decay) * float((self.penalised * theta) @ theta)
@@ -260,7 +261,7 @@ class Empirical(Problem):
 
     def hessian_error(self, theta: np.ndarray) -> float:
         """Bound on the rounding error of `hessian`, entries of sums over n rows, in the Frobenius norm."""
-        with jax.enable_x64(True):
+        with float64():
             jacobian = np.abs(np.asarray(jax.jacobian(self.outputs)(jnp.asarray(theta, jnp.float64))))
         return float((len(self.y) + 8 * self.d + self.width) * EPS * np.linalg.norm(jacobian) ** 2)
 

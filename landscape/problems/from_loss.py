@@ -13,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from landscape.precision import float64
 from landscape.problems.problem import Problem, digest, rounded
 from landscape.records import InputError, LowerBound
 
@@ -70,7 +71,7 @@ class UserLoss(Problem):
             return None
 
         def on_vectors(theta: np.ndarray) -> np.ndarray:
-            with jax.enable_x64(True):
+            with float64():
                 return self.write(canonical(self.read(theta)))
 
         return on_vectors
@@ -85,7 +86,7 @@ class UserLoss(Problem):
 
     def read(self, theta: np.ndarray) -> Any:
         """The user's pytree, its arrays in float64."""
-        with jax.enable_x64(True):  # whatever the caller's setting: no digit is lost
+        with float64():  # whatever the caller's setting: no digit is lost
             return self.unravel(jnp.asarray(theta, jnp.float64))
 
     def write(self, params: Any) -> np.ndarray:
@@ -94,7 +95,7 @@ class UserLoss(Problem):
         Raises:
             InputError: The number of coordinates does not fit.
         """
-        with jax.enable_x64(True):
+        with float64():
             theta = np.asarray(ravel_pytree(params)[0], np.float64)
         if theta.shape != (self.p,):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
@@ -106,7 +107,7 @@ class UserLoss(Problem):
         Functions cannot be compared, so that is all there is: two losses that agree to ten digits at all these points
         are taken for one.
         """
-        with jax.enable_x64(True):
+        with float64():
             keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
             draws = jnp.stack([ravel_pytree(self.init(key))[0].astype(jnp.float64) for key in keys])
             value, gradient = jax.vmap(jax.value_and_grad(lambda theta: self.loss(theta).astype(jnp.float64)))(draws)
@@ -139,7 +140,7 @@ def from_loss(
     Raises:
         InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters.
     """
-    with jax.enable_x64(True):
+    with float64():
         params = init(jax.random.key(0, impl="threefry2x32"))
         leaves = jax.tree.leaves(params)
         if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):

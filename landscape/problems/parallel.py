@@ -21,6 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from landscape.precision import float64
 from landscape.problems import subnetwork as nets
 from landscape.problems.datafit import DATAFITS, SQUARED, DataFit
 from landscape.problems.problem import EPS, Problem, digest, estimated_error
@@ -168,7 +169,7 @@ class Homogeneous(Problem):
 
     def read(self, theta: np.ndarray) -> Any:
         """The subnetwork's weights, each array with one more axis [width] in front."""
-        with jax.enable_x64(True):
+        with float64():
             w = jnp.asarray(theta, jnp.float64).reshape(self.width, self.q)
             return jax.tree.map(np.asarray, jax.vmap(chart(self.net)[1])(w))
 
@@ -178,7 +179,7 @@ class Homogeneous(Problem):
         Raises:
             InputError: The weights are not of the subnetwork's structure.
         """
-        with jax.enable_x64(True):
+        with float64():
             form = chart(self.net)[1](jnp.zeros(self.q))
             if jax.tree.structure(form) != jax.tree.structure(params):
                 raise InputError(f"params must be {jax.tree.structure(form)}, as init of the subnetwork returns them.")
@@ -199,7 +200,7 @@ def _outputs_at(problem: Homogeneous, theta: Array) -> tuple[Array, Array]:
 
 def parts_at(problem: Homogeneous, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """phi(W_j) [width, *shape of y] and g(W_j) [width], in float64."""
-    with jax.enable_x64(True):
+    with float64():
         f, g = _outputs_at(problem, jnp.asarray(theta, jnp.float64))
         return np.asarray(f), np.asarray(g)
 
@@ -316,7 +317,7 @@ def _made(
     x: Any, y: np.ndarray, width: int, net: Subnetwork, regularisation: float, fit: DataFit, allow_mismatch: bool
 ) -> Homogeneous:
     q, read = chart(net)
-    with jax.enable_x64(True):
+    with float64():
         draws = np.random.default_rng(1).normal(size=(DRAWS, q))
         try:
             outputs = [np.asarray(net.output(read(jnp.asarray(w)), x)) for w in draws]

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.precision import float64
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound
 
@@ -193,7 +194,7 @@ def estimated_error(problem: Problem, theta: np.ndarray, roundings: float = 8.0)
     theta = np.asarray(theta, np.float64)
     nudges = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], size=(16, theta.size))
     points = np.concatenate([theta[None], theta * (1 + EPS * nudges)])
-    with jax.enable_x64(True):
+    with float64():
         found = losses_at(problem, jnp.asarray(points))
         eps = float(jnp.finfo(found.dtype).eps)
         values = np.asarray(found, np.float64)

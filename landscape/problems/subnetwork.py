@@ -22,6 +22,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+from landscape.precision import float64
 from landscape.problems.problem import rounded, times
 from landscape.records import InputError
 
@@ -65,7 +66,7 @@ class Subnetwork:
         Two subnetworks whose outputs and penalties agree to ten digits at DRAWS random weights are taken for one.
         """
         q, read = chart(self)
-        with jax.enable_x64(True):
+        with float64():
             draws = [read(jnp.asarray(w)) for w in np.random.default_rng(1).normal(size=(DRAWS, q))]
             outputs = rounded([np.asarray(self.output(w, x)) for w in draws])
             penalties = rounded([float(self.penalty(w)) for w in draws])
@@ -186,7 +187,7 @@ FAMILIES: dict[str, Callable[[int, int | None, int], Subnetwork]] = {
 @lru_cache(maxsize=64)
 def chart(net: Subnetwork) -> tuple[int, Callable[[Array], Any]]:
     """Number of weights q of a subnetwork, and the map from a vector [q] to them."""
-    with jax.enable_x64(True):
+    with float64():
         weights = net.init(jax.random.key(0, impl="threefry2x32"))
         leaves = jax.tree.leaves(weights)
         if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
@@ -208,7 +209,7 @@ def degrees(net: Subnetwork, x: Any) -> Degrees:
     1e-9 of its size, and the multiple is a power of the scale, the same for all draws.
     """
     q, read = chart(net)
-    with jax.enable_x64(True):
+    with float64():
         draws = np.random.default_rng(0).normal(size=(DRAWS, q))
 
         def values(function: Callable[[Any], Array]) -> Callable[[np.ndarray], np.ndarray]:

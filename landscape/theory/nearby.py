@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.polish import eigensystem, evaluate, float64
+from landscape.polish import eigensystem, evaluate
+from landscape.precision import float64
 from landscape.problems.problem import Problem, losses_at
 from landscape.records import Claim, Evidence, Label, Point
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from landscape.precision import float64
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
 from landscape.theory.nearby import below_bound, lower_point
@@ -102,7 +102,7 @@ def spurious_certificate(
     limit = 0.1 * float(np.min(norms)) if problem.activation.kinked else 0.1 * problem.scale
     if not problem.activation.homogeneous or min_curvature <= 0 or limit <= 0:
         return nothing
-    with jax.enable_x64(True):
+    with float64():
         bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
     # A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
     eps = np.finfo(float).eps

@@ -23,6 +23,7 @@ from landscape.host.bench.machine import machine
 from landscape.host.bench.measure import cells, census_or_reason
 from landscape.host.bench.table import FOOTER, heading, table_rows
 from landscape.host.bench.timing import limits
+from landscape.precision import float64
 from landscape.problems.teacher_student import orthonormal_teacher
 
 
@@ -38,7 +39,7 @@ def bench(asked: Bench, report: Callable[[str], None] | None = None) -> dict[str
     """
     asked = asked.check()
     report = report or (lambda line: None)
-    with jax.enable_x64(True):
+    with float64():
         if asked.optimiser != Settings().optimiser:
             census_or_reason(
                 orthonormal_teacher(2), 1, asked.dtype[0], asked

@@ -13,6 +13,7 @@ import numpy as np
 
 from landscape.engine.lanes import CPU
 from landscape.host.bench.machine import bytes_needed, ensure_memory, usable_cores
+from landscape.precision import float64
 from landscape.problems.problem import Problem
 
 
@@ -69,7 +70,7 @@ class BatchedGradient:
         return [jax.block_until_ready(self.compiled(self.shares[0], times))]
 
     def _repeated(self, times: int, share: Any) -> Any:
-        with jax.enable_x64(True):
+        with float64():
             return jax.block_until_ready(self.compiled(share, times))
 
     def rows(self, shares: list[Any]) -> np.ndarray:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import entr, expit
+from scipy.special import entr
 
+from landscape.precision import float64
+from landscape.problems.datafit import SQUARED
 from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.problems.problem import EPS, losses_at
@@ -53,7 +54,7 @@ class Certificate(NamedTuple):
 
 def minus_gradient(problem: Homogeneous, f: np.ndarray) -> np.ndarray:
     """Z, minus the gradient of the data loss, at outputs f."""
-    return problem.y - f if problem.loss_name == "squared" else problem.y * expit(-problem.y * f)
+    return problem.fit.minus_slope(f, problem.y)
 
 
 def dual_bound(problem: Homogeneous, z: np.ndarray, upper: float) -> float:
@@ -64,7 +65,7 @@ def dual_bound(problem: Homogeneous, z: np.ndarray, upper: float) -> float:
     """
     lam = strength(problem)
     most = lam / upper * (1 - 4 * EPS) if upper > 0 else math.inf
-    if problem.loss_name == "squared":
+    if problem.fit is SQUARED:
         size = float(np.sum(z * z))
         t = min(max(float(np.sum(z * problem.y)) / size, 0.0), most) if size > 0 else 0.0
         point = t * z
@@ -92,7 +93,7 @@ def certificate(problem: Homogeneous | Empirical, theta: np.ndarray, seed: int =
     lam = strength(problem)
     if isinstance(problem, Empirical):
         here = forward(problem, theta)
-        nu = here.nu - here.nu.mean() if problem.outer_bias == "free" and problem.loss_name == "squared" else here.nu
+        nu = here.nu - here.nu.mean() if problem.outer_bias == "free" and problem.fit is SQUARED else here.nu
         found = phi(problem.x, nu)
         test = Polar(found.value, found.upper, np.append(found.u, found.sign), f"phi by {found.by}")
         loss, error, bound = here.loss, here.loss_error, convex_bound(problem.data, nu, found)
@@ -112,5 +113,5 @@ def certificate(problem: Homogeneous | Empirical, theta: np.ndarray, seed: int =
 
 def losses(problem: Homogeneous, thetas: np.ndarray) -> np.ndarray:
     """Losses at points [r, p] in float64."""
-    with jax.enable_x64(True):
+    with float64():
         return np.asarray(losses_at(problem, jnp.asarray(thetas, jnp.float64)), np.float64)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
+from landscape.polish import levels
 from landscape.problems.parallel import Homogeneous, matrix_value
 from landscape.problems.problem import EPS
 from landscape.records import Evidence, Flavour, Label, Point, Verdict
@@ -65,8 +63,7 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     if not np.any(small):
         return None
     theta = np.where(small[:, None], 0.0, w).reshape(-1)
-    with jax.enable_x64(True):
-        norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
+    norm = float(levels(problem, theta[None])[1][0])
     loss = float(losses(problem, theta[None])[0])
     facts = _facts(problem, point, certificate(problem, point.theta))
     if norm > REFUTED * problem.scale or loss > point.loss + point.loss_error + problem.loss_error(theta):
@@ -96,11 +93,6 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
         escape=theta + step - point.theta,
         **facts,
     )
-
-
-@jax.jit
-def _gradient(problem: Homogeneous, theta: Array) -> Array:
-    return problem.gradient(theta)
 
 
 def _facts(problem: Homogeneous, point: Point, found: Certificate) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def polar(problem: Homogeneous | Empirical, z: np.ndarray, seed: int = 0, starts
     name = problem.net.name
     if problem.q == 1:
         return line_polar(problem, z)
-    if name == "rank_one":
+    if problem.net.rank_one:
         u, s, vt = np.linalg.svd(z)
         upper = float(s[0]) * (1 + 16 * (len(u) + len(vt)) * EPS)
         return Polar(float(s[0]), upper, np.concatenate([u[:, 0], vt[0]]), "singular value")

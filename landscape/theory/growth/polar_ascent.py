@@ -13,7 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from landscape import descent
+from landscape.descent.batch import advanced, begun
+from landscape.precision import float64
 from landscape.problems.parallel import Homogeneous, parts_at, with_width
+from landscape.problems.problem import Loss
 from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.theory.growth.polar_formulas import Polar
 
@@ -23,45 +26,33 @@ ASCENT = 240  # gradients of each ascent that estimates a polar
 
 @partial(jax.tree_util.register_dataclass, data_fields=["x", "z"], meta_fields=["net"])
 @dataclass(frozen=True, eq=False)
-class _Ratio:
+class _Ratio(Loss):
     """The loss -<Z, phi(V)> / g(V) of one subnetwork V, of degree zero."""
 
     x: Any
     z: Any
     net: Subnetwork
 
+    @property
+    def p(self) -> int:
+        """Number of weights of the subnetwork."""
+        return chart(self.net)[0]
+
     def loss(self, theta: Float[Array, " q"]) -> Float[Array, ""]:
         """-<Z, phi(V)> / g(V)."""
         weights = chart(self.net)[1](theta)
         return -jnp.sum(self.z * self.net.output(weights, self.x)) / self.net.penalty(weights)
-
-    def gradients(self, theta: Float[Array, "lanes q"]) -> Float[Array, "lanes q"]:
-        """Automatic gradients at rows [lanes, q]."""
-        return jax.vmap(jax.grad(self.loss))(theta)
-
-    def gradient(self, theta: Float[Array, " q"]) -> Float[Array, " q"]:
-        """Automatic gradient."""
-        return jax.grad(self.loss)(theta)
-
-
-@partial(jax.jit, static_argnums=(2,))
-def _climb(ratio: _Ratio, theta: Array, steps: int) -> tuple[Array, Array]:
-    method = descent.method("lbfgs")
-
-    def one(t: Array) -> tuple[Array, Array]:
-        lane = descent.advance(ratio, method, descent.init(ratio, method, t, jnp.ones(())), steps)  # pyright: ignore[reportArgumentType]
-        return lane.theta, lane.loss
-
-    return jax.vmap(one)(theta)
 
 
 def ascended(problem: Homogeneous, z: np.ndarray, seed: int, starts: int) -> Polar:
     """The best of many ascents of <Z, phi(V)> / g(V), scaled to g = 1."""
     draws = np.random.default_rng(seed).normal(size=(starts, problem.q))
     draws /= np.linalg.norm(draws, axis=1, keepdims=True)
-    with jax.enable_x64(True):
+    with float64():
         ratio = _Ratio(None if problem.x is None else jnp.asarray(problem.x), jnp.asarray(z), problem.net)
-        tops, values = (np.asarray(a) for a in _climb(ratio, jnp.asarray(draws), ASCENT))
+        method = descent.method("lbfgs")
+        lanes = advanced(ratio, method, begun(ratio, method, jnp.asarray(draws)), ASCENT)
+        tops, values = np.asarray(lanes.theta), np.asarray(lanes.loss)
     values = np.where(np.isfinite(values), -values, -np.inf)
     i = int(np.argmax(values))
     if not values[i] > 0:  # the best of all weights is then zero, as far as anybody knows

@@ -32,7 +32,7 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
         return networked(problem, kept.hidden, kept.outer, kept.b0)
     w = theta.reshape(problem.width, -1)
     name = problem.net.name
-    if name == "rank_one":
+    if problem.net.rank_one:
         rows = problem.y.shape[0]
         u, s, vt = np.linalg.svd(w[:, :rows].T @ w[:, rows:])
         kept = [i for i in range(len(s)) if s[i] > (ZERO * problem.scale) ** 2]

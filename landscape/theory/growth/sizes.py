@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.problems.problem import EPS
@@ -21,16 +20,13 @@ def balanced(problem: Homogeneous, theta: np.ndarray, steps: int = 100) -> np.nd
     atoms, y, lam = f.reshape(len(w), -1).T, problem.y.reshape(-1), strength(problem)
 
     def value(t: np.ndarray) -> float:
-        out = atoms @ t
-        paid = 0.5 * (out - y) ** 2 if problem.loss_name == "squared" else np.logaddexp(0.0, -y * out)
-        return float(np.sum(paid) + lam * (g @ t))
+        return float(np.sum(problem.fit.paid(atoms @ t, y)) + lam * (g @ t))
 
     t = np.ones(len(w))
     now = value(t)
     for _ in range(steps):
         out = atoms @ t
-        z = y - out if problem.loss_name == "squared" else y * expit(-y * out)
-        curved = 1.0 if problem.loss_name == "squared" else (expit(out) * expit(-out))[:, None]
+        z, curved = problem.fit.minus_slope(out, y), problem.fit.curved(out, y)[:, None]
         slope = lam * g - atoms.T @ z
         free = (t > 0) | (slope < 0)
         if np.max(np.abs(slope[free]), initial=0.0) <= 64 * EPS * max(now, 1e-300):
