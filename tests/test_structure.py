@@ -49,6 +49,7 @@ ORDER = [
     "theory.convex.branch_and_bound",
     "theory.convex.undecayed",
     "theory.convex.forward_pass",
+    "theory.convex.standard",
     "theory.convex.ties",
     "theory.convex.slopes",
     "theory.convex.least_loss",
