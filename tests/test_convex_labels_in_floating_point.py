@@ -31,7 +31,7 @@ def test_a_loss_lost_in_rounding_is_not_global():
     assert verdict.label in (Label.UNDECIDED, Label.UNCONVERGED)
 
 
-@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3])
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 1e-3, 1e3, 1e9])
 def test_labels_do_not_depend_on_the_units_of_the_data(size):
     """x -> size x and beta -> size beta, or y -> size y and beta -> size beta, maps stationary points to such."""
     for k in (0, 1, 5):

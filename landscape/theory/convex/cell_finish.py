@@ -26,6 +26,7 @@ from landscape.theory.convex.forward_pass import (
 )
 from landscape.theory.convex.restricted_programs import restricted_near
 from landscape.theory.convex.slopes import slopes
+from landscape.theory.convex.standard import standard
 from landscape.theory.convex.ties import least_subgradient, merged_ties, one_sided_slope
 from landscape.theory.convex.undecayed_finish import least_squares, shortest_solution
 
@@ -47,12 +48,17 @@ def finish(problem: Empirical, theta: np.ndarray, programs: dict[bytes, Any] | N
     beyond is next. Of several optima it takes the nearest.
     """
     programs = {} if programs is None else programs
-    here = forward(problem, theta)
-    found = slopes(problem, here)
-    if found.stationary and not problem.certifiable:
-        return np.asarray(theta, np.float64)
+    theta, here = np.asarray(theta, np.float64), forward(problem, theta)
+    own = standard(problem, theta)
+    if not problem.certifiable and slopes(own.problem, forward(own.problem, own.theta)).stationary:
+        return theta
     if not in_programs(problem):
-        return least_squares(problem, here)
+        end = least_squares(problem, here)
+        if end is not None or own.columns is None:
+            return end
+        # Columns of unlike units hide each other from the shortest way: the shortest one in own units.
+        end = least_squares(own.problem, forward(own.problem, own.theta))
+        return None if end is None else theta + own.given(end - own.theta)
     patterns = (here.z > 0).T  # [m, n]
     signs = np.sign(here.a)
     c = np.linalg.norm(here.w, axis=1) * np.abs(here.a)

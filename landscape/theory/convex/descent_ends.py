@@ -12,6 +12,7 @@ from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import TIE, ZERO, Forward, forward, heights_of, independent, sides_of
 from landscape.theory.convex.labels import label
 from landscape.theory.convex.slopes import slopes
+from landscape.theory.convex.standard import standard
 from landscape.theory.room import End, NotYet
 
 DYING = 0.03  # a neuron that dwindles moves the others no more once it is below this, times the scale
@@ -21,8 +22,9 @@ JUMPS = 0.3  # a descent that jumps to and fro about an end is at most this, tim
 
 def key(problem: Empirical, theta: np.ndarray) -> bytes:
     """The key of an isolated minimum, the same for its permutations: signs, sides and ties of its neurons, sorted."""
-    here = forward(problem, theta)
-    norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(problem.x, axis=1)
+    own = standard(problem, theta)
+    here = forward(own.problem, own.theta)
+    norms, rows = np.linalg.norm(here.w, axis=1), np.linalg.norm(own.problem.x, axis=1)
     tie = np.abs(here.z) <= TIE * np.outer(rows, norms)
     sides = np.where(tie, 0, np.where(here.z > 0, 1, -1)).astype(np.int8).T
     return b"".join(

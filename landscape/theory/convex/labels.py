@@ -38,6 +38,7 @@ from landscape.theory.convex.forward_pass import (
 )
 from landscape.theory.convex.least_loss import best_of_width, certified_optimum
 from landscape.theory.convex.slopes import Slopes, slopes
+from landscape.theory.convex.standard import standard
 
 EPS = float(np.finfo(float).eps)
 EXACT = 1e-9  # an optimum is exact if its gap is at most this times its value
@@ -59,27 +60,59 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
         "lower_bound": bound,
         "wider": None if best is None else max(here.loss - best.value, 0.0),
     }
-    found = slopes(problem, here)
-    fields["grad_norm"] = found.norm
+    fields["grad_norm"] = slopes(problem, here).norm
     verdict = _global(problem, here, best, bound, fields)
     if verdict is not None:
         return verdict
+    verdict = _in_own_units(problem, theta, here, best, fields)
+    return verdict if verdict.escape is None else _with_lower_loss(problem, theta, here, verdict)
+
+
+def _in_own_units(
+    given: Empirical, theta: np.ndarray, seen: Forward, best: CertifiedOptimum | None, fields: dict[str, Any]
+) -> Verdict:
+    """The label of a point that is not global by a bound, judged in its own units; escapes are in the given ones."""
+    own = standard(given, theta)
+    problem, theta = own.problem, own.theta
+    here = forward(problem, theta)
+    found = slopes(problem, here)
     if not found.stationary:
-        reason = f"not stationary: the least subgradient has norm {found.norm:.2g}"
+        reason = f"not stationary: the least subgradient has norm {fields['grad_norm']:.2g}"
         return Verdict(label=Label.UNCONVERGED, reason=reason, **fields)
-    if not loss_is_known(problem, here):
+    if not loss_is_known(given, seen):
         reason = f"the weights are so large that rounding leaves the loss open by {here.loss_error:.1e}"
         return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
     if found.direction is not None:
-        return _leaves(
+        verdict = _leaves(
             problem, theta, here, found.direction, Label.TRAP, "tie", "one-sided slope", -found.slope, fields
         )
-    if not found.clear:
+    elif not found.clear or _side_unknown(given, seen, found):
         reason = "a slope at a tie is too small for its sign to be known"
         return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
-    verdict = _at_rest(problem, theta, here, best, _blur(problem, here, found), fields)
-    certified = found.sharp or verdict.evidence != Evidence.CERTIFIED
-    return verdict if certified else replace(verdict, evidence=Evidence.NUMERICAL)
+    else:
+        verdict = _at_rest(given, problem, theta, here, best, _blur(problem, here, found), fields)
+    if verdict.evidence == Evidence.CERTIFIED and not found.sharp:
+        verdict = replace(verdict, evidence=Evidence.NUMERICAL)
+    return verdict if verdict.escape is None else replace(verdict, escape=own.given(verdict.escape))
+
+
+def _with_lower_loss(problem: Empirical, theta: np.ndarray, here: Forward, verdict: Verdict) -> Verdict:
+    """The verdict if the loss at the end of its escape is lower in the given weights too; else UNDECIDED."""
+    there = forward(problem, theta + verdict.escape)
+    if there.loss + there.loss_error < here.loss - here.loss_error:
+        return verdict
+    reason = f"a descent direction by {verdict.by}, but no lower loss along it beyond rounding"
+    return replace(
+        verdict, label=Label.UNDECIDED, flavour=None, evidence=None, by=None, margin=None, escape=None, reason=reason
+    )
+
+
+def _side_unknown(problem: Empirical, here: Forward, found: Slopes) -> bool:
+    """Whether rounding of huge weights that cancel leaves open on which side of a neuron a row is that is no tie."""
+    size = np.abs(problem.x) @ np.abs(here.w).T
+    unknown = (np.abs(here.z) <= 2 * (problem.d + 2) * EPS * size) & (size > 0) & ~found.ties
+    alive = np.any(here.w != 0, axis=1) & (here.a != 0)
+    return float(problem.weight_decay) == 0 and bool(np.any(unknown[:, alive]))
 
 
 def _blur(problem: Empirical, here: Forward, found: Slopes) -> float:
@@ -91,6 +124,7 @@ def _blur(problem: Empirical, here: Forward, found: Slopes) -> float:
 
 
 def _at_rest(
+    given: Empirical,
     problem: Empirical,
     theta: np.ndarray,
     here: Forward,
@@ -100,7 +134,7 @@ def _at_rest(
 ) -> Verdict:
     """The label of a stationary point that no first-order direction leaves."""
     if best is None:
-        return _without_certificate(problem, theta, here, blur, fields)
+        return _without_certificate(given, problem, theta, here, blur, fields)
     least = here.loss <= best.value * (1 + EXACT) + here.loss_error  # else a better network is known
     if least and best.gap > EXACT * best.value and (verdict := _by_own_bound(problem, here, fields)) is not None:
         return verdict
@@ -260,9 +294,12 @@ def _by_own_bound(problem: Empirical, here: Forward, fields: dict[str, Any]) -> 
 
 
 def _without_certificate(
-    problem: Empirical, theta: np.ndarray, here: Forward, blur: float, fields: dict[str, Any]
+    given: Empirical, problem: Empirical, theta: np.ndarray, here: Forward, blur: float, fields: dict[str, Any]
 ) -> Verdict:
-    """The label of a stationary point where no convex program bounds the loss of all widths."""
+    """The label of a stationary point where no convex program bounds the loss of all widths.
+
+    The least loss of the width is that of the given problem: the rank of its data is in doubt where it is near one.
+    """
     decayed = float(problem.weight_decay) > 0
     norms, m, d = np.linalg.norm(here.w, axis=1), problem.width, problem.d
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
@@ -295,7 +332,7 @@ def _without_certificate(
         return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
     # Without weight decay the layers of a neuron can be rescaled against each other.
     flavours = _flavours(independent(problem, here)) if decayed else _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
-    own = best_of_width(problem)
+    own = best_of_width(given)
     if own is not None:
         return _against(here, own, flavours, blur, fields)
     reason = "a local minimum, but no lower bound is known to be attained: the best loss is only the best seen"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lstsq, null_space
 
 from landscape.problems.empirical import Empirical
 from landscape.theory.convex.forward_pass import NEAR_TIE, STATIONARY, TIE, ZERO, Forward, heights_of, sides_of
@@ -12,6 +13,7 @@ from landscape.theory.convex.ties import least_subgradient, merged_ties, steepes
 
 EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-13  # a slope below this, over the size of its terms, cannot be told from zero in floating point
+FREE = 1e-13  # directions that move outputs by less than this, relative, are rounding of the data
 
 
 class Slopes(NamedTuple):
@@ -20,12 +22,13 @@ class Slopes(NamedTuple):
     Attributes:
         norm: Its least Euclidean norm.
         size: Of its terms: `norm` is rounding below a few hundred eps of this.
-        stationary: Whether it holds zero as far as floating point goes: for each neuron, in units of its own size.
+        stationary: Whether it holds zero to a billionth: for each neuron, in units of its own size; without weight
+            decay for all of them together too, in units of the residual.
         ties: Which rows are tied to which neuron, [n, m].
         direction: A first-order descent direction at ties, [p]; None if there is none.
         slope: The slope along it.
         clear: False where a tie is so weak, or a row so nearly tied, that the sign of its slope is not known.
-        sharp: False where a slope within rounding of zero was taken for zero.
+        sharp: False where a slope or a neuron was taken for zero by a tolerance, and not by its rounding.
     """
 
     norm: float
@@ -71,13 +74,14 @@ def slopes(problem: Empirical, here: Forward) -> Slopes:
     noise = 8 * EPS * (np.abs(problem.y) + np.abs(here.nu) + np.abs(heights) @ np.abs(here.a) + abs(here.b0))
     blur = float(rows @ noise)  # of a gradient, over the neuron's size: nu is known to its rounding
     total, stationary = 0.0, True
-    clear, sharp = beta == 0 or blur <= 1e-3 * beta or bool(np.all(zero)), True
+    clear, sharp = beta == 0 or blur <= 1e-3 * beta or bool(np.all(zero)), not np.any(both[zero])
     if problem.outer_bias != "none":
         decayed = beta * here.b0 if problem.outer_bias == "regularised" else 0.0
         left, paid = abs(decayed - float(np.sum(here.nu))), float(np.sum(np.abs(here.nu)))
         total += left * left
         size += paid
         stationary &= left <= STATIONARY * (paid + abs(decayed)) + float(np.sum(noise))
+        sharp &= left <= 8 * EPS * (paid + abs(decayed)) + float(np.sum(noise))
     best: tuple[float, np.ndarray | None] = (0.0, None)
     for j in np.flatnonzero(~zero):
         tied = np.flatnonzero(ties[:, j])
@@ -91,6 +95,7 @@ def slopes(problem: Empirical, here: Forward) -> Slopes:
         own = float(np.hypot(np.linalg.norm(rest), outer[j]))
         total += own * own
         stationary &= own <= (enough + blur) * both[j]
+        sharp &= own <= (8 * EPS * (beta + reach) + blur) * both[j]
         if np.any(near[:, j] & (-(high - low) * here.a[j] * here.nu < weak)):
             clear = False
         if not len(tied):
@@ -101,4 +106,45 @@ def slopes(problem: Empirical, here: Forward) -> Slopes:
             direction = np.zeros(problem.p)
             direction[j * d : (j + 1) * d] = delta
             best = (slope, direction)
+    if beta == 0 and stationary:
+        fall, rounding = _fall(problem, here, ties, zero, noise)
+        stationary = fall <= 0.5 * STATIONARY**2 * float(here.nu @ here.nu) + rounding
+        sharp &= fall <= rounding
     return Slopes(float(np.sqrt(total)), size, stationary, ties, best[1], best[0], clear, sharp)
+
+
+def _fall(
+    problem: Empirical, here: Forward, ties: np.ndarray, zero: np.ndarray, noise: np.ndarray
+) -> tuple[float, float]:
+    """How far the loss falls without weight decay along the best way on which all of it is smooth, and the rounding.
+
+    On the way no neuron leaves a tie. The outputs move by `move`, the projection of nu on what they can move by, and
+    the loss, of curvature 1 at most, falls by move.(nu - move / 2) at least. Slopes of columns one by one do not see
+    what their difference can do where they are nearly parallel.
+    """
+    n, x = len(problem.y), problem.x
+    low, high = sides_of(problem)
+    heights = heights_of(problem, here.z)
+    columns = [np.ones((n, 1))] if problem.outer_bias != "none" else []
+    for j in range(len(here.a)):
+        if zero[j]:
+            continue
+        if here.a[j] == 0:
+            columns.append(heights[:, j : j + 1])
+            continue
+        features = np.where(here.z[:, j] > 0, high, low)[:, None] * x
+        features[ties[:, j]] = 0.0
+        if ties[:, j].any():
+            features = features @ null_space(x[ties[:, j]], rcond=1e-9)
+        columns.append(features)
+    space = np.concatenate([np.zeros((n, 0)), *columns], axis=1)
+    lengths = np.linalg.norm(space, axis=0)
+    space = space[:, lengths > 0] / lengths[lengths > 0]
+    if not space.shape[1]:
+        return 0.0, 0.0
+    move = np.zeros(n)
+    for _ in range(2):  # the second time for digits that are lost where columns are nearly dependent
+        share = np.asarray(lstsq(space, here.nu - move, cond=FREE)[0])  # pyright: ignore[reportOptionalSubscript]
+        move = move + space @ share
+    rounding = float(np.abs(move) @ noise) + 8 * n * EPS * float(np.linalg.norm(move) * np.linalg.norm(here.nu))
+    return float(move @ (here.nu - 0.5 * move)), rounding

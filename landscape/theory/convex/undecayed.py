@@ -44,7 +44,8 @@ def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000
     """
     if data.loss != "squared" or data.weight_decay != 0:
         raise InputError("without weight decay only squared loss can be enumerated.")
-    found = cells(data.x) if listed is None else listed
+    length = np.linalg.norm(data.x, axis=0)  # columns of any scale have the same cells
+    found = cells(data.x / np.where(length > 0, length, 1.0)) if listed is None else listed
     patterns = found.patterns[found.patterns.any(axis=1)]
     count = math.comb(2 * len(patterns) + width - 1, width) if len(patterns) else 1
     if not found.complete or count > most:

@@ -12,6 +12,7 @@ from scipy.sparse import csc_matrix
 from landscape.problems.empirical import Empirical
 from landscape.theory.convex.forward_pass import TIE, Forward, forward, loss_is_known, sides_of, theta_of
 from landscape.theory.convex.slopes import slopes
+from landscape.theory.convex.standard import standard
 
 clarabel: Any = _clarabel  # a compiled module without type information
 
@@ -37,11 +38,12 @@ def least_squares(problem: Empirical, here: Forward) -> np.ndarray | None:
         w[alive] += move[: len(alive) * d].reshape(-1, d)
         end = theta_of(problem, w, here.a, here.b0 + (move[-1] if b else 0.0))
         there = forward(problem, end)
-        found = slopes(problem, there)
-        height = np.einsum("jkd,jd->jk", sides, there.w[alive])
-        inside = np.all(
-            height >= -TIE * np.linalg.norm(problem.x, axis=1) * np.linalg.norm(there.w[alive], axis=1)[:, None]
-        )
+        own = standard(problem, end)
+        seen = forward(own.problem, own.theta)
+        found = slopes(own.problem, seen)
+        height = np.where(pattern, 1.0, -1.0) * seen.z[:, alive]
+        wide = np.linalg.norm(own.problem.x, axis=1)[:, None] * np.linalg.norm(seen.w[alive], axis=1)
+        inside = np.all(height >= -TIE * wide)
         fits = there.loss <= 2 * there.loss_error  # what is left of nu is rounding, and so is the gradient
         lower = there.loss <= here.loss + here.loss_error + there.loss_error
         if inside and lower and loss_is_known(problem, there) and (fits or found.stationary):
