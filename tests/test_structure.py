@@ -26,6 +26,7 @@ ORDER = [
     "problems.homogeneous",
     "restart",
     "descent.lane",
+    "descent.structure",
     "descent.first_order",
     "descent.flow",
     "descent.lbfgs",

@@ -113,6 +113,11 @@ class Empirical:
         return self.width * (self.d + 1) + (self.outer_bias != "none")
 
     @property
+    def rows(self) -> int:
+        """Rows of the data set."""
+        return self.y.shape[0]
+
+    @property
     def kinked(self) -> bool:
         """Whether the activation has a kink."""
         return self.activation.kinked

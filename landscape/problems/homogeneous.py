@@ -292,6 +292,7 @@ class Homogeneous(Automatic):
     kinked = False
     trailing = False
     block = 32
+    rows = None
 
     @property
     def gradient_scale(self) -> float:

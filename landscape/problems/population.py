@@ -102,6 +102,7 @@ class TeacherStudent:
     kinked = False  # only at a zero neuron, where no descent goes
     normalisation = "1/2 E (student - teacher)^2, x ~ N(0, I)"
     lower_bound = LowerBound(0.0, "a mean of squares")
+    rows = None
 
     @property
     def d(self) -> int:

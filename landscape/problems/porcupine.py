@@ -88,6 +88,7 @@ class Porcupine:
     coercive = True  # sqrt(2 F) + |teacher| >= |student| >= E student = sum |c| / sqrt(2 pi)
     kinked = True
     trailing = False
+    rows = None
 
     @property
     def d(self) -> int:

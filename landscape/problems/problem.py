@@ -83,6 +83,11 @@ class Problem(Protocol):
         """Whether descents may end where the gradient jumps."""
         ...
 
+    @property
+    def rows(self) -> int | None:
+        """Rows of the data set, each with a loss of its own (`weighted_gradient`); None where there are none."""
+        ...
+
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The loss."""
         ...
@@ -226,6 +231,7 @@ class UserLoss(Automatic):
     kinked = False
     trailing = False
     block = 32
+    rows = None
 
     def loss_error(self, theta: np.ndarray) -> float:
         """Estimated, not bounded: four times the spread of the loss over perturbations of theta by one ulp."""
