@@ -6,6 +6,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax import monitoring
 from problems import FAMILIES, ONE_EACH
@@ -173,6 +174,20 @@ def test_a_second_run_with_a_named_optimiser_compiles_nothing(name):
     problem = partial(FAMILIES["data, squared, tanh"].make, 0)
     compilations(lambda: _explored(problem, lambda: name))
     assert compilations(lambda: _explored(problem, lambda: name)) == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optax.adam(0.01),
+        lambda: optax.chain(optax.clip(1.0), optax.sgd(optax.cosine_decay_schedule(0.1, 200), momentum=0.9)),
+        lambda: optax.sgd(lambda step: 0.1 / (1 + step / 100)),
+    ],
+)
+def test_a_second_run_with_an_optimiser_from_optax_made_anew_compiles_nothing(make):
+    problem = partial(FAMILIES["data, squared, tanh"].make, 0)
+    assert compilations(lambda: _explored(problem, make)) > 0
+    assert compilations(lambda: _explored(problem, make)) == 0
 
 
 @pytest.mark.parametrize("name", ONE_EACH)

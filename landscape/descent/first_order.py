@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,49 +12,100 @@ import optax
 from jaxtyping import Array
 
 from landscape.descent.lane import GradientAt, Method
+from landscape.descent.structure import structure
 
 
-def gradient_descent(step_size: float) -> Method:
+@dataclass(frozen=True)
+class GradientDescent(Method):
     """theta <- theta - step_size * gradient."""
 
-    def step(gradient: GradientAt, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
-        return theta - (step_size * step_scale) * gradient(theta), memory
+    step_size: float
 
-    return Method(lambda theta: (), step, f"gradient descent, step {step_size:g}")
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return f"gradient descent, step {self.step_size:g}"
+
+    def init(self, theta: Array) -> Any:
+        """Nothing is remembered."""
+        return ()
+
+    def step(
+        self, gradient: GradientAt, theta: Array, memory: Any, step_scale: Array, number: Array
+    ) -> tuple[Array, Any]:
+        """A step down the gradient."""
+        return theta - (self.step_size * step_scale) * gradient(theta), memory
 
 
 MINIBATCH_STEPS = 9600  # noisy ones, hundreds of times 1 / curvature at our step sizes; then all rows, to an end
 
 
-def minibatch(step_size: float, size: int) -> Method:
+@dataclass(frozen=True)
+class Minibatch(Method):
     """Descent on `size` rows at a time, drawn anew at each step without replacement, and later on all rows.
 
     With noise it would come to no end: after MINIBATCH_STEPS it goes on as plain descent. The draws of a restart follow
     from where it starts, so that it goes the same way in any lane.
     """
 
-    def init(theta: Array) -> tuple[Array, Array]:
+    step_size: float
+    size: int
+
+    trailing: ClassVar[bool] = False
+    descends: ClassVar[bool] = False
+    noisy: ClassVar[int] = MINIBATCH_STEPS
+
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return f"{MINIBATCH_STEPS} steps on {self.size} rows at a time, then descent on all, step {self.step_size:g}"
+
+    def init(self, theta: Array) -> tuple[Array, Array]:
+        """Seed of the draws, and the number of steps taken."""
         seed = jax.lax.bitcast_convert_type(jnp.sum(theta).astype(jnp.float32), jnp.uint32)
         return jnp.stack([seed, jnp.uint32(0)]), jnp.zeros((), jnp.int32)
 
-    def step(gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+    def step(self, gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+        """A step down the gradient of some rows."""
         seed, count = memory
         key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), count)
-        rows = jnp.where(count < MINIBATCH_STEPS, size, jnp.iinfo(jnp.int32).max)
-        return theta - step_size * step_scale * gradient.some(theta, key, rows), (seed, count + 1)
-
-    dynamics = f"{MINIBATCH_STEPS} steps on {size} rows at a time, then descent on all, step {step_size:g}"
-    return Method(init, step, dynamics, trailing=False, descends=False, noisy=MINIBATCH_STEPS)
+        rows = jnp.where(count < MINIBATCH_STEPS, self.size, jnp.iinfo(jnp.int32).max)
+        return theta - self.step_size * step_scale * gradient.some(theta, key, rows), (seed, count + 1)
 
 
-def from_optax(transformation: optax.GradientTransformation, dynamics: str = "an optax optimiser") -> Method:
-    """Any optax optimiser. Line searches of its own cost gradients that are not counted."""
-    extended = optax.with_extra_args_support(transformation)
+@dataclass(frozen=True)
+class Optax(Method):
+    """Any optax optimiser. Line searches of its own cost gradients that are not counted.
 
-    def step(gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+    Attributes:
+        transformation: The optimiser.
+        words: Its name in records of runs.
+        key: What it is made of: optimisers of equal keys are equal (see `structure`).
+    """
+
+    transformation: optax.GradientTransformation = field(compare=False)
+    words: str = "an optax optimiser"
+    key: Hashable = field(init=False, repr=False)
+
+    trailing: ClassVar[bool] = False
+    descends: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", structure(self.transformation))
+
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return self.words
+
+    def init(self, theta: Array) -> Any:
+        """The optimiser's own state."""
+        return self.transformation.init(theta)
+
+    def step(self, gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+        """An update of the optimiser's own."""
+        extended = optax.with_extra_args_support(self.transformation)
         grad, value = gradient(theta), gradient.loss
         # `value` is dead code, and removed, for optimisers that do not look at it.
         updates, memory = extended.update(grad, memory, theta, value=value(theta), grad=grad, value_fn=value)
         return theta + step_scale * jnp.asarray(updates), memory
-
-    return Method(extended.init, step, dynamics, trailing=False, descends=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ def _chebyshev() -> tuple[np.ndarray, np.ndarray]:
     return c, stable
 
 
-def flow(tolerance: float) -> Method:
+@dataclass(frozen=True)
+class Flow(Method):
     """The gradient flow d theta / dt = -gradient, by second-order Runge-Kutta-Chebyshev steps with error control.
 
     A step of s gradients is stable up to a length that grows like 0.65 s^2 over the largest curvature, where s steps of
@@ -80,18 +82,29 @@ def flow(tolerance: float) -> Method:
     (Sommeijer, Shampine and Verwer 1998, with their predictor), s as small as is stable there. The largest curvature
     comes from a power iteration on gradient differences, one gradient every few steps.
 
-    Args:
+    Attributes:
         tolerance: Largest estimated local error of a step, Euclidean.
     """
-    coefficients, stable = _chebyshev()
 
-    def start(theta: Array) -> _Flow:
+    tolerance: float
+
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return f"the gradient flow, local error {self.tolerance:g}"
+
+    def init(self, theta: Array) -> _Flow:
+        """The memory before the first gradient."""
         zero, one = jnp.zeros_like(theta), jnp.ones(theta.shape[1:], theta.dtype)
         whole = jnp.zeros(theta.shape[1:], jnp.int32)
         # The first length is far too short anywhere; it may grow fivefold a step.
         return _Flow(zero, zero, zero, zero, one, 1e-3 * one, whole + 2, whole - 1, one, whole, one)
 
-    def step(gradient: GradientAt, theta: Array, m: _Flow, step_scale: Array, number: Array) -> tuple[Array, _Flow]:
+    def step(
+        self, gradient: GradientAt, theta: Array, memory: _Flow, step_scale: Array, number: Array
+    ) -> tuple[Array, _Flow]:
+        """One gradient: of a stage, or of a look at the largest curvature."""
+        m, (coefficients, stable) = memory, _chebyshev()
         first, looking, last = m.stage == -1, m.stage == 0, m.stage == m.stages
         between = (m.stage > 0) & ~last
         probe = PROBE / jnp.maximum(m.size, jnp.finfo(theta.dtype).tiny)
@@ -101,7 +114,7 @@ def flow(tolerance: float) -> Method:
         error = 0.8 * m.now + 0.4 * m.length * (m.gradient + g)
         turned = jnp.where(first, g, g - m.gradient)
         norm = euclidean_norm(jnp.where(last, error, turned))
-        error = norm / (tolerance * step_scale)
+        error = norm / (self.tolerance * step_scale)
         finite = jnp.isfinite(error)
         taken = last & finite & (error <= 1.0)
         refused = last & ~taken
@@ -136,4 +149,6 @@ def flow(tolerance: float) -> Method:
         error = jnp.where(taken, floor, m.error)
         return theta, _Flow(base, now, before, steep, size, length, stages, stage, curvature, since, error)
 
-    return Method(start, step, f"the gradient flow, local error {tolerance:g}", gradient_in=lambda m: m.gradient)
+    def gradient_in(self, memory: _Flow) -> Array:
+        """The gradient at the start of the step."""
+        return memory.gradient

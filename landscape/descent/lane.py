@@ -7,9 +7,11 @@ scalars of a lane are then [lanes], and broadcasting does the rest.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,29 +23,48 @@ from landscape.records import InputError
 GradientAt = Callable[[Array], Array]
 
 
-class Method(NamedTuple):
-    """One way down.
+@dataclass(frozen=True)
+class Method(ABC):
+    """One way down. Its settings are its fields: methods of equal settings are equal, and share compiled programs.
 
     Attributes:
-        init: theta -> memory.
-        step: (gradient function, theta, memory, step_scale, number of the step in its chunk) -> (theta, memory), with
-            one call of the gradient function. theta moves only when a step is accepted.
-        dynamics: Whose basins a study with this method reports, in words.
         trailing: Whether theta may be [p, lanes].
         descends: Whether the loss falls along its path wherever it moves, as the argument of `polish` needs.
-        noisy: For how many gradients it sees parts of the data only, and where it stands means nothing yet.
+        noisy: Gradients for which it sees parts of the data only, so that where it stands means nothing yet.
         chunk: Gradients between two looks at a lane; a divisor of 120.
-        gradient_in: The gradient at theta, from the memory of one who has taken a gradient; None if it is not kept.
     """
 
-    init: Callable[[Array], Any]
-    step: Callable[[GradientAt, Array, Any, Array, Array], tuple[Array, Any]]
-    dynamics: str
-    trailing: bool = True
-    descends: bool = True
-    noisy: int = 0
-    chunk: int = 120
-    gradient_in: Callable[[Any], Array] | None = None
+    trailing: ClassVar[bool] = True
+    descends: ClassVar[bool] = True
+    noisy: ClassVar[int] = 0
+    chunk: ClassVar[int] = 120
+
+    @property
+    @abstractmethod
+    def dynamics(self) -> str:
+        """Whose basins a study with this method reports, in words."""
+
+    @abstractmethod
+    def init(self, theta: Array) -> Any:
+        """The memory of a restart that starts at theta."""
+
+    @abstractmethod
+    def step(
+        self, gradient: GradientAt, theta: Array, memory: Any, step_scale: Array, number: Array
+    ) -> tuple[Array, Any]:
+        """Theta and memory one gradient later. Theta moves only when a step is accepted.
+
+        Args:
+            gradient: Called once.
+            theta: Coordinates.
+            memory: As `init` or the last step returned it.
+            step_scale: Multiplies every update.
+            number: Of the step in its chunk.
+        """
+
+    def gradient_in(self, memory: Any) -> Array | None:
+        """The gradient at theta, from the memory of a restart that has taken a step; None if it is not kept."""
+        return None
 
 
 class Lane(NamedTuple):
@@ -115,7 +136,8 @@ def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array) -> La
         return method.step(gradient, *carry, lane.step_scale, number)
 
     theta, memory = jax.lax.fori_loop(0, steps, step, (lane.theta, lane.memory))
-    last = gradient(theta) if method.gradient_in is None else method.gradient_in(memory)
+    last = method.gradient_in(memory)
+    last = gradient(theta) if last is None else last
     return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=euclidean_norm(last))
 
 

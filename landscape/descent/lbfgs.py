@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,8 @@ class _Lbfgs(NamedTuple):
     curvature: Float[Array, " *lanes"]
 
 
-def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
+@dataclass(frozen=True)
+class Lbfgs(Method):
     """L-BFGS (Liu and Nocedal 1989) whose line search looks at slopes only.
 
     A length is taken when the slope there is at most 0.9 of the first one in size: the curvature condition and the
@@ -56,12 +58,24 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
     gradient norms near 1e-8, slopes do not. Every gradient is one place in the ring of pairs, the same place in all
     lanes; a gradient that ends no search leaves its place empty.
 
-    Args:
+    Attributes:
         first: Length of the very first trial step.
         longest: No step is longer, Euclidean.
     """
 
-    def start(theta: Array) -> _Lbfgs:
+    first: float = 0.1
+    longest: float = 1.0
+
+    descends: ClassVar[bool] = False
+    chunk: ClassVar[int] = 30  # a multiple of the ring; most restarts need some 200 gradients
+
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return "L-BFGS with a slope line search"
+
+    def init(self, theta: Array) -> _Lbfgs:
+        """The memory before the first gradient."""
         zero, one = jnp.zeros_like(theta), jnp.ones(theta.shape[1:], theta.dtype)
         ring = jnp.zeros((PAIRS, *theta.shape), theta.dtype)
         none = 0 * one
@@ -70,7 +84,11 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
             ring, ring, jnp.zeros((PAIRS, *one.shape), theta.dtype), one,
         )  # fmt: skip
 
-    def step(gradient: GradientAt, theta: Array, m: _Lbfgs, step_scale: Array, number: Array) -> tuple[Array, _Lbfgs]:
+    def step(
+        self, gradient: GradientAt, theta: Array, memory: _Lbfgs, step_scale: Array, number: Array
+    ) -> tuple[Array, _Lbfgs]:
+        """One gradient: of a trial length along the direction."""
+        m = memory
         moved = m.trial * m.direction
         g = gradient(theta + moved)
         slope = dot(g, m.direction)
@@ -97,7 +115,7 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
         size = euclidean_norm(direction)
         # Without a pair the direction is the gradient itself and knows no length.
         unit = step_scale / jnp.maximum(size, jnp.finfo(theta.dtype).tiny)
-        length = jnp.minimum(jnp.where(bare, first * unit, 1.0), longest * unit)
+        length = jnp.minimum(jnp.where(bare, self.first * unit, 1.0), self.longest * unit)
 
         # Within a search: a bracket of slopes, narrowed by the secant, kept away from its ends.
         falls = slope < 0
@@ -127,10 +145,9 @@ def lbfgs(first: float = 0.1, longest: float = 1.0) -> Method:
             curvature=curvature,
         )
 
-    # The chunk is a multiple of the ring; most restarts need some 200 gradients.
-    return Method(
-        start, step, "L-BFGS with a slope line search", descends=False, chunk=30, gradient_in=lambda m: m.gradient
-    )
+    def gradient_in(self, memory: _Lbfgs) -> Array:
+        """The gradient at the start of the search."""
+        return memory.gradient
 
 
 def _two_loops(g: Array, steps: Array, changes: Array, weights: Array, curvature: Array, newest: Array) -> Array:

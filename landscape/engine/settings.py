@@ -81,7 +81,7 @@ class Settings(NamedTuple):
         """
         if isinstance(self.optimiser, str):
             return descent.method(self.optimiser, self.step_size, self.tolerance * scale)
-        return descent.from_optax(self.optimiser)
+        return descent.Optax(self.optimiser)
 
 
 class Tolerances(NamedTuple):
