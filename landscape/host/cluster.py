@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from landscape.host import worker
+from landscape.host import safety, worker
 from landscape.host.processes import LOST, Processes, Stopped
 from landscape.records import InputError, whole
 
@@ -65,8 +65,9 @@ def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = 
         whole("workers", workers, 1)
     elif not kept:
         raise InputError("a run on a scheduler's workers needs a folder that all of them see; give one with --out.")
-    if find_spec("distributed") is None:
-        raise InputError("running on several processes needs dask; pip install 'landscape[cluster]'.")
+    for part in ("distributed", "cryptography"):
+        if find_spec(part) is None:
+            raise InputError(f"running on several processes needs {part}; pip install 'landscape[cluster]'.")
     with _local(int(workers)) if workers is not None else _remote(str(scheduler)) as found:
         from landscape.host.explore import POOL
 
@@ -79,23 +80,33 @@ def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = 
 
 @contextlib.contextmanager
 def _local(count: int) -> Iterator[Pool]:
-    """A scheduler in this process and worker processes beside it."""
+    """A scheduler in this process and worker processes beside it, on the loopback interface, with TLS.
+
+    A dask worker runs whatever code it is sent. So nobody is let in who has not the key that this process has just made
+    and has told its workers alone: not from other machines, and no other user of this one.
+    """
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True))
         processes = stack.enter_context(Processes(count, scratch))
         # They start while this process imports, too.
         from dask import config
-        from distributed import Client, LocalCluster
+        from distributed import Client, Scheduler, SpecCluster
 
-        # Without a dashboard there is an HTTP server still, and it warns where its usual port is taken.
-        port = dict(dashboard=False, dashboard_address="127.0.0.1:0")
-        options: dict[str, Any] = dict(silence_logs=logging.CRITICAL, dashboard_address=None, scheduler_kwargs=port)
+        key, certificate = safety.made()
+        security = safety.security(key, certificate)
         stack.enter_context(config.set({"distributed.scheduler.allowed-failures": LOST, LARGE: "1 GB"}))
-        cluster: Any = stack.enter_context(LocalCluster(n_workers=0, processes=True, **options))
+        options = dict(host="127.0.0.1", port=0, protocol="tls://", security=security, dashboard=False)
+        parts: dict[str, Any] = dict(
+            scheduler={"cls": safety.without_pages(Scheduler), "options": options},
+            workers={},
+            security=security,
+            silence_logs=logging.CRITICAL,
+        )
+        cluster: Any = stack.enter_context(SpecCluster(**parts))
         client = stack.enter_context(Client(cluster, set_as_default=False))
         stack.enter_context(client.as_current())
         stack.callback(processes.end)  # before the scheduler: they would ask where it has gone
-        processes.connect(cluster.scheduler_address)
+        processes.connect(safety.Terms(cluster.scheduler_address, key, certificate))
         yield Pool(client, processes)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from landscape.host import files
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent, teacher_student
@@ -183,7 +182,7 @@ def in_order(verdict: Verdict, order: np.ndarray | None) -> Verdict:
 def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarray, np.ndarray]:
     try:
         line_of, points = np.asarray(content["line_of"], np.float64), np.asarray(content["coefficient"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"line_of and coefficient in {path} must be numbers, one a neuron.") from None
     count = len(unit_lines(content["lines"]))
     points = points[None] if points.ndim == 1 else points
@@ -202,7 +201,7 @@ def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarra
 def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarray]:
     try:
         hidden = np.asarray(content["hidden"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"hidden in {path} must be rows of numbers, all of one length.") from None
     if hidden.ndim == 2:
         hidden = hidden[None]
@@ -221,15 +220,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or is no object.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is no file.")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as data:
-                return {name: data[name] for name in data}
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is neither JSON nor npz: {error}.") from error
+    content = files.read(path)
     if not isinstance(content, dict):
         raise InputError(f'{path} must hold an object like {{"teacher": [[...]], "hidden": [[...]]}}.')
     return content

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from landscape.host.safety import Terms
+
 LOST = 10  # so many times a range, or the processes of this machine, may be lost before it is more than an accident
 
 
@@ -24,13 +26,13 @@ class Processes:
     def __init__(self, count: int, scratch: str):
         """Starts them; they import what they need meanwhile."""
         self.count, self.scratch = count, scratch
-        self.address: str | None = None
+        self.terms: Terms | None = None
         self.lost = 0
         self.running = {number: self._start(number) for number in range(count)}
 
-    def connect(self, address: str) -> None:
-        """Makes them workers of the scheduler at this address."""
-        self.address = address
+    def connect(self, terms: Terms) -> None:
+        """Makes them workers of a scheduler."""
+        self.terms = terms
         for process in self.running.values():
             self._tell(process)
 
@@ -46,14 +48,15 @@ class Processes:
             environment["TF_CPP_MIN_LOG_LEVEL"] = "3"  # or a line of every processor feature for each program loaded
         command = [sys.executable, "-P", "-m", "landscape.host.worker", str(number), str(self.count), self.scratch]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
-        if self.address is not None:
+        if self.terms is not None:
             self._tell(process)
         return process
 
     def _tell(self, process: subprocess.Popen) -> None:
         assert process.stdin is not None
+        assert self.terms is not None
         with contextlib.suppress(OSError):  # it has died already: `tend` sees that
-            process.stdin.write(f"{self.address}\n".encode())
+            process.stdin.write(self.terms.line())
             process.stdin.flush()
 
     def tend(self) -> None:

@@ -4,12 +4,13 @@ A worker has one thread, keeps one driver a run (nothing is compiled again from 
 of its machine.
 
 As a program, `python -m landscape.host.worker NUMBER COUNT SCRATCH`, it is one of COUNT local workers; the address of
-its scheduler comes on standard input.
+its scheduler and the key to it come on standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from landscape.host import safety
 from landscape.records import InputError
 
 if TYPE_CHECKING:
@@ -157,16 +159,19 @@ def _serve(number: int, count: int, scratch: str) -> None:
     import landscape.host.explore  # noqa: F401  # while the parent makes the scheduler
 
     share_compiled(Path(scratch) / "compiled")
-    address = sys.stdin.buffer.readline().decode().strip()
+    line = sys.stdin.buffer.readline()
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    if not line.endswith(b"\n"):
+        return  # the parent has gone
+    terms = safety.Terms(*json.loads(line))
     options: dict[str, Any] = dict(memory_limit=0, dashboard=False, death_timeout=60, local_directory=scratch)
+    options |= dict(host="127.0.0.1", protocol="tls://", security=safety.security(terms.key, terms.certificate))
 
     async def work() -> None:
-        async with Worker(address, nthreads=1, name=str(number), **options) as worker:
+        async with safety.without_pages(Worker)(terms.address, nthreads=1, name=str(number), **options) as worker:
             await worker.finished()
 
-    if address:  # else the parent has gone
-        asyncio.run(work())
+    asyncio.run(work())
 
 
 def share_compiled(folder: Path) -> None:
