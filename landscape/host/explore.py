@@ -19,7 +19,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.census import Census
-from landscape.host import merge, store
+from landscape.host import merge, overflow, store
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.host.merge import census, facts
 from landscape.problems.empirical import Empirical
@@ -78,7 +78,8 @@ def explore(
         raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(Settings._fields)}.")
     if isinstance(problem, Porcupine | Empirical):
         settings = {"step_size": problem.step_size(), "retire": 1e-4, **settings}
-        problem = classify.bounded(problem)
+        with overflow.quiet():
+            problem = overflow.bounded(classify.bounded(problem))
     chosen = Settings(**settings).check()
     if starts is not None:
         starts = np.asarray(starts, np.float64).reshape(len(starts), -1)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landscape import classify
+from landscape.host import overflow
 from landscape.host.lanes import REACH, TARGET
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
@@ -40,7 +41,7 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
             else the user's pytree; with one more axis in front, [points, ...], for several points.
 
     Raises:
-        InputError: The shape is wrong or a number is not finite.
+        InputError: The shape is wrong, a number is not finite, or float64 cannot hold the loss, its gradient or bound.
     """
     if isinstance(problem, Porcupine):
         if np.ndim(params) == 2:
@@ -65,13 +66,18 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     """The verdict of one flat point, [p]; see `label`."""
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
+    with overflow.quiet():
+        return _label(problem, theta)
+
+
+def _label(problem: Problem, theta: np.ndarray) -> Verdict:
     if isinstance(problem, Porcupine):
         return _label_at_kinks(problem, theta, lines.label, lines.finish)
     if isinstance(problem, Empirical):
-        problem = convex.bounded(problem)
+        problem = overflow.bounded(convex.bounded(problem))
         if problem.kinked:
             return _label_at_kinks(problem, theta, convex.label, convex.finish)
-    given = _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale)
+    given = overflow.checked(problem, _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale))
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta)
@@ -85,11 +91,11 @@ def _label_at_kinks(
     problem: Any, theta: np.ndarray, judge: Callable[..., Verdict], finish: Callable[..., np.ndarray | None]
 ) -> Verdict:
     """The same by slopes on both sides of the kinks; the finish goes as far down as a descent would."""
-    given = judge(problem, theta)
+    given = overflow.checked(problem, judge(problem, theta))
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = finish(problem, theta)
-    polished = given if end is None else judge(problem, end)
+    polished = given if end is None else overflow.checked(problem, judge(problem, end))
     if polished.label == Label.UNCONVERGED:
         return given
     assert end is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.host import files
+from landscape.host import files, overflow
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent, teacher_student
@@ -95,10 +95,12 @@ def data_problem(content: dict[str, Any], path: Path | str, width: int, **given:
         decay = converted(
             _number(content, "weight_decay", path), np.size(content["y"]), loss, _text(content, "reduction", "sum_half")
         )
-    return empirical(
+    problem = empirical(
         content["x"], content["y"], width, given.get("activation", _text(content, "activation", "relu")), loss, decay,
         hidden, outer, _number(content, "slope", path) if "slope" in content else 0.01,
     )  # fmt: skip
+    overflow.data(x=problem.x, y=problem.y)
+    return problem
 
 
 def _penalties(content: dict[str, Any], path: Path | str) -> tuple[str, str]:
@@ -195,6 +197,7 @@ def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarra
         raise InputError(f"line_of must be whole numbers from 0 to {count - 1}, the place of a line in lines.")
     order = np.argsort(line_of, kind="stable")
     neurons = np.bincount(line_of.astype(int), minlength=count)
+    overflow.data(teacher=numbers(content["teacher"], "teacher"))
     return porcupine(content["lines"], neurons, content["teacher"]), points[:, order], order
 
 
@@ -208,6 +211,7 @@ def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarr
     if hidden.ndim != 3 or 0 in hidden.shape:
         raise InputError(f"hidden must be [width, d] or [points, width, d], found shape {hidden.shape}.")
     name = str(content.get("activation", "relu"))
+    overflow.data(teacher=numbers(content["teacher"], "teacher"))
     problem = teacher_student(content["teacher"], hidden.shape[1], name, float(content.get("slope", 0.01)))
     if hidden.shape[2] != problem.d:
         raise InputError(f"hidden has rows of {hidden.shape[2]} numbers and the teacher of {problem.d}.")
