@@ -88,8 +88,8 @@ def test_no_random_point_of_huge_weights_is_global(name):
         if verdict is None:
             continue
         judged += 1
-        # The loss is above 1e14, the optimum of none of these above 10. Only erf is bounded: but no random point of large
-        # weights is near the zero set, where rows are those of the teacher.
+        # The loss is above 1e14, the optimum of none of these above 10. Only erf is bounded: but random points of large
+        # weights are far from its zero set, where rows are those of the teacher.
         assert verdict.label != "global"
         assert np.isfinite(verdict.loss)
     assert judged >= 3

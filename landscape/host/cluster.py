@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from landscape.host import safety, worker
+from landscape.host import interrupt, safety, worker
 from landscape.host.processes import LOST, Processes, Stopped
 from landscape.records import InputError, whole
 
@@ -229,6 +229,7 @@ class Pool:
         """Waits for the workers that it takes to begin."""
         begun, said = time.monotonic(), False
         while self.size() < self.least:
+            interrupt.check()
             self._tend()
             waited = time.monotonic() - begun
             if self.processes is not None and waited > START_SECONDS:
@@ -273,6 +274,7 @@ class Pool:
         try:
             self.ready()
             while len(todo) or flying:
+                interrupt.check()
                 self._tend()
                 workers = max(1, self.size())
                 if workers != planned:

@@ -19,7 +19,8 @@ import numpy as np
 
 from landscape import classify
 from landscape.census import Census
-from landscape.host import merge, overflow, store
+from landscape.host import interrupt, kept, merge, overflow, store
+from landscape.host.identity import difference, named
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.host.merge import census, facts
 from landscape.problems.empirical import Empirical
@@ -91,29 +92,25 @@ def explore(
     folder = None if out is None else Path(out)
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
     if folder is not None and goes_on:
-        held = store.read_manifest(folder)
-        # Where and in how many lanes a run goes on makes no difference to it.
-        for one in (held, said):
-            one["settings"].pop("lanes")
-            one["fields"].pop("lanes", None)
-        differs = [name for name in held if name != "environment" and held[name] != said.get(name)]
-        if differs:
-            raise InputError(f"{folder} holds another run: its {differs[0]} differs. Choose another folder.")
+        differs = difference(store.read_manifest(folder), said)
+        if differs is not None:
+            raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
     elif folder is not None:
         store.check_free(folder)
-    with pool(workers, scheduler, kept=folder is not None):
+    with pool(workers, scheduler, kept=folder is not None), interrupt.heeded():
         if folder is not None and not goes_on:
             begin(folder, said)
-        return run(
-            problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress
-        )
+        with kept.withdrawn_if_refused(None if goes_on else folder):
+            return run(
+                problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress
+            )
 
 
 def begin(folder: Path, said: dict[str, Any]) -> None:
     """Makes the run folder; its manifest names the device of those who will do the run."""
     pool = POOL.get()
     where = said["environment"] if pool is None else pool.environment(said["environment"]["dtype"])
-    store.create(folder, {**said, "environment": {**said["environment"], **where}})
+    store.create(folder, named({**said, "environment": {**said["environment"], **where}}))
 
 
 def _own_manifest(
@@ -161,7 +158,7 @@ def manifest(
 ) -> dict[str, Any]:
     """What a run folder says about its run, before anything is run."""
     said = {
-        name: value if isinstance(value, str | int | float) else repr(value)
+        name: value if isinstance(value, str | int | float) else optimiser_name(value)
         for name, value in settings._asdict().items()
     }
     return {
@@ -174,6 +171,33 @@ def manifest(
         # Whose basins the shares are of.
         "environment": {**environment(settings), "dynamics": settings.method(problem.scale).dynamics},
     }
+
+
+PROBED = 2048  # updates that tell one optimiser from another; a schedule that changes later is not seen
+
+
+def optimiser_name(optimiser: Any) -> str:
+    """A name of an optax optimiser by what it does: a digest of its updates along fixed gradients.
+
+    Its own representation holds addresses, which another process has not. Updates are compared to six digits, at the
+    first eight steps and at powers of two up to PROBED.
+    """
+    with jax.enable_x64(True):
+        steps = np.arange(1, PROBED + 1)
+        wave = np.sin(np.outer(steps, [1.0, 2.0, 3.0, 5.0])) * [1.0, 1e-3, 1e3, 0.1]
+        point = np.array([0.3, -1.0, 2.0, 0.0])
+
+        def step(state: Any, gradient: Any) -> tuple[Any, Any]:
+            updates, state = optimiser.update(gradient, state, point)
+            return state, updates
+
+        try:
+            updates = np.asarray(jax.lax.scan(step, optimiser.init(jax.numpy.asarray(point)), wave)[1], np.float64)
+        except Exception:  # one that asks for more than gradients goes on in this process only
+            return repr(optimiser)
+    looked = [n for n in steps if n <= 8 or n & (n - 1) == 0]
+    said = " ".join(f"{update:.6g}" for update in updates[np.array(looked) - 1].reshape(-1))
+    return f"optax {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 class Job(NamedTuple):
@@ -236,6 +260,7 @@ def run(
     keep_one = partial(merge.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
+        begun_with = {} if folder is None else _same(folder, problem)
         if place is not None:
             done = store.read(place, keep_one)
             for name in store.set_damaged_aside(place, done.damaged):
@@ -246,6 +271,7 @@ def run(
         todo = np.setdiff1d(np.arange(restarts), done.rows["restart"])
         where = environment(settings) if pool is None else pool.environment(settings.dtype)
         where["dynamics"] = settings.method(problem.scale).dynamics
+        interrupt.check()
         if pool is not None:
             assert place is not None
             seconds = pool.work(job, todo, place, report)
@@ -261,15 +287,45 @@ def run(
             done = memory.shards()
         elif len(todo):
             done = store.read(place, keep_one)
+    where |= versions(begun_with, done)
     seconds = {**seconds, "total": time.perf_counter() - begun}
     return census(problem, done.rows, done.weights, restarts, seed, study, seconds, where, findings, folder)
+
+
+def _same(folder: Path, problem: Problem) -> dict[str, Any]:
+    """The environment in which the folder's run was begun.
+
+    Raises:
+        InputError: Its manifest says that it was on another problem.
+    """
+    held = store.read_manifest(folder)
+    differs = difference(held, {"problem": facts(problem)})
+    if differs is not None:
+        raise InputError(f"{folder} holds a run on another problem: its {differs} differs. Choose another folder.")
+    return held.get("environment", {})
+
+
+def versions(begun: dict[str, Any], done: store.Shards) -> dict[str, Any]:
+    """For the record of a run that several versions had a part in: what each of its shards was made by.
+
+    Args:
+        begun: The environment in its manifest.
+        done: Its shards.
+    """
+    first = ", ".join(f"{name} {begun[name]}" for name in ("landscape", "jax", "jaxlib", "numpy") if name in begun)
+    several = sorted({first, *done.versions} - {""})
+    return {"versions": several} if len(several) > 1 else {}
 
 
 @contextmanager
 def _place(folder: Path | None, pool: Pool | None) -> Iterator[Path | None]:
     """The folder that a run is kept in: for a run by several processes a temporary one where none is given."""
-    if folder is not None or pool is None:
-        yield folder
+    if folder is not None:
+        with kept.one_writer(folder):
+            yield folder
+        return
+    if pool is None:
+        yield None
         return
     with TemporaryDirectory(prefix="landscape-") as temporary:
         store.create(Path(temporary) / "run", {"study": "temporary"})
@@ -299,6 +355,11 @@ def drive(
     written = time.perf_counter()
     seconds, most = pace or (SHARD_SECONDS, SHARD_ROWS)
 
+    def look(now: Progress) -> None:
+        interrupt.check()
+        if report is not None:
+            report(now)
+
     def flush() -> None:
         if waiting:
             rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
@@ -308,7 +369,7 @@ def drive(
             waiting.clear()
 
     try:
-        for batch in driver.run(todo, report):
+        for batch in driver.run(todo, look):
             waiting.append(batch)
             if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
                 flush()
@@ -371,7 +432,7 @@ def _progress_bar(progress: bool | None, title: str) -> Iterator[Callable[[Progr
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -148,10 +148,10 @@ def _keep(path: Path, content: dict[str, Any]) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    from landscape.host import store
+    from landscape.host import disk
 
     try:
-        store.write(path, json.dumps(content, allow_nan=False).encode())
+        disk.write(path, json.dumps(content, allow_nan=False).encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
