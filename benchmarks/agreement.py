@@ -34,7 +34,7 @@ def agreement(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[
         `restarts` that both finished, `unfinished` ones by either, and for `agree` (same level and label),
         `labels_differ` and `levels_differ` the count with its share and 95% Wilson interval.
     """
-    from landscape.census import wilson
+    from landscape.census.statistics import wilson
 
     shared, i, j = np.intersect1d(one["restart"], other["restart"], return_indices=True)
     labels, other_labels = np.asarray(one["label"])[i].astype(str), np.asarray(other["label"])[j].astype(str)

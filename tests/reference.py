@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from landscape import cli
 from landscape.classify import classify, losses
-from landscape.host import cli
 from landscape.polish import Polished, evaluate, polish
 from landscape.problems.network import activation
 from landscape.records import Point, Status

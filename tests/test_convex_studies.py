@@ -12,8 +12,8 @@ from reference import call, check_drawn, check_refused
 import landscape
 from landscape import classify
 from landscape.host.lanes import Driver, Settings
-from landscape.host.studies import STUDIES, data_sets
-from landscape.host.studies.data_findings import MINIMA, STATIONARY, own_cells
+from landscape.studies import STUDIES, data_sets
+from landscape.studies.data_findings import MINIMA, STATIONARY, own_cells
 from landscape.theory.convex import stationary
 from landscape.theory.convex.local_minima import coverage, local_minima
 

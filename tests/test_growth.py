@@ -16,9 +16,11 @@ from scipy.sparse import csc_matrix
 
 import landscape as ls
 from landscape.host.growth import grow
-from landscape.host.studies.growth import DegreeMismatch, GrowUntilGlobal, ZeroSubnetwork, cubic, cubic_points
 from landscape.problems.homogeneous import Subnetwork, matrix_factorisation, matrix_value, parallel, with_width
 from landscape.records import Evidence, Label
+from landscape.studies.growing import GrowUntilGlobal
+from landscape.studies.mismatch import DegreeMismatch, cubic, cubic_points
+from landscape.studies.zeros import ZeroSubnetwork
 from landscape.theory import homogeneous_growth as theory
 from landscape.theory.convex.stationary import certified_optimum
 

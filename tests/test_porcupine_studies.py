@@ -11,10 +11,10 @@ from scipy.optimize import nnls
 
 import landscape
 from landscape.host.lanes import Driver, Settings
-from landscape.host.studies import STUDIES
-from landscape.host.studies.porcupines import PorcupineStudy
 from landscape.problems.porcupine import porcupine
 from landscape.records import InputError
+from landscape.studies import STUDIES
+from landscape.studies.porcupines import PorcupineStudy
 from landscape.theory import porcupine as theory
 
 SIGNED = {d: np.concatenate([np.eye(d), -0.7 * np.eye(d)]) for d in (1, 2, 3)}
@@ -237,13 +237,13 @@ def test_figure_5_has_optima_at_8_and_18_and_descents_find_them(capsys):
 
 def test_a_region_that_is_undecided_is_drawn_as_undecided():
     """Teacher (1e17, -1): the loss of the region (+, +) is 1/4, and 1e17 is known to 16."""
-    from landscape.host import line_plots
+    from landscape.figures import regions
 
     study = STUDIES["porcupine-landscape"](restarts=4, teachers=(10**17, -1))
     cells = study.run(None, False).cell_dicts()
     drawn = [region for region in cells[0]["regions"] if region["loss"] is not None]
     assert [(region["kinds"], region["bad"]) for region in drawn] == [([1], None)]
-    figure = line_plots.surfaces([cell.problem() for cell in study.cells().values()], cells)
+    figure = regions.surfaces([cell.problem() for cell in study.cells().values()], cells)
     said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [text.split(",")[0] for text in said] == ["undecided"]
 

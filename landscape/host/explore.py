@@ -18,11 +18,12 @@ import jax
 import numpy as np
 
 from landscape import classify
-from landscape.census import Census
-from landscape.host import interrupt, kept, merge, overflow, store
+from landscape.census import assemble
+from landscape.census.assemble import census, facts
+from landscape.census.census import Census
+from landscape.host import interrupt, kept, overflow, store
 from landscape.host.identity import difference, named
 from landscape.host.lanes import Driver, Progress, Settings, environment
-from landscape.host.merge import census, facts
 from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
 from landscape.problems.porcupine import Porcupine
@@ -117,7 +118,7 @@ def _own_manifest(
     problem: Problem, settings: Settings, restarts: int, seed: int, starts: np.ndarray | None
 ) -> dict[str, Any]:
     """The manifest of a run from Python: that of a named study where it is one, so that `landscape resume` knows it."""
-    from landscape.host.studies.teachers import TeacherStudy
+    from landscape.studies.teachers import TeacherStudy
 
     if isinstance(problem, TeacherStudent) and isinstance(settings.optimiser, str) and starts is None:
         return TeacherStudy(
@@ -218,7 +219,7 @@ class Job(NamedTuple):
     def driver(self, done: store.Shards) -> Driver:
         """A driver that knows the orbits of what is done."""
         driver = Driver(*self)
-        driver.restore(merge.known_orbits(self.problem, done.rows, done.weights))
+        driver.restore(assemble.known_orbits(self.problem, done.rows, done.weights))
         return driver
 
 
@@ -256,8 +257,8 @@ def run(
     begun = time.perf_counter()
     pool = POOL.get()
     job = Job(problem, settings, seed, starts)
-    unit = merge.loss_unit(problem)
-    keep_one = partial(merge.keepers, unit=unit)
+    unit = assemble.loss_unit(problem)
+    keep_one = partial(assemble.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
         begun_with = {} if folder is None else _same(folder, problem)
@@ -364,7 +365,7 @@ def drive(
         if waiting:
             rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
             theta = np.concatenate([batch[1] for batch in waiting])
-            chosen = np.flatnonzero(merge.keepers(rows, merge.loss_unit(driver.problem)))
+            chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
             keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
             waiting.clear()
 
@@ -400,7 +401,7 @@ class _Memory:
             name: np.concatenate([self._bearing[name], column[new]]) if self._bearing else column[new]
             for name, column in rows.items()
         }
-        chosen = merge.keepers(bearing, self._unit)
+        chosen = assemble.keepers(bearing, self._unit)
         self._bearing = {name: column[chosen] for name, column in bearing.items()}
         both = self._weights | weights
         self._weights = {int(i): both[int(i)] for i in self._bearing["restart"]}

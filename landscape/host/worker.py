@@ -85,13 +85,14 @@ def _driver(order: Order) -> Driver:
     import cloudpickle
     import numpy as np
 
-    from landscape.host import merge, store
+    from landscape.census import assemble
+    from landscape.host import store
 
     job: Job = cloudpickle.loads(order.payload)
     starts = Path(order.folder) / STARTS
     if starts.exists():
         job = job._replace(starts=np.load(starts, mmap_mode="r"))
-    keep_one = partial(merge.keepers, unit=merge.loss_unit(job.problem))
+    keep_one = partial(assemble.keepers, unit=assemble.loss_unit(job.problem))
     driver = job.driver(store.read(Path(order.folder), keep_one))
     # Each of two neighbours with one core compiles one of the two large programs, and loads what the other has made.
     driver.polish_first = int(os.environ.get(NUMBER, 0)) % 2 == 1
