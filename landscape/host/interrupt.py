@@ -52,8 +52,12 @@ def heeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def commanded() -> Iterator[None]:
-    """Inside, the whole process is a command: SIGTERM is like Ctrl-C, and both set the flag; see `at_once`."""
+def commanded(to_the_end: bool = False) -> Iterator[None]:
+    """Inside, the whole process is a command: SIGTERM is like Ctrl-C, and both set the flag; see `at_once`.
+
+    Args:
+        to_the_end: Whether the process ends with what is inside: then a signal that comes after changes nothing.
+    """
     _state.update(requested=False, at_once=False)
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -63,22 +67,16 @@ def commanded() -> Iterator[None]:
     try:
         yield
     finally:
-        if hasattr(signal, "setitimer") and before:
+        if len(before) > 2:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if to_the_end else handler)
 
 
 def at_once() -> None:
     """From here on the command has no loop that reads the flag: a signal raises KeyboardInterrupt at once."""
     _state.update(at_once=True)
     check()
-
-
-def deaf() -> None:
-    """From here on signals change nothing: the command is done, and its status is said."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

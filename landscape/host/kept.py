@@ -25,7 +25,7 @@ def keep(folder: Path, name: str, content: Mapping[str, Any]) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    run = store.read_manifest(folder).get(RUN)
+    run = _run(folder)
     try:
         disk.write(folder / name, disk.render({**content, RUN: run}))
     except OSError as error:
@@ -39,7 +39,7 @@ def read(folder: Path, name: str) -> dict[str, Any] | None:
         InputError: A bit of it is wrong, or it is that of another run.
     """
     path = folder / name
-    run = store.read_manifest(folder).get(RUN)
+    run = _run(folder)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -59,11 +59,17 @@ def read_or_set_aside(folder: Path, name: str) -> dict[str, Any] | None:
     try:
         return read(folder, name)
     except InputError:
+        store.read_manifest(folder)  # where that is damaged no record can be told from another run's
         endings = (".damaged" if count == 1 else f".{count}.damaged" for count in itertools.count(1))
         aside = next(path for end in endings if not (path := folder / f"{name}{end}").exists())
         (folder / name).rename(aside)
         print(f"landscape: {folder / name} was damaged; it is kept as {aside.name}, and done again.", file=sys.stderr)
         return None
+
+
+def _run(folder: Path) -> str | None:
+    """The identity of the folder's run; None where it has none, or is no run folder."""
+    return store.read_manifest(folder).get(RUN) if (folder / store.MANIFEST).exists() else None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from landscape.records import InputError, Verdict, numbers
 FIELDS = ("teacher", "hidden", "activation", "slope")
 ON_LINES = ("lines", "teacher", "line_of", "coefficient")
 WEIGHTS = ("hidden", "outer", "hidden_bias", "outer_bias")
-ON_DATA = ("x", "y", "loss", "weight_decay", "bias", "reduction", "activation", "slope", *WEIGHTS, "source")
+ON_DATA = ("name", "x", "y", "loss", "weight_decay", "bias", "reduction", "activation", "slope", *WEIGHTS, "source")
 
 
 def read_points(
@@ -51,13 +52,16 @@ def read_points(
     return _on_lines(content, path) if on_lines else (*_free(content, path), None)
 
 
-def read_data(path: Path) -> dict[str, Any]:
-    """The fields of a data file, by name.
+def read_data(path: Path | str) -> dict[str, Any]:
+    """The fields of a data file, or of the JSON object itself, by name.
 
     Raises:
         InputError: It cannot be read, has no x or y, or a field that is not understood.
     """
-    content = read(path)
+    if isinstance(path, str) and path.startswith("{"):
+        content, path = json.loads(path), "the data set"
+    else:
+        content = read(Path(path))
     _known(content, path, ON_DATA)
     for name in ("x", "y"):
         if name not in content:
@@ -166,7 +170,7 @@ def _number(content: dict[str, Any], name: str, path: Path | str) -> float:
     return float(value)
 
 
-def _known(content: dict[str, Any], path: Path, fields: tuple[str, ...]) -> None:
+def _known(content: dict[str, Any], path: Path | str, fields: tuple[str, ...]) -> None:
     unknown = sorted(set(content) - set(fields))
     if unknown:
         raise InputError(f"{path} has a field {unknown[0]!r} that is not understood; known are {', '.join(fields)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,14 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
 
 
 def read_arrays(file: str, inputs: bool) -> tuple[Any, Any]:
-    """x and y of a JSON or npz file.
+    """x and y of a JSON or npz file, or of a JSON object itself.
 
     Raises:
         InputError: The file cannot be read, or lacks them.
     """
     from landscape.host import files
 
-    content = files.read(Path(file))
+    content = json.loads(file) if file.startswith("{") else files.read(Path(file))
     try:
         return (content["x"] if inputs else None), content["y"]
     except (KeyError, TypeError):

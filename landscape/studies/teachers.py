@@ -101,6 +101,10 @@ class Descents:
         """The landscape."""
         raise AssertionError("every study has its own")
 
+    def built_in(self, field: str) -> list[str]:
+        """What a field may say that is no name of a file even where there is such a file."""
+        return ["axes", "signs"]
+
 
 @dataclass(frozen=True)
 class TeacherStudy(Descents):
@@ -202,11 +206,15 @@ class SafranShamirTable(Descents):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.studies.table import Table, run_cells
+        from landscape.studies.table import run_cells
 
-        cells = self.cells()
-        done = run_cells(cells, folder, progress)
-        return Table(self.name, done, len(cells), None if folder is None else str(folder))
+        return self.table(run_cells(self.cells(), folder, progress), folder)
+
+    def table(self, censuses: list[Census], folder: Path | None) -> Any:
+        """The result."""
+        from landscape.studies.table import Table
+
+        return Table(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
 
 def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -237,7 +245,7 @@ def read_teacher(text: str, what: str = "teacher") -> Any:
     if text.startswith("["):
         return _rows(text, f"the {what}", what)
     path = Path(text)
-    if not path.is_file():
+    if not files.is_file(path):
         raise InputError(
             f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
         )
