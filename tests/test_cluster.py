@@ -165,6 +165,47 @@ def test_workers_go_on_with_what_one_process_began(alone, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+def test_a_frozen_worker_is_given_up_and_replaced(alone, tmp_path):
+    folder = tmp_path / "run"
+    # Two seconds in place of thirty; dask itself waits for ten heartbeats, which are five.
+    script = SCRIPT.replace(
+        "import json, sys", "import json, sys\nfrom landscape.host import cluster; cluster.FROZEN = '2 s'"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, env=ENVIRONMENT)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("shards/*.parquet")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        frozen = psutil.Process(process.pid).children()[0]
+        frozen.suspend()
+        assert len(store.finished(folder, 0, RESTARTS)) < RESTARTS, "the run was over before: nothing was tested"
+        begun = time.monotonic()
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert time.monotonic() - begun < 60
+    assert process.returncode == 0
+    assert not frozen.is_running()
+    same_levels(json.loads(out)["levels"], [level.as_dict() for level in alone.levels])
+
+
+def test_a_process_that_its_scheduler_knows_no_more_is_replaced(tmp_path):
+    with processes.Processes(2, str(tmp_path)) as started:
+        before = dict(started.running)
+        started.tend(set())  # they are on their way: nobody has seen them yet
+        assert started.running == before
+        started.tend({0, 1})
+        started.tend({1})
+        assert started.running[1] is before[1]
+        assert started.running[0] is not before[0]
+        assert before[0].poll() is not None
+        started.tend({1})  # the new one is on its way
+        assert started.running[0].poll() is None
+
+
+@pytest.mark.slow
 def test_given_starts_reach_the_workers(tmp_path):
     problem = waves()
     starts = np.random.default_rng(0).normal(size=(40, 2))
@@ -325,6 +366,14 @@ def refused(capsys, *arguments):
         (["--scheduler", "tcp://127.0.0.1:1", "--out", "OUT"], "no dask scheduler answers at tcp://127.0.0.1:1 "),
         (["--scheduler", "tcp://no-such-host.invalid:8786", "--out", "OUT"], "no dask scheduler answers at"),
         (["--scheduler", "carrier-pigeon://loft", "--out", "OUT"], "no dask scheduler answers at carrier-pigeon"),
+        (["--scheduler", "tls://127.0.0.1:1", "--out", "OUT"], "no dask scheduler answers at tls://"),
+        (["--scheduler", "tcp://127.0.0.1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://127.0.0.1:99999", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://[::1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "ucx://127.0.0.1:8786", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "inproc://nobody", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://\udcff:1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "", "--out", "OUT"], "no dask scheduler answers at"),
     ],
 )
 def test_workers_that_make_no_sense_are_one_sentence_and_leave_no_folder(options, words, tmp_path, capsys, monkeypatch):

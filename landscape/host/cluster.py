@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from landscape.host.explore import Job, Progress
 
 REACH_SECONDS = 10.0  # a scheduler that has not answered by then is not there
+FROZEN = "30 s"  # a local worker that says nothing for so long is given up at the next look: in a minute at most
 START_SECONDS = 120.0  # local workers start in 2 s; a machine that is busy or reads from a slow disk takes its time
 STOP_SECONDS = 15.0  # a worker looks between two chunks whether it shall stop, and then writes what it has
 LOOK_SECONDS = 0.5  # between looks at the tasks and at what is on disk
@@ -94,7 +95,8 @@ def _local(count: int) -> Iterator[Pool]:
 
         key, certificate = safety.made()
         security = safety.security(key, certificate)
-        stack.enter_context(config.set({"distributed.scheduler.allowed-failures": LOST, LARGE: "1 GB"}))
+        rules = {"distributed.scheduler.allowed-failures": LOST, "distributed.scheduler.worker-ttl": FROZEN}
+        stack.enter_context(config.set({**rules, LARGE: "1 GB"}))
         options = dict(host="127.0.0.1", port=0, protocol="tls://", security=security, dashboard=False)
         parts: dict[str, Any] = dict(
             scheduler={"cls": safety.without_pages(Scheduler), "options": options},
@@ -156,8 +158,10 @@ async def _trouble(address: str) -> str | None:
 
     try:
         found = await asyncio.wait_for(ask(), REACH_SECONDS + 1)
-    except (OSError, ValueError, TimeoutError) as error:
-        return str(error).rstrip(".") or "what listens there does not answer"
+    except TimeoutError:
+        return "what listens there does not answer"
+    except Exception as error:  # each kind of address is refused in its own way: no such scheme, no port, no key
+        return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     kind = found.get("type") if isinstance(found, dict) else None
     return None if kind == "Scheduler" else f"it is a {kind}"
 
@@ -197,7 +201,8 @@ class Pool:
 
     def _tend(self) -> None:
         if self.processes is not None:
-            self.processes.tend()
+            known = list(self.client.cluster.scheduler.workers.values())
+            self.processes.tend({int(one.name) for one in known})
 
     def environment(self, dtype: str) -> dict[str, Any]:
         """Versions, device and dtype of a worker, and how many there are.

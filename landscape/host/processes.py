@@ -28,6 +28,7 @@ class Processes:
         self.count, self.scratch = count, scratch
         self.terms: Terms | None = None
         self.lost = 0
+        self.seen: set[int] = set()  # those that have reached the scheduler
         self.running = {number: self._start(number) for number in range(count)}
 
     def connect(self, terms: Terms) -> None:
@@ -59,19 +60,25 @@ class Processes:
             process.stdin.write(self.terms.line())
             process.stdin.flush()
 
-    def tend(self) -> None:
-        """Starts those again that have died.
+    def tend(self, known: set[int]) -> None:
+        """Starts those again that have died, or that the scheduler knew and knows no more: they are frozen.
+
+        Args:
+            known: Numbers of the workers that the scheduler has now.
 
         Raises:
             Stopped: They die again and again.
         """
         for number, process in self.running.items():
-            if process.poll() is not None:
+            lost = number in self.seen and number not in known
+            if process.poll() is not None or lost:
                 self.lost += 1
                 if self.lost > LOST:
                     raise Stopped(f"worker processes end again and again, the last with status {process.returncode}")
                 self._close(process)
+                self.seen.discard(number)
                 self.running[number] = self._start(number)
+        self.seen |= known & self.running.keys()
 
     def __enter__(self) -> Processes:
         return self
