@@ -73,8 +73,6 @@ def _sentence(error: Exception) -> str | None:
             _close_output()
         where = "standard output" if error.filename is None else error.filename
         return f"cannot read or write {where}: {error.strerror or error}."
-    if "initialize backend" in str(error):
-        return f"JAX finds no such device here: {str(error).splitlines()[0].rstrip('.')}; set or unset JAX_PLATFORMS."
     return None
 
 

@@ -172,6 +172,7 @@ def stored(folder: Path) -> Any:
     from landscape.census.assemble import keepers, loss_unit, several_names
     from landscape.host import store
     from landscape.host.explore import census, versions
+    from landscape.host.identity import begun_by
     from landscape.studies.table import cells_in
 
     manifest = store.read_manifest(folder)
@@ -203,7 +204,7 @@ def stored(folder: Path) -> Any:
         manifest["seed"],
         manifest["study"],
         seconds,
-        manifest["environment"] | versions(manifest["environment"], done),
+        manifest["environment"] | versions(begun_by(manifest), done),
         study.findings if study is not None else lambda rows: {},
         folder,
         manifest["problem"],

@@ -22,7 +22,7 @@ from landscape.census import assemble
 from landscape.census.assemble import census, facts
 from landscape.census.census import Census
 from landscape.host import interrupt, kept, overflow, store
-from landscape.host.identity import difference, named
+from landscape.host.identity import begun_by, difference, made_by, named
 from landscape.host.lanes import Driver, Progress, Settings, environment
 from landscape.problems.empirical import Empirical
 from landscape.problems.population import TeacherStudent
@@ -261,7 +261,7 @@ def run(
     keep_one = partial(assemble.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
-        begun_with = {} if folder is None else _same(folder, problem)
+        first = "" if folder is None else _same(folder, problem)
         if place is not None:
             done = store.read(place, keep_one)
             for name in store.set_damaged_aside(place, done.damaged):
@@ -270,6 +270,8 @@ def run(
                     file=sys.stderr,
                 )
         todo = np.setdiff1d(np.arange(restarts), done.rows["restart"])
+        if first not in ("", made_by()) and len(todo):
+            print(f"landscape: {folder} was begun by {first} and goes on with {made_by()}.", file=sys.stderr)
         where = environment(settings) if pool is None else pool.environment(settings.dtype)
         where["dynamics"] = settings.method(problem.scale).dynamics
         interrupt.check()
@@ -288,13 +290,13 @@ def run(
             done = memory.shards()
         elif len(todo):
             done = store.read(place, keep_one)
-    where |= versions(begun_with, done)
+    where |= versions(first, done)
     seconds = {**seconds, "total": time.perf_counter() - begun}
     return census(problem, done.rows, done.weights, restarts, seed, study, seconds, where, findings, folder)
 
 
-def _same(folder: Path, problem: Problem) -> dict[str, Any]:
-    """The environment in which the folder's run was begun.
+def _same(folder: Path, problem: Problem) -> str:
+    """The versions by which the folder's run was begun, in the words of `made_by`.
 
     Raises:
         InputError: Its manifest says that it was on another problem.
@@ -303,17 +305,11 @@ def _same(folder: Path, problem: Problem) -> dict[str, Any]:
     differs = difference(held, {"problem": facts(problem)})
     if differs is not None:
         raise InputError(f"{folder} holds a run on another problem: its {differs} differs. Choose another folder.")
-    return held.get("environment", {})
+    return begun_by(held)
 
 
-def versions(begun: dict[str, Any], done: store.Shards) -> dict[str, Any]:
-    """For the record of a run that several versions had a part in: what each of its shards was made by.
-
-    Args:
-        begun: The environment in its manifest.
-        done: Its shards.
-    """
-    first = ", ".join(f"{name} {begun[name]}" for name in ("landscape", "jax", "jaxlib", "numpy") if name in begun)
+def versions(first: str, done: store.Shards) -> dict[str, Any]:
+    """For the record of a run in which several versions had a part: all of them, in the words of `made_by`."""
     several = sorted({first, *done.versions} - {""})
     return {"versions": several} if len(several) > 1 else {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 RUN = "run"  # in a manifest: the identity that its shards and records carry
 DEFINES = ("study", "fields", "problem", "restarts", "seed", "settings", "fingerprint", "files")
+PACKAGES = ("landscape", "jax", "jaxlib", "numpy")
 WHERE = ("lanes",)  # of fields and settings: in how many lanes a run goes on makes no difference to it
 
 
@@ -52,13 +53,22 @@ def difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
 
 def made_by() -> str:
     """The versions that decide on rounding, in words."""
-    found = []
-    for package in ("landscape", "jax", "jaxlib", "numpy"):
+    found = {}
+    for package in PACKAGES:
         try:
-            found.append(f"{package} {version(package)}")
+            found[package] = version(package)
         except PackageNotFoundError:  # run from its sources
-            found.append(f"{package} unknown")
-    return ", ".join(found)
+            found[package] = "unknown"
+    return _words(found)
+
+
+def begun_by(manifest: Mapping[str, Any]) -> str:
+    """The same of whoever made a run folder; nothing where its manifest does not say."""
+    return _words(manifest.get("environment", {}))
+
+
+def _words(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{package} {versions[package]}" for package in PACKAGES if package in versions)
 
 
 def _plain(value: Any) -> Any:

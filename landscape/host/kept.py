@@ -67,6 +67,21 @@ def read_or_set_aside(folder: Path, name: str) -> dict[str, Any] | None:
         return None
 
 
+def sweep(folder: Path) -> None:
+    """Looks at everything below a finished run, and says on standard error what is damaged: nobody else reads it."""
+    for path in sorted(folder.rglob("*.json")):
+        if path.name != store.MANIFEST and path.parent == folder:
+            read_or_set_aside(folder, path.name)
+    for path in sorted(folder.glob(f"*/{store.MANIFEST}")):
+        try:
+            damaged = store.read(path.parent).damaged
+        except InputError as error:
+            print(f"landscape: {error}", file=sys.stderr)
+            continue
+        for name in store.set_damaged_aside(path.parent, damaged):
+            print(f"landscape: a shard of {path.parent} was damaged; it is kept as {name}.", file=sys.stderr)
+
+
 def _run(folder: Path) -> str | None:
     """The identity of the folder's run; None where it has none, or is no run folder."""
     return store.read_manifest(folder).get(RUN) if (folder / store.MANIFEST).exists() else None

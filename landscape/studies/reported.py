@@ -91,6 +91,7 @@ class Reported:
         with kept.one_writer(folder):
             record = kept.read_or_set_aside(folder, RESULT)
             if record is not None:
+                kept.sweep(folder)
                 return self._report(record, folder)
             result = self.report(folder, progress)
             if result.finished == result.restarts:
