@@ -235,7 +235,7 @@ def numbers(values: Any, name: str) -> np.ndarray:
     """
     try:
         array = np.array(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be an array of numbers, all rows of one length.") from None
     if not np.all(np.isfinite(array)):
         where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])

@@ -24,7 +24,8 @@ import pytest
 
 import landscape as ls
 from landscape import cli
-from landscape.host import cluster, store
+from landscape.cli import runs
+from landscape.host import cluster, processes, store, worker
 
 # Forty minima of different losses, and coordinates that may change places: an orbit has one or two of them. A loss of
 # two numbers compiles in a tenth of the time of a network's.
@@ -90,7 +91,7 @@ def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(alone,
     assert max(np.unique(alone.rows["orbit"], return_counts=True)[1]) > 10
     agree(ls.explore(waves(), RESTARTS, workers=2, **HOW), alone)
     assert list(tmp_path.glob("landscape-*")) == []
-    assert not [child for child in psutil.Process().children() if "landscape.host.cluster" in child.cmdline()]
+    assert not [child for child in psutil.Process().children() if "landscape.host.worker" in child.cmdline()]
 
 
 def test_the_work_of_a_killed_worker_is_done_by_others(alone, tmp_path, capsys):
@@ -107,7 +108,7 @@ def test_the_work_of_a_killed_worker_is_done_by_others(alone, tmp_path, capsys):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         workers = psutil.Process(process.pid).children()
-        assert [worker.cmdline()[3] for worker in workers] == ["landscape.host.cluster"] * 2
+        assert [worker.cmdline()[3] for worker in workers] == ["landscape.host.worker"] * 2
         for worker in workers:
             worker.suspend()
         assert np.all(done() < RESTARTS // 2), "the run was over before the kill: nothing was tested"
@@ -125,7 +126,7 @@ def test_the_work_of_a_killed_worker_is_done_by_others(alone, tmp_path, capsys):
     agree(ls.explore(waves(), RESTARTS, out=folder, resume=True, **HOW), alone)
     # The command line does not know this loss, so not its symmetry either, and says so if an orbit has two names: when
     # the killed worker had found one that the other found too.
-    orbits = sum(level.orbits or 0 for level in cli.stored(folder).levels)
+    orbits = sum(level.orbits or 0 for level in runs.stored(folder).levels)
     assert orbits >= len(alone.levels)
     assert ("landscape.explore with resume=True unites them" in capsys.readouterr().err) == (orbits > len(alone.levels))
 
@@ -164,6 +165,47 @@ def test_workers_go_on_with_what_one_process_began(alone, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+def test_a_frozen_worker_is_given_up_and_replaced(alone, tmp_path):
+    folder = tmp_path / "run"
+    # Two seconds in place of thirty; dask itself waits for ten heartbeats, which are five.
+    script = SCRIPT.replace(
+        "import json, sys", "import json, sys\nfrom landscape.host import cluster; cluster.FROZEN = '2 s'"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, env=ENVIRONMENT)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("shards/*.parquet")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        frozen = psutil.Process(process.pid).children()[0]
+        frozen.suspend()
+        assert len(store.finished(folder, 0, RESTARTS)) < RESTARTS, "the run was over before: nothing was tested"
+        begun = time.monotonic()
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert time.monotonic() - begun < 60
+    assert process.returncode == 0
+    assert not frozen.is_running()
+    same_levels(json.loads(out)["levels"], [level.as_dict() for level in alone.levels])
+
+
+def test_a_process_that_its_scheduler_knows_no_more_is_replaced(tmp_path):
+    with processes.Processes(2, str(tmp_path)) as started:
+        before = dict(started.running)
+        started.tend(set())  # they are on their way: nobody has seen them yet
+        assert started.running == before
+        started.tend({0, 1})
+        started.tend({1})
+        assert started.running[1] is before[1]
+        assert started.running[0] is not before[0]
+        assert before[0].poll() is not None
+        started.tend({1})  # the new one is on its way
+        assert started.running[0].poll() is None
+
+
+@pytest.mark.slow
 def test_given_starts_reach_the_workers(tmp_path):
     problem = waves()
     starts = np.random.default_rng(0).normal(size=(40, 2))
@@ -182,7 +224,7 @@ def test_networks_have_the_same_census_by_two_workers_and_show_says_the_same(tmp
     two = ls.explore(problem, 400, seed=1, lanes=64, progress=False, workers=2, out=folder)
     assert len(one.levels) > 1
     agree(one, two)
-    agree(cli.stored(folder), two)
+    agree(runs.stored(folder), two)
     assert two.environment["workers"] == store.read_manifest(folder)["environment"]["workers"] == 2
     assert capfd.readouterr().err == ""
 
@@ -324,6 +366,14 @@ def refused(capsys, *arguments):
         (["--scheduler", "tcp://127.0.0.1:1", "--out", "OUT"], "no dask scheduler answers at tcp://127.0.0.1:1 "),
         (["--scheduler", "tcp://no-such-host.invalid:8786", "--out", "OUT"], "no dask scheduler answers at"),
         (["--scheduler", "carrier-pigeon://loft", "--out", "OUT"], "no dask scheduler answers at carrier-pigeon"),
+        (["--scheduler", "tls://127.0.0.1:1", "--out", "OUT"], "no dask scheduler answers at tls://"),
+        (["--scheduler", "tcp://127.0.0.1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://127.0.0.1:99999", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://[::1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "ucx://127.0.0.1:8786", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "inproc://nobody", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "tcp://\udcff:1", "--out", "OUT"], "no dask scheduler answers at"),
+        (["--scheduler", "", "--out", "OUT"], "no dask scheduler answers at"),
     ],
 )
 def test_workers_that_make_no_sense_are_one_sentence_and_leave_no_folder(options, words, tmp_path, capsys, monkeypatch):
@@ -381,8 +431,8 @@ def test_a_problem_that_cannot_be_sent_is_one_sentence():
 def test_a_worker_loads_what_another_has_compiled_and_compiles_what_it_cannot_read(tmp_path):
     code = f"""
 import jax, pathlib, sys
-from landscape.host import cluster
-cluster._share_compiled(pathlib.Path({str(tmp_path)!r}))
+from landscape.host import worker
+worker.share_compiled(pathlib.Path({str(tmp_path)!r}))
 heard = []
 jax.monitoring.register_event_listener(lambda event, **_: heard.append(event))
 print(jax.jit(lambda x: x * 3.0 + 1.0)(2.0), sum("cache_hits" in event for event in heard))
@@ -425,40 +475,40 @@ def test_shares_are_long_at_first_and_even_in_every_round(restarts, workers):
 
 def test_cores_are_shared_out_and_none_is_left_idle():
     for count in (1, 2, 3, 5, 8):
-        parts = [cluster.share(list(range(8)), number, count) for number in range(count)]
+        parts = [worker.share(list(range(8)), number, count) for number in range(count)]
         assert [core for part in parts for core in part] == list(range(8))
-    assert [cluster.share([4, 7], number, 3) for number in range(3)] == [[4], [7], [4]]
+    assert [worker.share([4, 7], number, 3) for number in range(3)] == [[4], [7], [4]]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform does not bind processes to cores")
 def test_each_worker_runs_on_its_own_cores(tmp_path):
     mine = sorted(os.sched_getaffinity(0))
-    with cluster._Processes(2, str(tmp_path)) as processes:
-        expected = [cluster.share(mine, number, 2) for number in range(2)]
+    with processes.Processes(2, str(tmp_path)) as started:
+        expected = [worker.share(mine, number, 2) for number in range(2)]
         deadline = time.monotonic() + 30
-        while [sorted(os.sched_getaffinity(p.pid)) for p in processes.running.values()] != expected:
+        while [sorted(os.sched_getaffinity(p.pid)) for p in started.running.values()] != expected:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
 
 def test_gpus_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert cluster._gpus() == ["3", "5"]
+    assert worker.gpus() == ["3", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert cluster._gpus() == []
+    assert worker.gpus() == []
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
-    order = cluster.Order(payload=b"", folder=str(tmp_path / "elsewhere"), run="", pace=(1.0, 1))
-    assert "must be on a shared file system" in str(cluster._do(order, np.arange(3)).refusal)
+    order = worker.Order(payload=b"", folder=str(tmp_path / "elsewhere"), run="", pace=(1.0, 1))
+    assert "must be on a shared file system" in str(worker.do(order, np.arange(3)).refusal)
 
 
 def test_a_stopped_run_does_nothing_more(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     ls.explore(waves(), 2, out=folder, **HOW)
     job = cluster._sent(__import__("landscape.host.explore", fromlist=["Job"]).Job(waves(), ls.Settings(), 0))
-    monkeypatch.setattr(cluster, "_stopped", {"this"})
-    order = cluster.Order(payload=job, folder=str(folder), run="this", pace=(1.0, 1))
-    assert cluster._do(order, np.arange(2, 9)).refusal is None
+    monkeypatch.setattr(worker, "_stopped", {"this"})
+    order = worker.Order(payload=job, folder=str(folder), run="this", pace=(1.0, 1))
+    assert worker.do(order, np.arange(2, 9)).refusal is None
     assert len(store.read(folder).rows["restart"]) == 2
     assert Path(folder).exists()

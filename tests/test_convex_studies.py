@@ -128,8 +128,12 @@ def test_one_width_is_a_census_with_every_field(tmp_path, capsys):
     # The folder knows its data.
     path.write_text(json.dumps(data | {"weight_decay": 0.1}))
     check_refused(capsys, "is not what it was", "resume", folder)
+    # And holds it: neither show nor resume needs the file.
+    assert shown(capsys, folder)["levels"] == said["levels"]
     path.unlink()
-    check_refused(capsys, "is no file", "show", folder)
+    assert shown(capsys, folder)["levels"] == said["levels"]
+    assert call("resume", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["levels"] == said["levels"]
 
 
 def test_critical_widths_and_the_staircase(ran, capsys):

@@ -27,7 +27,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from landscape.host import store
+from landscape.host import disk, store
 from landscape.records import InputError
 
 MANIFEST = {"study": "safran-shamir", "seed": 7, "settings": {"step": 1e-05, "teacher": [[1.0, 0.0]], "polish": None}}
@@ -430,7 +430,7 @@ def test_a_manifest_that_is_none_is_damaged(run, content):
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "FORMAT", 2)
+    monkeypatch.setattr(disk, "FORMAT", 2)
     store.create(tmp_path / "a", MANIFEST)
     monkeypatch.undo()
     with pytest.raises(InputError, match="has format 2 and this version reads format 1; upgrade"):
@@ -609,7 +609,7 @@ def test_leftovers_of_dead_writers_are_removed_and_those_of_live_ones_kept(run):
     put(run, [1])
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    here, old = platform.node(), time.time() - 2 * store.STALE
+    here, old = platform.node(), time.time() - 2 * disk.STALE
     cases = {  # host, pid, hours old: stays?
         (here, gone.pid, False): False,
         (here, os.getpid(), False): True,

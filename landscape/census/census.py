@@ -120,7 +120,8 @@ def render(census: Census, width: int = 150) -> str:
         )
     text = io.StringIO()
     # In a notebook rich would display the lines itself and leave the text empty.
-    console = Console(file=text, width=width, color_system=None, highlight=False, force_jupyter=False)
+    plain: dict[str, Any] = dict(color_system=None, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    console = Console(file=text, width=width, **plain)
     facts = census.problem
     title = ", ".join(
         f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
@@ -155,5 +156,5 @@ def render(census: Census, width: int = 150) -> str:
     if seconds["total"]:  # a run read from its folder took no time
         console.print(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
     if census.folder:
-        console.print(f"stored in {census.folder}")
+        console.print(f"stored in {census.folder}", soft_wrap=True)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

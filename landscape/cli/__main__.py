@@ -1,5 +1,5 @@
 """`python -m landscape.cli`."""
 
-from landscape.cli.command import main
+from landscape.cli import main
 
 main()

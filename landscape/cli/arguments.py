@@ -178,8 +178,18 @@ def field_help(study: Any) -> dict[str, str]:
 
 
 def use_64_bits(alone: bool = True) -> None:
+    """Has JAX compute in 64 bits, on the host only where workers have the accelerators.
+
+    Raises:
+        InputError: There is no device of the kind that JAX_PLATFORMS asks for.
+    """
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    if not alone:  # the accelerators belong to the workers
+    if not alone:
         jax.config.update("jax_platforms", "cpu")
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # either, depending on why
+        asked = jax.config.values.get("jax_platforms")
+        raise InputError(f"JAX finds no device for JAX_PLATFORMS={asked}; set it to cpu, or leave it out.") from error

@@ -6,13 +6,12 @@ import contextlib
 import io
 import json
 import os
-import signal
 import sys
-from collections.abc import Sequence
 from functools import partial
 
 from landscape.cli import labels, runs
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, one_line, use_64_bits
+from landscape.host import interrupt
 from landscape.records import InputError
 from landscape.studies import DEFAULT
 
@@ -34,23 +33,53 @@ the workers of a dask scheduler. Exit status: 0 done, 2 bad input, 3 stopped bef
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command and exits with its status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill keeps what is done, like Ctrl-C
+def command(arguments: list[str]) -> int:
+    """Runs the command and returns its status; what goes wrong is one sentence on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show
     try:
         status = dispatch(arguments)
         sys.stdout.flush()
-    except InputError as error:
-        print(f"landscape: {error}", file=sys.stderr)
-        status = BAD_INPUT
     except KeyboardInterrupt:
-        print("landscape: stopped.", file=sys.stderr)
-        status = STOPPED
+        return _stopped()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: no traceback at exit
-        status = OK
-    sys.exit(status)
+        _close_output()  # the reader has gone
+        return OK
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        if interrupt.requested():
+            return _stopped()  # what an interrupt became on its way
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        print(f"landscape: {sentence}", file=sys.stderr)
+        return BAD_INPUT
+    return _stopped() if interrupt.requested() and status == OK else status
+
+
+def _stopped() -> int:
+    print("landscape: stopped.", file=sys.stderr)
+    return STOPPED
+
+
+def _sentence(error: Exception) -> str | None:
+    """What an error says to someone who runs the command; None where it is a defect of ours."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"the memory of this machine does not suffice{f' ({error})' if str(error) else ''}."
+    if isinstance(error, OSError):
+        if error.filename is None:
+            _close_output()
+        where = "standard output" if error.filename is None else error.filename
+        return f"cannot read or write {where}: {error.strerror or error}."
+    return None
+
+
+def _close_output() -> None:
+    """Has nothing more written to standard output, which would fail again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -73,6 +102,8 @@ def dispatch(arguments: list[str]) -> int:
     }
     if arguments[0] not in commands:
         raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
+    if arguments[0] not in ("run", "resume"):
+        interrupt.at_once()
     return commands[arguments[0]](arguments[1:])
 
 

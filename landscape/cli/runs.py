@@ -36,12 +36,17 @@ def run(arguments: list[str]) -> int:
     check_shared(study, output.workers, output.scheduler)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
         use_64_bits(alone=processes is None)
-        content = study.manifest()
-        if folder is not None:
-            from landscape.host.explore import begin
+        from landscape.host import files, interrupt, kept
 
-            begin(folder, content)
-        return _finish(study, folder, output.json, False if output.quiet else None)
+        study, origin = files.taken_in(study)
+        content = study.manifest() | ({"files": origin} if origin else {})
+        interrupt.check()
+        with kept.withdrawn_if_refused(folder):
+            if folder is not None:
+                from landscape.host.explore import begin
+
+                begin(folder, content)
+            return _finish(study, folder, output.json, False if output.quiet else None)
 
 
 def check_shared(study: Any, workers: Any, scheduler: Any) -> None:
@@ -98,7 +103,7 @@ def resume(arguments: list[str]) -> int:
     (where,) = positional(arguments, usage, exactly=1)
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
-    study = stored_study(Path(where))
+    study = stored_study(Path(where), go_on=True)
     check_shared(study, workers, scheduler)
     with pool(None if workers is None else int(workers), scheduler) as processes:
         use_64_bits(alone=processes is None)
@@ -135,45 +140,47 @@ def plot(arguments: list[str]) -> int:
     return OK
 
 
-def stored_study(folder: Path) -> Any:
+def stored_study(folder: Path, go_on: bool = False) -> Any:
     """The study of a run folder.
 
+    Args:
+        folder: Of the run.
+        go_on: Whether the run goes on; then its input files may not have changed.
+
     Raises:
-        InputError: There is none, or it was made from Python with a problem that cannot be written down.
+        InputError: There is none; it was made from Python with a problem that cannot be written down, or by a newer
+            version; or an input file is not what it was.
     """
-    from landscape.host import store
+    from landscape.host import files, store
 
     manifest = store.read_manifest(folder)
     if manifest["study"] not in STUDIES:
         raise InputError(f"{folder} was made by {manifest['study']!r} from Python: go on there with landscape.explore.")
-    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest["fields"].items()}
-    return study_named(manifest["study"])(**fields)
+    study = study_named(manifest["study"])
+    unknown = sorted(set(manifest["fields"]) - {field.name for field in dataclasses.fields(study)})
+    if unknown:
+        version = manifest["environment"]["landscape"]
+        raise InputError(
+            f"{folder} has a field {unknown[0]!r} that this version does not know; landscape {version} made it."
+        )
+    files.check_origin(folder, manifest, go_on)
+    return study(**{name: tuple(v) if isinstance(v, list) else v for name, v in manifest["fields"].items()})
 
 
 def stored(folder: Path) -> Any:
     """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
     from landscape.census.assemble import keepers, loss_unit, several_names
     from landscape.host import store
-    from landscape.host.explore import census
-    from landscape.studies.table import Table
-    from landscape.studies.teachers import SafranShamirTable
+    from landscape.host.explore import census, versions
+    from landscape.host.identity import begun_by
+    from landscape.studies.table import cells_in
 
     manifest = store.read_manifest(folder)
     if hasattr(STUDIES.get(manifest["study"]), "restored"):
         return stored_study(folder).restored(folder)
-    if hasattr(STUDIES.get(manifest["study"]), "table") and manifest["problem"]["kind"] == "table":
+    if manifest["problem"]["kind"] == "table":
         study = stored_study(folder)
-        places = [folder / place for place in study.cells() if (folder / place / store.MANIFEST).exists()]
-        if not places:
-            raise InputError(f"{folder} has no finished cell yet; `landscape resume {folder}` runs it.")
-        return study.table([stored(place) for place in places], folder)
-    if manifest["study"] == SafranShamirTable.name:
-        places = sorted(path.parent for path in folder.glob(f"*/{store.MANIFEST}"))
-        if not places:
-            raise InputError(f"{folder} has no finished cell yet; `landscape resume {folder}` runs it.")
-        censuses = [stored(place) for place in places]
-        censuses.sort(key=lambda c: (c.problem["width"] - c.problem["teacher"], c.problem["teacher"]))
-        return Table(manifest["study"], censuses, manifest["problem"]["cells"], str(folder))
+        return study.table([stored(place) for place in cells_in(study.cells(), folder)], folder)
     study = stored_study(folder) if manifest["study"] in STUDIES else None
     problem = None if study is None else study.problem()
     done = store.read(folder, partial(keepers, unit=loss_unit(problem)))
@@ -197,7 +204,7 @@ def stored(folder: Path) -> Any:
         manifest["seed"],
         manifest["study"],
         seconds,
-        manifest["environment"],
+        manifest["environment"] | versions(begun_by(manifest), done),
         study.findings if study is not None else lambda rows: {},
         folder,
         manifest["problem"],

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image  # a dependency of Matplotlib
 
+from landscape.records import InputError
+
 # Okabe and Ito (2008) and greys, told apart by eyes of every kind, with a marker each for print without colour.
 COLOURS = {
     "global": "#0072B2",
@@ -43,16 +45,24 @@ DPI = 130
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure, PNG or what its suffix says; returns the path."""
+    """Writes a figure, PNG or what its suffix says; returns the path.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     path = Path(path)
-    if path.suffix != ".png":
-        figure.savefig(path, dpi=DPI)
-        return path
-    # 256 colours are all that lines on white need, and a quarter of the bytes.
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True, dpi=(DPI, DPI))
+    figure.savefig(drawn, format=path.suffix[1:] or "png", dpi=DPI)
+    if path.suffix == ".png":
+        # 256 colours are all that lines on white need, and a quarter of the bytes.
+        with Image.open(drawn) as image:
+            drawn = io.BytesIO()
+            few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            few.save(drawn, format="png", optimize=True, dpi=(DPI, DPI))
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
     return path
 
 

@@ -23,7 +23,8 @@ from landscape.census.assemble import census
 from landscape.census.census import Census
 from landscape.engine.driver import Driver, environment
 from landscape.engine.settings import Progress, Settings
-from landscape.host import store
+from landscape.host import interrupt, kept, overflow, store
+from landscape.host.identity import begun_by, difference, made_by, named
 from landscape.problems.problem import Problem
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import InputError, whole
@@ -80,34 +81,31 @@ def explore(
             raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
         restarts = len(starts)
     check_counts(restarts, seed)
-    problem = classify.bounded(problem)
+    with overflow.quiet():
+        problem = overflow.bounded(classify.bounded(problem))
     said = _own_manifest(problem, chosen, restarts, seed, starts)
     folder = None if out is None else Path(out)
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
     if folder is not None and goes_on:
-        held = store.read_manifest(folder)
-        # Where and in how many lanes a run goes on makes no difference to it.
-        for one in (held, said):
-            one["settings"].pop("lanes")
-            one["fields"].pop("lanes", None)
-        differs = [name for name in held if name != "environment" and held[name] != said.get(name)]
-        if differs:
-            raise InputError(f"{folder} holds another run: its {differs[0]} differs. Choose another folder.")
+        differs = difference(store.read_manifest(folder), said)
+        if differs is not None:
+            raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
     elif folder is not None:
         store.check_free(folder)
-    with pool(workers, scheduler, kept=folder is not None):
+    with pool(workers, scheduler, kept=folder is not None), interrupt.heeded():
         if folder is not None and not goes_on:
             begin(folder, said)
-        return run(
-            problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress
-        )
+        with kept.withdrawn_if_refused(None if goes_on else folder):
+            return run(
+                problem, chosen, restarts, seed, study=said["study"], folder=folder, starts=starts, progress=progress
+            )
 
 
 def begin(folder: Path, said: dict[str, Any]) -> None:
     """Makes the run folder; its manifest names the device of those who will do the run."""
     pool = POOL.get()
     where = said["environment"] if pool is None else pool.environment(said["environment"]["dtype"])
-    store.create(folder, {**said, "environment": {**said["environment"], **where}})
+    store.create(folder, named({**said, "environment": {**said["environment"], **where}}))
 
 
 def _own_manifest(
@@ -127,7 +125,6 @@ def _own_manifest(
             **settings._asdict(),
         ).manifest()
     fields = {} if starts is None else {"starts": hashlib.sha256(starts.tobytes()).hexdigest()}
-    fields["fingerprint"] = problem.fingerprint()
     return manifest("explore", fields, problem, settings, restarts, seed)
 
 
@@ -147,19 +144,47 @@ def manifest(
 ) -> dict[str, Any]:
     """What a run folder says about its run, before anything is run."""
     said = {
-        name: value if isinstance(value, str | int | float) else repr(value)
+        name: value if isinstance(value, str | int | float) else optimiser_name(value)
         for name, value in settings._asdict().items()
     }
     return {
         "study": study,
         "fields": fields,
         "problem": problem.facts(),
+        "fingerprint": problem.fingerprint(),
         "restarts": restarts,
         "seed": seed,
         "settings": said,
         # Whose basins the shares are of.
         "environment": {**environment(settings), "dynamics": settings.method(problem.scale).dynamics},
     }
+
+
+PROBED = 2048  # updates that tell one optimiser from another; a schedule that changes later is not seen
+
+
+def optimiser_name(optimiser: Any) -> str:
+    """A name of an optax optimiser by what it does: a digest of its updates along fixed gradients.
+
+    Its own representation holds addresses, which another process has not. Updates are compared to six digits, at the
+    first eight steps and at powers of two up to PROBED.
+    """
+    with jax.enable_x64(True):
+        steps = np.arange(1, PROBED + 1)
+        wave = np.sin(np.outer(steps, [1.0, 2.0, 3.0, 5.0])) * [1.0, 1e-3, 1e3, 0.1]
+        point = np.array([0.3, -1.0, 2.0, 0.0])
+
+        def step(state: Any, gradient: Any) -> tuple[Any, Any]:
+            updates, state = optimiser.update(gradient, state, point)
+            return state, updates
+
+        try:
+            updates = np.asarray(jax.lax.scan(step, optimiser.init(jax.numpy.asarray(point)), wave)[1], np.float64)
+        except Exception:  # one that asks for more than gradients goes on in this process only
+            return repr(optimiser)
+    looked = [n for n in steps if n <= 8 or n & (n - 1) == 0]
+    said = " ".join(f"{update:.6g}" for update in updates[np.array(looked) - 1].reshape(-1))
+    return f"optax {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 class Job(NamedTuple):
@@ -222,6 +247,7 @@ def run(
     keep_one = partial(assemble.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
+        first = "" if folder is None else _same(folder, problem)
         if place is not None:
             done = store.read(place, keep_one)
             for name in store.set_damaged_aside(place, done.damaged):
@@ -230,8 +256,11 @@ def run(
                     file=sys.stderr,
                 )
         todo = np.setdiff1d(np.arange(restarts), done.rows["restart"])
+        if first not in ("", made_by()) and len(todo):
+            print(f"landscape: {folder} was begun by {first} and goes on with {made_by()}.", file=sys.stderr)
         where = environment(settings) if pool is None else pool.environment(settings.dtype)
         where["dynamics"] = settings.method(problem.scale).dynamics
+        interrupt.check()
         if pool is not None:
             assert place is not None
             seconds = pool.work(job, todo, place, report)
@@ -247,15 +276,39 @@ def run(
             done = memory.shards()
         elif len(todo):
             done = store.read(place, keep_one)
+    where |= versions(first, done)
     seconds = {**seconds, "total": time.perf_counter() - begun}
     return census(problem, done.rows, done.weights, restarts, seed, study, seconds, where, findings, folder)
+
+
+def _same(folder: Path, problem: Problem) -> str:
+    """The versions by which the folder's run was begun, in the words of `made_by`.
+
+    Raises:
+        InputError: Its manifest says that it was on another problem.
+    """
+    held = store.read_manifest(folder)
+    differs = difference(held, {"problem": problem.facts(), "fingerprint": problem.fingerprint()})
+    if differs is not None:
+        raise InputError(f"{folder} holds a run on another problem: its {differs} differs. Choose another folder.")
+    return begun_by(held)
+
+
+def versions(first: str, done: store.Shards) -> dict[str, Any]:
+    """For the record of a run in which several versions had a part: all of them, in the words of `made_by`."""
+    several = sorted({first, *done.versions} - {""})
+    return {"versions": several} if len(several) > 1 else {}
 
 
 @contextmanager
 def _place(folder: Path | None, pool: Pool | None) -> Iterator[Path | None]:
     """The folder that a run is kept in: for a run by several processes a temporary one where none is given."""
-    if folder is not None or pool is None:
-        yield folder
+    if folder is not None:
+        with kept.one_writer(folder):
+            yield folder
+        return
+    if pool is None:
+        yield None
         return
     with TemporaryDirectory(prefix="landscape-") as temporary:
         store.create(Path(temporary) / "run", {"study": "temporary"})
@@ -285,6 +338,11 @@ def drive(
     written = time.perf_counter()
     seconds, most = pace or (SHARD_SECONDS, SHARD_ROWS)
 
+    def look(now: Progress) -> None:
+        interrupt.check()
+        if report is not None:
+            report(now)
+
     def flush() -> None:
         if waiting:
             rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
@@ -294,7 +352,7 @@ def drive(
             waiting.clear()
 
     try:
-        for batch in driver.run(todo, report):
+        for batch in driver.run(todo, look):
             waiting.append(batch)
             if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
                 flush()
@@ -357,7 +415,7 @@ def _progress_bar(progress: bool | None, title: str) -> Iterator[Callable[[Progr
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from landscape import descent
 from landscape.descent.batch import advanced, begun
+from landscape.host import interrupt
 from landscape.polish import batch_size, evaluate, levels, polish
 from landscape.precision import float64
 from landscape.problems.empirical import Empirical
@@ -88,7 +89,7 @@ class Path(NamedTuple):
     theta: np.ndarray
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """A stationary point: what is recorded of it, how it ends, and where it goes on."""
 
     round: Round
@@ -172,6 +173,7 @@ def grow(
     init_scale: float = 1.0,
     most: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    kept: Any = None,
 ) -> Growths:
     """Grows a network from each start until it is certified global over all widths, or the ceiling is reached.
 
@@ -184,6 +186,7 @@ def grow(
         init_scale: Multiplies the starts.
         most: Ceiling on the width; the number of outputs and one by default, which always suffices.
         report: Called between points with starts done and in all.
+        kept: A `NodeFolder`, where settled points are kept and found again; None to keep nothing.
 
     Returns:
         The paths. After Ctrl-C, those that are done.
@@ -201,18 +204,22 @@ def grow(
         raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
     ceiling = max(problem.width, int(np.size(problem.y)) + 1) if most is None else whole("most", most, 1)
     kind = _Cells(seed, ceiling) if isinstance(problem, Empirical) else _Smooth(seed, ceiling)
-    nodes: dict[bytes, _Node] = {}
+    nodes: dict[bytes, Node] = {} if kept is None else kept.read(problem)
     paths: dict[int, Path] = {}
-    trails: list[list[_Node]] = [[] for _ in starts]
+    trails: list[list[Node]] = [[] for _ in starts]
     here: list[tuple[Any, np.ndarray]] = [(problem, theta) for theta in starts]
     going = list(range(len(starts)))
     with threadpool_limits(1), float64():  # the products are thin: more BLAS threads only wait
         try:
             while going:
+                interrupt.check()
                 keys = {i: kind.key(*here[i]) for i in going}
                 new = {key: here[i] for i, key in keys.items() if key not in nodes}
                 for key, node in kind.settled(new):
                     nodes[key] = node
+                    if kept is not None:
+                        kept.add(key, node)
+                    interrupt.check()
                     if report is not None:
                         report(len(paths), len(starts))
                 onward = []
@@ -237,12 +244,15 @@ def grow(
                     report(len(paths), len(starts))
         except KeyboardInterrupt:
             pass
+        finally:
+            if kept is not None:
+                kept.flush()
     done = [paths[i] for i in sorted(paths)]
     seconds = time.perf_counter() - begun
     return Growths(done, len(starts), len(nodes), seconds, problem.normalisation)
 
 
-def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceiling: int) -> _Node:
+def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceiling: int) -> Node:
     """The certificate of a stationary point, reduced, and the network to go on with."""
     problem, theta = reduced(problem, theta)
     found = certificate(problem, theta, seed)
@@ -250,13 +260,13 @@ def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceilin
     now = Round(found.loss, width, found.ratio, found.gap if np.isfinite(found.polar.upper) else np.inf, grad_norm)
     exact = np.isfinite(found.polar.upper)
     if found.holds and (isinstance(problem, Empirical) or problem.net.roundings is not None):
-        return _Node(now, "certified", problem, theta, None)
+        return Node(now, "certified", problem, theta, None)
     if found.ratio <= 1 + (REFUTED if exact else UNREFUTED):
-        return _Node(now, "not refuted", problem, theta, None)
+        return Node(now, "not refuted", problem, theta, None)
     if width >= ceiling:
-        return _Node(now, "ceiling", problem, theta, None)
+        return Node(now, "ceiling", problem, theta, None)
     onward = wider(problem, theta, found.polar)
-    return _Node(now, None if onward is not None else "stalled", problem, theta, onward)
+    return Node(now, None if onward is not None else "stalled", problem, theta, onward)
 
 
 class _Cells:
@@ -270,7 +280,7 @@ class _Cells:
         """Of a network."""
         return signature(problem, theta)
 
-    def settled(self, new: dict[bytes, tuple[Empirical, np.ndarray]]) -> Iterator[tuple[bytes, _Node]]:
+    def settled(self, new: dict[bytes, tuple[Empirical, np.ndarray]]) -> Iterator[tuple[bytes, Node]]:
         """The stationary points that these lead to."""
         known: dict[bytes, Any] = self.known.setdefault(0, {})  # programs depend on cells and signs, not on the width
         for key, (problem, theta) in new.items():
@@ -278,7 +288,7 @@ class _Cells:
             if end is None:
                 here = forward(problem, theta)
                 now = Round(here.loss, problem.width, np.inf, np.inf, slopes(problem, here).norm)
-                yield key, _Node(now, "stalled", problem, theta, None)
+                yield key, Node(now, "stalled", problem, theta, None)
                 continue
             norm = slopes(problem, forward(problem, end)).norm
             yield key, _tested(problem, end, norm, self.seed, self.ceiling)
@@ -294,7 +304,7 @@ class _Smooth:
         """Of a network in canonical form: its weights to 1e-7 of the scale."""
         return bytes([problem.width % 256]) + np.round(theta / (1e-7 * problem.scale)).astype(np.int64).tobytes()
 
-    def settled(self, new: dict[bytes, tuple[Homogeneous, np.ndarray]]) -> Iterator[tuple[bytes, _Node]]:
+    def settled(self, new: dict[bytes, tuple[Homogeneous, np.ndarray]]) -> Iterator[tuple[bytes, Node]]:
         """The stationary points that these lead to."""
         if not new:
             return
@@ -318,7 +328,7 @@ class _Smooth:
             for key, theta, norm in self._polished(small, members):
                 yield key, _tested(small, theta, norm, self.seed, self.ceiling)
 
-    def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> _Node:
+    def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> Node:
         """The best sizes once more, now that some subnetworks are gone."""
         theta = balanced(problem, theta)
         norm = float(levels(problem, theta[None])[1][0])

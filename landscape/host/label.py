@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.engine.settings import Tolerances
+from landscape.host import overflow
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
@@ -43,7 +44,7 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
             else the user's pytree; with one more axis in front, [points, ...], for several points.
 
     Raises:
-        InputError: The shape is wrong or a number is not finite.
+        InputError: The shape is wrong, a number is not finite, or float64 cannot hold the loss, its gradient or bound.
     """
     many = problem.points(params)
     if many is None:
@@ -59,13 +60,18 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     """
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
-    exact, problem = room_of(problem).finish, classify.bounded(problem)
+    with overflow.quiet():
+        return _label(problem, theta)
+
+
+def _label(problem: Problem, theta: np.ndarray) -> Verdict:
+    exact, problem = room_of(problem).finish, overflow.bounded(classify.bounded(problem))
     judge = _judge if exact is None else _judge_exactly
-    given = judge(problem, theta)
+    given = overflow.checked(problem, judge(problem, theta))
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta) if exact is None else exact.down(problem, theta)
-    polished = given if end is None else judge(problem, end)
+    polished = given if end is None else overflow.checked(problem, judge(problem, end))
     if end is None or polished.label == Label.UNCONVERGED:
         return given
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))

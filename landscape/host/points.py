@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from landscape.host import files, overflow
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.params import Params
 from landscape.problems.porcupine import Porcupine, porcupine, unit_lines
@@ -19,7 +19,7 @@ from landscape.records import InputError, Verdict, numbers
 FIELDS = ("teacher", "hidden", "activation", "slope")
 ON_LINES = ("lines", "teacher", "line_of", "coefficient")
 WEIGHTS = ("hidden", "outer", "hidden_bias", "outer_bias")
-ON_DATA = ("x", "y", "loss", "weight_decay", "bias", "reduction", "activation", "slope", *WEIGHTS, "source")
+ON_DATA = ("name", "x", "y", "loss", "weight_decay", "bias", "reduction", "activation", "slope", *WEIGHTS, "source")
 
 
 def read_points(
@@ -52,13 +52,16 @@ def read_points(
     return _on_lines(content, path) if on_lines else (*_free(content, path), None)
 
 
-def read_data(path: Path) -> dict[str, Any]:
-    """The fields of a data file, by name.
+def read_data(path: Path | str) -> dict[str, Any]:
+    """The fields of a data file, or of the JSON object itself, by name.
 
     Raises:
         InputError: It cannot be read, has no x or y, or a field that is not understood.
     """
-    content = read(path)
+    if isinstance(path, str) and path.startswith("{"):
+        content, path = json.loads(path), "the data set"
+    else:
+        content = read(Path(path))
     _known(content, path, ON_DATA)
     for name in ("x", "y"):
         if name not in content:
@@ -96,10 +99,12 @@ def data_problem(content: dict[str, Any], path: Path | str, width: int, **given:
         decay = converted(
             _number(content, "weight_decay", path), np.size(content["y"]), loss, _text(content, "reduction", "sum_half")
         )
-    return empirical(
+    problem = empirical(
         content["x"], content["y"], width, given.get("activation", _text(content, "activation", "relu")), loss, decay,
         hidden, outer, _number(content, "slope", path) if "slope" in content else 0.01,
     )  # fmt: skip
+    overflow.data(x=problem.x, y=problem.y)
+    return problem
 
 
 def _penalties(content: dict[str, Any], path: Path | str) -> tuple[str, str]:
@@ -165,7 +170,7 @@ def _number(content: dict[str, Any], name: str, path: Path | str) -> float:
     return float(value)
 
 
-def _known(content: dict[str, Any], path: Path, fields: tuple[str, ...]) -> None:
+def _known(content: dict[str, Any], path: Path | str, fields: tuple[str, ...]) -> None:
     unknown = sorted(set(content) - set(fields))
     if unknown:
         raise InputError(f"{path} has a field {unknown[0]!r} that is not understood; known are {', '.join(fields)}.")
@@ -183,7 +188,7 @@ def in_order(verdict: Verdict, order: np.ndarray | None) -> Verdict:
 def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarray, np.ndarray]:
     try:
         line_of, points = np.asarray(content["line_of"], np.float64), np.asarray(content["coefficient"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"line_of and coefficient in {path} must be numbers, one a neuron.") from None
     count = len(unit_lines(content["lines"]))
     points = points[None] if points.ndim == 1 else points
@@ -196,19 +201,21 @@ def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarra
         raise InputError(f"line_of must be whole numbers from 0 to {count - 1}, the place of a line in lines.")
     order = np.argsort(line_of, kind="stable")
     neurons = np.bincount(line_of.astype(int), minlength=count)
+    overflow.data(teacher=numbers(content["teacher"], "teacher"))
     return porcupine(content["lines"], neurons, content["teacher"]), points[:, order], order
 
 
 def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarray]:
     try:
         hidden = np.asarray(content["hidden"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"hidden in {path} must be rows of numbers, all of one length.") from None
     if hidden.ndim == 2:
         hidden = hidden[None]
     if hidden.ndim != 3 or 0 in hidden.shape:
         raise InputError(f"hidden must be [width, d] or [points, width, d], found shape {hidden.shape}.")
     name = str(content.get("activation", "relu"))
+    overflow.data(teacher=numbers(content["teacher"], "teacher"))
     problem = teacher_student(content["teacher"], hidden.shape[1], name, float(content.get("slope", 0.01)))
     if hidden.shape[2] != problem.d:
         raise InputError(f"hidden has rows of {hidden.shape[2]} numbers and the teacher of {problem.d}.")
@@ -221,15 +228,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or is no object.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is no file.")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as data:
-                return {name: data[name] for name in data}
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is neither JSON nor npz: {error}.") from error
+    content = files.read(path)
     if not isinstance(content, dict):
         raise InputError(f'{path} must hold an object like {{"teacher": [[...]], "hidden": [[...]]}}.')
     return content

@@ -15,11 +15,7 @@ import errno
 import hashlib
 import itertools
 import json
-import os
-import platform
 import re
-import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,16 +25,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from landscape.host import disk
+from landscape.host.identity import RUN, made_by
 from landscape.records import InputError
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 SHARDS = "shards"
 THETA = pa.list_(pa.float64())
-STALE = 3600.0  # seconds; a shard is written in far less, so an older temporary has lost its writer
+_RUN = b"landscape.run"  # in a shard: the identity of its run
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
 _SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
-_TEMPORARY = re.compile(r"\.writing-(?P<host>.+)-(?P<pid>\d{1,9})-[0-9a-f]{16}\.tmp")
 
 
 class Shards(NamedTuple):
@@ -49,11 +45,13 @@ class Shards(NamedTuple):
             where there is none. Before the first shard the only column is "restart", [0].
         weights: Restart to theta, [p], for the restarts whose weights were kept.
         damaged: Names of the files whose check failed; nothing in rows or weights comes from them.
+        versions: What the good shards were made by, each once.
     """
 
     rows: dict[str, np.ndarray]
     weights: dict[int, np.ndarray]
     damaged: list[str]
+    versions: tuple[str, ...] = ()
 
 
 def create(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -64,13 +62,13 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         InputError: The folder holds anything already, cannot be written, or the manifest is not JSON (so not NaN).
     """
-    content = _render(_plain(manifest))
+    content = disk.render(_plain(manifest))
     with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         check_free(folder)
-        _make_folder(folder)
-        _remove_leftovers(folder)
+        disk.make_folder(folder)
+        disk.remove_leftovers(folder)
         try:
-            write(folder / MANIFEST, content, fresh=True)
+            disk.write(folder / MANIFEST, content, fresh=True)
         except FileExistsError:
             raise _taken(folder) from None
 
@@ -85,7 +83,7 @@ def check_free(folder: Path) -> None:
         if (folder / MANIFEST).exists():
             raise _taken(folder)
         if folder.is_dir():
-            if found := sorted(path.name for path in folder.iterdir() if not _TEMPORARY.fullmatch(path.name)):
+            if found := sorted(path.name for path in folder.iterdir() if not disk.TEMPORARY.fullmatch(path.name)):
                 raise InputError(f"{folder} is not empty and holds no run (found {found[0]}); choose another --out.")
         elif folder.exists():
             raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
@@ -101,19 +99,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     with _in_one_sentence(f"Cannot read {path}"):
         _require_run(folder)
         content = path.read_bytes()
-    damaged = InputError(f"{path} is damaged: its content does not match its digest; restore it from a copy.")
-    try:
-        manifest = json.loads(content.decode())
-        whole = manifest.pop("digest") == _digest(manifest)
-        found = manifest["format"]
-        # The digest sees values only: 1e-05 and 1E-05 are a bit apart and equal. Of our format, so must the bytes be.
-        whole = whole and (found != FORMAT or _render(manifest) == content)
-    except (ValueError, KeyError, TypeError, AttributeError):  # not text, not JSON, no object, no digest
-        raise damaged from None
-    if not whole:
-        raise damaged
-    if found != FORMAT:
-        raise InputError(f"{path} has format {found} and this version reads format {FORMAT}; upgrade landscape.")
+    manifest = disk.parsed(content)
+    if manifest is None or "format" not in manifest:
+        raise InputError(f"{path} is damaged: its content does not match its digest; restore it from a copy.")
+    found = manifest["format"]
+    if found != disk.FORMAT:
+        raise InputError(f"{path} has format {found} and this version reads format {disk.FORMAT}; upgrade landscape.")
     return {name: value for name, value in manifest.items() if name != "format"}
 
 
@@ -128,11 +119,16 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
             them, unique and non-negative, in any order; "theta" is none of them. Every shard has the same columns.
         weights: Restart to theta, [p], for those restarts in `rows` whose weights are kept.
 
+    The shard carries the identity of its run, and the versions that made it.
+
     Raises:
         InputError: The folder is no run folder or cannot be written (disk full); earlier shards are untouched.
         ValueError: The columns are not as described.
     """
     table = _table(rows, weights or {})
+    run = read_manifest(folder).get(RUN)
+    said = {b"landscape.made_by": made_by().encode()} | ({} if run is None else {_RUN: run.encode()})
+    table = table.replace_schema_metadata(said)
     buffer = pa.BufferOutputStream()
     # Dictionaries for text only: they are a gain there, and leave floats (NaN payloads, signed zeros) bit for bit.
     text: Any = [field.name for field in table.schema if pa.types.is_string(field.type)]
@@ -142,19 +138,20 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     way_out = f"what was written before is kept, and `landscape resume {folder}` goes on from there"
     with _in_one_sentence(f"Cannot write a shard in {folder}", way_out):
         _require_run(folder)
-        _make_folder(folder / SHARDS)
-        _remove_leftovers(folder)
-        _remove_leftovers(folder / SHARDS)
-        write(folder / SHARDS / name, content)
+        disk.make_folder(folder / SHARDS)
+        disk.remove_leftovers(folder)
+        disk.remove_leftovers(folder / SHARDS)
+        disk.write(folder / SHARDS / name, content)
     return name
 
 
 def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | None = None) -> Shards:
     """Every restart of the run that is on disk undamaged, once.
 
-    A shard is damaged if its bytes do not match its name, its name is none of ours, or its columns are not those of
-    most shards. Where a restart was done twice, the shard first by name has it. Needs about 300 bytes a restart while
-    it reads and half of that afterwards, however long the texts (equal ones are one object), beside the weights.
+    A shard is damaged if its bytes do not match its name, its name is none of ours, it is another run's, it has
+    restarts that the run has not, or its columns are not those of most shards. Where a restart was done twice, the
+    shard first by name has it. Needs about 300 bytes a restart while it reads and half of that afterwards, however long
+    the texts (equal ones are one object), beside the weights.
 
     Args:
         folder: A run folder.
@@ -164,13 +161,15 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
     Raises:
         InputError: The folder is no run folder, its manifest is damaged, or a file cannot be opened.
     """
-    read_manifest(folder)
+    belongs = _belongs(folder)
+    made: dict[str, str] = {}
     words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
     parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
         names = shard_names(folder)
         for name in names:
-            if (table := _load(folder / SHARDS / name)) is not None:
+            if (table := belongs(_load(folder / SHARDS / name))) is not None:
+                made[name] = (table.schema.metadata or {}).get(b"landscape.made_by", b"").decode()
                 parts.setdefault(_columns(table), []).append((name, _numbers(table, words)))
     usual = max(parts, key=lambda columns: len(parts[columns]), default=None)
     good = [] if usual is None else parts.pop(usual)
@@ -206,7 +205,22 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
             table = _load(folder / SHARDS / good[number][0])
             if table is not None:
                 weights |= _weights(table, rows["restart"][held[shard == number]])
-    return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged)
+    versions = tuple(sorted({said for name, _ in good if (said := made[name])}))
+    return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged, versions=versions)
+
+
+def _belongs(folder: Path) -> Callable[[pa.Table | None], pa.Table | None]:
+    """Lets through the tables of this run: with its identity where its manifest has one, and with its restarts only."""
+    manifest = read_manifest(folder)
+    run, restarts = manifest.get(RUN), manifest.get("restarts")
+
+    def check(table: pa.Table | None) -> pa.Table | None:
+        if table is None or (table.schema.metadata or {}).get(_RUN, b"").decode() != (run or ""):
+            return None
+        strange = restarts is not None and table["restart"].to_numpy().max() >= restarts
+        return None if strange else table
+
+    return check
 
 
 def shard_names(folder: Path) -> list[str]:
@@ -218,11 +232,12 @@ def shard_names(folder: Path) -> list[str]:
 def finished(folder: Path, first: int, last: int) -> np.ndarray:
     """The restarts from `first` to `last` that are on disk, ascending; reads only the shards that can hold some."""
     found = [np.empty(0, np.int64)]
+    belongs = _belongs(folder)
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
         for name in shard_names(folder):
             span = _SHARD.fullmatch(name)
             if span is not None and int(span["first"]) <= last and int(span["last"]) >= first:
-                table = _load(folder / SHARDS / name)
+                table = belongs(_load(folder / SHARDS / name))
                 found.append(np.empty(0, np.int64) if table is None else table["restart"].to_numpy())
     restarts = np.unique(np.concatenate(found))
     return restarts[(restarts >= first) & (restarts <= last)]
@@ -231,11 +246,12 @@ def finished(folder: Path, first: int, last: int) -> np.ndarray:
 def tally(folder: Path, column: str, passed: set[str]) -> Counter[str | None]:
     """How many restarts have each text of a column, in the shards whose names are not in `passed` yet; adds them."""
     counts: Counter[str | None] = Counter()
+    belongs = _belongs(folder)
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
         for name in shard_names(folder):
             if name not in passed:
                 passed.add(name)
-                table = _load(folder / SHARDS / name)
+                table = belongs(_load(folder / SHARDS / name))
                 counts.update([] if table is None or column not in table.column_names else table[column].to_pylist())
     return counts
 
@@ -251,7 +267,7 @@ def set_damaged_aside(folder: Path, damaged: Sequence[str]) -> list[str]:
             (folder / SHARDS / name).rename(aside)
             renamed.append(aside.name)
         if renamed:
-            _sync_folder(folder / SHARDS)
+            disk.sync_folder(folder / SHARDS)
     return renamed
 
 
@@ -272,20 +288,9 @@ def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(f"{type(value).__name__} is no JSON type")
 
     try:
-        return json.loads(json.dumps({"format": FORMAT, **manifest}, default=to_list, allow_nan=False))
+        return json.loads(json.dumps({"format": disk.FORMAT, **manifest}, default=to_list, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"The manifest cannot be written as JSON: {error}.") from error
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of a manifest without its digest, in hex; the rule is the same in every format."""
-    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _render(manifest: Mapping[str, Any]) -> bytes:
-    """The bytes of manifest.json."""
-    return (json.dumps({**manifest, "digest": _digest(manifest)}, indent=1) + "\n").encode()
 
 
 def _taken(folder: Path) -> InputError:
@@ -394,74 +399,3 @@ def _in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{what}: {error.strerror or error}{'; ' * bool(way_out)}{way_out}.") from error
-
-
-def write(path: Path, content: bytes, fresh: bool = False) -> None:
-    """The file is on disk, complete, under its name; if `fresh`, FileExistsError where the name is taken."""
-    temporary = path.parent / f".writing-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if not fresh:
-            os.replace(temporary, path)
-        else:
-            try:
-                os.link(temporary, path)  # unlike a rename it never replaces: of two creators one wins
-            except OSError:
-                if path.exists():
-                    raise
-                os.replace(temporary, path)  # a file system without hard links
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """The folder and its parents exist, on disk."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The names in the folder are on disk, where the system can do that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
-            raise
-    finally:
-        os.close(handle)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """No temporary of a killed writer is left in the folder; those of live writers are."""
-    for path in folder.iterdir():
-        if (match := _TEMPORARY.fullmatch(path.name)) is None:
-            continue
-        with contextlib.suppress(OSError):  # another was faster, or it is not ours to remove: no reason to stop
-            dead = match["host"] == _host() and not _alive(int(match["pid"]))
-            if dead or time.time() - path.stat().st_mtime > STALE:
-                path.unlink()
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process of this machine has that number; True where that cannot be asked."""
-    if os.name != "posix":  # os.kill(pid, 0) ends the process on Windows
-        return True
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH  # EPERM: it lives, and is someone else's
-    return True
-
-
-def _host() -> str:
-    """The name of this machine, fit for a file name."""
-    return re.sub(r"[^\w.-]", "_", platform.node()) or "unknown"

@@ -301,7 +301,7 @@ def teacher_student(
     """
     try:
         teacher = np.array(teacher, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("teacher must be a matrix of numbers, one neuron a row, all rows of one length.") from None
     if teacher.ndim != 2:
         raise InputError(f"teacher must be a matrix, one neuron a row; found an array of shape {teacher.shape}.")

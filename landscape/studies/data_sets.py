@@ -6,6 +6,7 @@ The theory is that of Wang, Lacotte and Pilanci (2022) and its relatives; see `t
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +80,7 @@ class _OnData(Descents):
 
     def title(self) -> str:
         """Beside the progress bar."""
-        return f"{Path(self.data).stem}, width {self.problem().width}"
+        return f"{data_name(self.data)}, width {self.problem().width}"
 
     def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """Nothing from rows alone: `completed` adds what is found."""
@@ -88,11 +89,12 @@ class _OnData(Descents):
     def manifest(self) -> dict[str, Any]:
         """What the run folder says, the data set's digest included; also checks every field."""
         said = super().manifest()
-        kept = {"data": self.data if self.data in built_in() else str(Path(self.data).resolve())}
+        given = self.data in built_in() or self.data.startswith("{")
+        kept = {"data": self.data if given else str(Path(self.data).resolve())}
         return {
             **said,
             "fields": {**said["fields"], **kept},
-            "problem": {**said["problem"], "data": Path(self.data).stem, "digest": digest(self.of_width(1))},
+            "problem": {**said["problem"], "data": data_name(self.data), "digest": digest(self.of_width(1))},
         }
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
@@ -115,7 +117,13 @@ class _OnData(Descents):
         if folder is None or not (folder / store.MANIFEST).exists():
             return
         if store.read_manifest(folder)["problem"].get("digest") != digest(self.of_width(1)):
-            raise InputError(f"{self.data} is not what it was when {folder} was begun; choose another folder.")
+            raise InputError(
+                f"{data_name(self.data)} is not what it was when {folder} was begun; choose another folder."
+            )
+
+    def built_in(self, field: str) -> list[str]:
+        """Names of the data sets that come with the package."""
+        return built_in()
 
     def completed(self, census: Census) -> DataCensus:
         """The census with what the theory knows of its points."""
@@ -327,22 +335,32 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.json"))
 
 
+def data_name(data: str) -> str:
+    """What a data set is called: by its file, or by itself."""
+    return str(json.loads(data).get("name", "given")) if data.startswith("{") else Path(data).stem
+
+
 def _stamp(data: str) -> float:
     """When a file was written: a changed one is read again."""
+    from landscape.host import files
+
     path = Path(data)
-    return path.stat().st_mtime if data not in built_in() and path.is_file() else 0.0
+    return path.stat().st_mtime if data not in built_in() and files.is_file(path) else 0.0
 
 
 @lru_cache(maxsize=64)
 def _problem(fields: tuple[Any, ...], width: int, stamp: float) -> Empirical:
     from landscape import classify
+    from landscape.host import files
     from landscape.host.points import data_problem, read_data
 
     data, *given = fields
     names = ("weight_decay", "loss", "bias", "outer_bias", "activation")
     if data in built_in():
         content = read_data(BUILT_IN / f"{data}.json")
-    elif Path(data).suffix in (".json", ".npz") or Path(data).is_file():
+    elif data.startswith("{"):
+        content, data = read_data(data), "the data set"
+    elif Path(data).suffix in (".json", ".npz") or files.is_file(data):
         content = read_data(Path(data))
     else:
         raise InputError(f"data {data!r} is no file and not built in; those that are: {', '.join(built_in())}.")

@@ -71,12 +71,14 @@ class GrowUntilGlobal(Reported):
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Grows them all."""
+        from landscape.host.grown import NodeFolder
         from landscape.host.growth import bar, grow
 
         with bar(self.name, progress) as tell:
             grown = grow(
                 self.problem(), self.restarts, self.seed, init=self.init, init_scale=self.init_scale,
                 most=self.most or None, report=tell,
+                kept=None if folder is None else NodeFolder(folder),
             )  # fmt: skip
         statuses = grown.statuses()
         findings = {

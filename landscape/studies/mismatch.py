@@ -40,10 +40,11 @@ class DegreeMismatch(Reported):
 
         begun = time.perf_counter()
         exact = cubic_points(self.regularisation)
-        settings = {"init": self.init, "init_scale": self.init_scale, "progress": progress}
+        settings = {"init": self.init, "init_scale": self.init_scale, "progress": progress, "resume": True}
+        problems = {"mismatched": self.problem(), "matched": cubic(self.regularisation, 3)}
         censuses = {
-            "mismatched": explore(self.problem(), self.restarts, self.seed, **settings),
-            "matched": explore(cubic(self.regularisation, 3), self.restarts, self.seed, **settings),
+            name: explore(problem, self.restarts, self.seed, out=None if folder is None else folder / name, **settings)
+            for name, problem in problems.items()
         }
         found = {
             name: [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from landscape.host import kept
 from landscape.records import InputError, Label
 
 RESULT = "result.json"
@@ -40,7 +40,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Reported:
-    """Studies whose result is a report, kept as one file of the run folder; done again from the start if interrupted.
+    """Studies whose result is a report, kept as one file of the run folder.
 
     Attributes:
         restarts: Number of starts.
@@ -76,33 +76,42 @@ class Reported:
         """The landscape."""
         raise AssertionError("every study has its own")
 
+    def built_in(self, field: str) -> list[str]:
+        """What a field may say that is no name of a file even where there is such a file."""
+        return []
+
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Does what is not in the folder yet."""
         raise AssertionError("every study has its own")
 
     def run(self, folder: Path | None, progress: bool | None) -> Report:
         """The report, from its file where it is done."""
-        if folder is not None and (folder / RESULT).exists():
-            return self.restored(folder)
-        result = self.report(folder, progress)
         if folder is None:
-            return result
-        result = Report(result.record, result.text, result.finished, result.restarts, str(folder))
-        if result.finished == result.restarts:
-            keep(folder / RESULT, {"record": result.record, "text": result.text})
-        return result
+            return self.report(None, progress)
+        with kept.one_writer(folder):
+            record = kept.read_or_set_aside(folder, RESULT)
+            if record is not None:
+                kept.sweep(folder)
+                return self._report(record, folder)
+            result = self.report(folder, progress)
+            if result.finished == result.restarts:
+                kept.keep(folder, RESULT, {"record": result.record, "text": result.text})
+        return Report(result.record, result.text, result.finished, result.restarts, str(folder))
 
     def restored(self, folder: Path) -> Report:
         """The report in a run folder.
 
         Raises:
-            InputError: It is not done.
+            InputError: It is not done, or damaged.
         """
-        try:
-            kept = json.loads((folder / RESULT).read_text())
-        except OSError:
-            raise InputError(f"{folder} is not finished; `landscape resume {folder}` runs it.") from None
-        return Report(kept["record"], kept["text"], self.restarts, self.restarts, str(folder))
+        record = kept.read(folder, RESULT)
+        if record is None:
+            raise InputError(f"{folder} is not finished; `landscape resume {folder}` runs it.")
+        return self._report(record, folder)
+
+    def _report(self, record: dict[str, Any], folder: Path) -> Report:
+        done = record["record"]
+        return Report(done, record["text"], done["findings"]["finished"], done["restarts"], str(folder))
 
     def said(
         self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
@@ -128,17 +137,3 @@ class Reported:
             "findings": {"finished": finished, **findings},
             **more,
         }
-
-
-def keep(path: Path, content: dict[str, Any]) -> None:
-    """The file is there, whole or not at all.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    from landscape.host import store
-
-    try:
-        store.write(path, json.dumps(content, allow_nan=False).encode())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error

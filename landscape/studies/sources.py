@@ -22,21 +22,15 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
 
 
 def read_arrays(file: str, inputs: bool) -> tuple[Any, Any]:
-    """x and y of a JSON or npz file.
+    """x and y of a JSON or npz file, or of a JSON object itself.
 
     Raises:
         InputError: The file cannot be read, or lacks them.
     """
-    import numpy as np
+    from landscape.host import files
 
+    content = json.loads(file) if file.startswith("{") else files.read(Path(file))
     try:
-        if file.endswith(".npz"):
-            with np.load(file) as read:
-                content = {name: read[name] for name in read.files}
-        else:
-            content = json.loads(Path(file).read_text())
         return (content["x"] if inputs else None), content["y"]
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {file}: {error}.") from error
     except (KeyError, TypeError):
         raise InputError(f"{file} must hold {'x and y' if inputs else 'y'} by name.") from None

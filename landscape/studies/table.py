@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 from landscape.census.census import Census
 from landscape.census.statistics import share
 from landscape.figures.captions import teacher_name
-from landscape.host import store
-from landscape.records import Label
+from landscape.host import kept, store
+from landscape.host.identity import difference, named
+from landscape.records import InputError, Label
 from landscape.studies.teachers import PUBLISHED
 
 
@@ -45,16 +48,53 @@ def run_cells(cells: dict[str, Any], folder: Path | None, progress: bool | None)
 
     Returns:
         One a cell; fewer, and the last one unfinished, where the run was interrupted.
+
+    Raises:
+        InputError: A folder holds another run than its cell's, or another process is at work on the table.
     """
     done = []
-    for place, cell in cells.items():
-        where = None if folder is None else folder / place
-        if where is not None and not (where / store.MANIFEST).exists():
-            store.create(where, cell.manifest())
-        done.append(cell.run(where, progress))
-        if done[-1].finished < done[-1].restarts:
-            break
+    with nullcontext() if folder is None else kept.one_writer(folder):
+        for place, cell in cells.items():
+            where = None if folder is None else folder / place
+            if where is not None and not (where / store.MANIFEST).exists():
+                store.create(where, named(cell.manifest() | _files(folder)))
+            elif where is not None and (differs := other_run(where, cell)):
+                raise InputError(f"{where} holds another run than this cell's: its {differs} differs; move it away.")
+            done.append(cell.run(where, progress))
+            if done[-1].finished < done[-1].restarts:
+                break
     return done
+
+
+def _files(folder: Path | None) -> dict[str, Any]:
+    """Where the table's input files came from, as its cells say too."""
+    said = {} if folder is None else store.read_manifest(folder)
+    return {"files": said["files"]} if "files" in said else {}
+
+
+def other_run(folder: Path, cell: Any) -> str | None:
+    """In what the run in a folder differs from that of a cell; None if it is that."""
+    asked = {"study": cell.name, "fields": asdict(cell), "restarts": cell.restarts, "seed": cell.seed}
+    return difference(store.read_manifest(folder), asked)
+
+
+def cells_in(cells: dict[str, Any], folder: Path) -> list[Path]:
+    """The folders of the cells that were begun; one that holds another run is named on standard error and left out.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = []
+    for place, cell in cells.items():
+        where = folder / place
+        if (where / store.MANIFEST).exists():
+            if differs := other_run(where, cell):
+                print(f"landscape: {where} holds another run (its {differs} differs) and is left out.", file=sys.stderr)
+            else:
+                found.append(where)
+    if not found:
+        raise InputError(f"{folder} has no finished cell yet; `landscape resume {folder}` runs it.")
+    return found
 
 
 @dataclass(frozen=True)

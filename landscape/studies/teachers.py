@@ -101,6 +101,10 @@ class Descents:
         """The landscape."""
         raise AssertionError("every study has its own")
 
+    def built_in(self, field: str) -> list[str]:
+        """What a field may say that is no name of a file even where there is such a file."""
+        return ["axes", "signs"]
+
 
 @dataclass(frozen=True)
 class TeacherStudy(Descents):
@@ -202,11 +206,15 @@ class SafranShamirTable(Descents):
 
     def run(self, folder: Path | None, progress: bool | None) -> Any:
         """The table; cells that are done are not done again."""
-        from landscape.studies.table import Table, run_cells
+        from landscape.studies.table import run_cells
 
-        cells = self.cells()
-        done = run_cells(cells, folder, progress)
-        return Table(self.name, done, len(cells), None if folder is None else str(folder))
+        return self.table(run_cells(self.cells(), folder, progress), folder)
+
+    def table(self, censuses: list[Census], folder: Path | None) -> Any:
+        """The result."""
+        from landscape.studies.table import Table
+
+        return Table(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
 
 def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -229,33 +237,19 @@ def read_teacher(text: str, what: str = "teacher") -> Any:
     Raises:
         InputError: The file is missing or is neither JSON nor npz with a teacher in it.
     """
+    from landscape.host import files
+
     text = str(text).strip()
     if text.lstrip("+-").isdigit():
         return int(text)
     if text.startswith("["):
         return _rows(text, f"the {what}", what)
     path = Path(text)
-    if not path.is_file():
+    if not files.is_file(path):
         raise InputError(
             f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
         )
-    if path.suffix == ".npz":
-        import zipfile
-
-        import numpy as np
-
-        try:
-            with np.load(path) as data:
-                if what not in data:
-                    raise InputError(f"{path} holds {', '.join(data) or 'nothing'}, but no array named {what}.")
-                return data[what]
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is not a readable npz file: {error}.") from error
-    try:
-        content = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
-    return _rows(content, str(path), what)
+    return _named(files.read(path), str(path), what)
 
 
 def _rows(text: str, where: str, what: str) -> Any:
@@ -263,8 +257,13 @@ def _rows(text: str, where: str, what: str) -> Any:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not JSON: {error}.") from error
+    return _named(content, where, what)
+
+
+def _named(content: Any, where: str, what: str) -> Any:
+    """The rows themselves, or those of this name in an object."""
     if isinstance(content, dict):
         if what not in content:
-            raise InputError(f'{where} is an object without "{what}".')
+            raise InputError(f"{where} holds {', '.join(map(repr, content)) or 'nothing'}, but no {what!r}.")
         content = content[what]
     return content

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from landscape.host import interrupt, kept
 from landscape.records import InputError, Label, whole
-from landscape.studies.reported import Report, Reported, keep
+from landscape.studies.reported import Report, Reported
 from landscape.studies.sources import random_data, read_arrays
 from landscape.studies.teachers import Descents
 
@@ -89,6 +89,11 @@ class ZeroSubnetwork(Descents):
 
     run = Reported.run  # pyright: ignore[reportAssignmentType]  # a report, not a census
     restored = Reported.restored
+    _report = Reported._report
+
+    def built_in(self, field: str) -> list[str]:
+        """What a field may say that is no name of a file even where there is such a file."""
+        return []
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""
@@ -103,16 +108,15 @@ class ZeroSubnetwork(Descents):
         table: list[dict[str, Any]] = []
         with bar(self.name, progress) as tell:
             for width in self.widths:
-                kept = None if folder is None else folder / f"width{width:04d}.json"
-                if kept is not None and kept.exists():
-                    table.append(json.loads(kept.read_text()))
-                    continue
-                row = self._row(width, tell, len(table) * self.restarts)
+                name = f"width{width:04d}.json"
+                row = None if folder is None else kept.read_or_set_aside(folder, name)
                 if row is None:
-                    break
+                    row = self._row(width, tell, len(table) * self.restarts)
+                    if row is None:
+                        break
+                    if folder is not None:
+                        kept.keep(folder, name, row)
                 table.append(row)
-                if kept is not None:
-                    keep(kept, row)
         total, done = self.restarts * len(self.widths), self.restarts * len(table)
         labels: Counter[str] = Counter({str(label): 0 for label in Label})
         for row in table:
@@ -147,7 +151,8 @@ class ZeroSubnetwork(Descents):
         total = self.restarts * len(self.widths)
         try:
             with jax.enable_x64(True):
-                for rows, thetas in Driver(problem, self.settings(), self.seed).run(np.arange(self.restarts)):
+                driver = Driver(problem, self.settings(), self.seed)
+                for rows, thetas in driver.run(np.arange(self.restarts), lambda _: interrupt.check()):
                     _sorted_ends(problem, rows, thetas, polars, without)
                     labels.update(rows["label"].tolist())
                     if tell is not None:
