@@ -372,7 +372,7 @@ def test_growing_is_a_study(tmp_path):
     assert said["labels"]["global"] == 12
     assert sum(trace["count"] for trace in said["findings"]["traces"]) == 12
     assert "certified 12" in str(result)
-    assert study.restored(tmp_path).as_dict() == json.loads(json.dumps(said))
+    assert study.stored(tmp_path).as_dict() == json.loads(json.dumps(said))
     assert all(path.stat().st_size > 10_000 for path in study.figures(result, tmp_path))
 
 
@@ -390,16 +390,16 @@ def test_ends_with_a_zero_neuron_are_counted_by_width(tmp_path):
 def test_widths_that_are_done_are_not_done_again_and_the_rest_is_after_an_interrupt(tmp_path, monkeypatch):
     whole = ZeroSubnetwork(restarts=4, rows=5, widths=(1, 3)).run(None, False).as_dict()["findings"]["widths"]
     study = ZeroSubnetwork(restarts=4, rows=5, widths=(1, 3))
-    row = ZeroSubnetwork._row
+    row = ZeroSubnetwork.width_row
     monkeypatch.setattr(
-        ZeroSubnetwork, "_row", lambda self, width, *more: row(self, width, *more) if width == 1 else None
+        ZeroSubnetwork, "width_row", lambda self, width, *more: row(self, width, *more) if width == 1 else None
     )
     stopped = study.run(tmp_path, False)
     assert (stopped.finished, stopped.restarts) == (4, 8)
     with pytest.raises(ls.InputError, match="not finished"):
-        study.restored(tmp_path)
+        study.stored(tmp_path)
     monkeypatch.setattr(
-        ZeroSubnetwork, "_row", lambda self, width, *more: row(self, width, *more) if width == 3 else None
+        ZeroSubnetwork, "width_row", lambda self, width, *more: row(self, width, *more) if width == 3 else None
     )
     done = study.run(tmp_path, False)
     assert done.finished == 8

@@ -15,6 +15,7 @@ ROOT = Path(landscape.__file__).parent
 # Each may import what stands before it.
 ORDER = [
     "records",
+    "problems.defaults",
     "problems.network",
     "problems.symmetry",
     "problems.gaussian",
@@ -42,6 +43,8 @@ ORDER = [
     "classify",
     "host.blocks",  # as "host.lanes" on its way to an engine of its own, below the census
     "host.lanes",
+    "host.plan",
+    "census.text",
     "census.statistics",
     "census.levels",
     "census.census",

@@ -38,8 +38,8 @@ from landscape.records import InputError, whole
 if TYPE_CHECKING:
     import numpy as np
 
-    from landscape.host.explore import Job, Progress
-    from landscape.host.lanes import Driver
+    from landscape.host.lanes import Driver, Progress
+    from landscape.host.run import Job
 
 REACH_SECONDS = 10.0  # a scheduler that has not answered by then is not there
 START_SECONDS = 120.0  # local workers start in 2 s; a machine that is busy or reads from a slow disk takes its time
@@ -59,7 +59,7 @@ LARGE = "distributed.admin.large-graph-warning-threshold"  # data that a user's 
 
 @contextlib.contextmanager
 def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = True) -> Iterator[Pool | None]:
-    """Inside, every run's restarts are done by dask workers; by this process if neither is given.
+    """Dask workers, to be handed to `run`; None if neither is given: this process does the restarts then.
 
     Args:
         workers: Start so many processes here; the cores are split among them.
@@ -82,13 +82,7 @@ def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = 
     if find_spec("distributed") is None:
         raise InputError("running on several processes needs dask; pip install 'landscape[cluster]'.")
     with _local(int(workers)) if workers is not None else _remote(str(scheduler)) as found:
-        from landscape.host.explore import POOL
-
-        token = POOL.set(found)
-        try:
-            yield found
-        finally:
-            POOL.reset(token)
+        yield found
 
 
 @contextlib.contextmanager
@@ -339,11 +333,11 @@ class Pool:
         """
         import numpy as np
 
-        from landscape.host import explore, store
+        from landscape.host import run, store
         from landscape.host.lanes import Clock, Progress
 
         folder = folder.resolve()
-        pace = (explore.SHARD_SECONDS, explore.SHARD_ROWS)
+        pace = (run.SHARD_SECONDS, run.SHARD_ROWS)
         order = Order(payload=_sent(job), folder=str(folder), run=uuid.uuid4().hex, pace=pace)
         if job.starts is not None:
             np.save(folder / STARTS, job.starts)
@@ -537,7 +531,7 @@ def _do(order: Order, restarts: np.ndarray) -> Done:
     import numpy as np
 
     from landscape.host import store
-    from landscape.host.explore import drive
+    from landscape.host.run import drive
 
     folder = Path(order.folder)
 
@@ -590,7 +584,7 @@ def _serve(number: int, count: int, scratch: str) -> None:
     config.set({"logging": {"distributed": "critical"}})  # before distributed sets its log up
     from distributed import Worker
 
-    import landscape.host.explore  # noqa: F401  # while the parent makes the scheduler
+    import landscape.host.run  # noqa: F401  # while the parent makes the scheduler
 
     _share_compiled(Path(scratch) / "compiled")
     address = sys.stdin.buffer.readline().decode().strip()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from landscape.host.files import read
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.network import Params
 from landscape.problems.population import TeacherStudent, teacher_student
@@ -39,7 +38,7 @@ def read_points(
     Raises:
         InputError: The file cannot be read, misses a field, has an unknown one, or a shape does not fit.
     """
-    content = read(path)
+    content = _object(path)
     if "x" in content:
         _known(content, path, ON_DATA)
         points = _networks(content, path)
@@ -58,7 +57,7 @@ def read_data(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, has no x or y, or a field that is not understood.
     """
-    content = read(path)
+    content = _object(path)
     _known(content, path, ON_DATA)
     for name in ("x", "y"):
         if name not in content:
@@ -154,6 +153,18 @@ def _networks(content: dict[str, Any], path: Path) -> list[Params]:
     return [Params(**one) for one in each]  # pyright: ignore[reportArgumentType]
 
 
+def _object(path: Path) -> dict[str, Any]:
+    """The fields of a JSON or npz file.
+
+    Raises:
+        InputError: It cannot be read, or is no object.
+    """
+    content = read(path)
+    if not isinstance(content, dict):
+        raise InputError(f'{path} must hold an object like {{"teacher": [[...]], "hidden": [[...]]}}.')
+    return content
+
+
 def _text(content: dict[str, Any], name: str, default: str) -> str:
     return str(content.get(name, default))
 
@@ -213,23 +224,3 @@ def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarr
     if hidden.shape[2] != problem.d:
         raise InputError(f"hidden has rows of {hidden.shape[2]} numbers and the teacher of {problem.d}.")
     return problem, hidden
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The fields of a JSON or npz file.
-
-    Raises:
-        InputError: It cannot be read, or is no object.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is no file.")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as data:
-                return {name: data[name] for name in data}
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is neither JSON nor npz: {error}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f'{path} must hold an object like {{"teacher": [[...]], "hidden": [[...]]}}.')
-    return content

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from landscape.problems.data import Data
+from landscape.problems.defaults import ON_DATA
 from landscape.problems.network import Activation, Params
 from landscape.problems.network import activation as find_activation
 from landscape.records import InputError, LowerBound, numbers, whole
@@ -311,6 +312,10 @@ class Empirical:
         need a shorter one still.
         """
         return float(2.0 ** np.floor(-np.log2(2 * self.curvature())))
+
+    def defaults(self) -> dict[str, Any]:
+        """Settings of runs on it where nothing else is said: fields of `Settings`."""
+        return {"step_size": self.step_size(), **ON_DATA}
 
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The distance to the nearest kink; about the scale where there is none."""

@@ -181,6 +181,10 @@ class TeacherStudent:
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
         return population_hessian(self.activation, self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
 
+    def defaults(self) -> dict[str, Any]:
+        """Settings of runs on it where nothing else is said: those of `Settings`, which are this family's."""
+        return {}
+
     def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
         """None: over Gaussian inputs the gradient jumps only where a whole neuron is zero."""
         return theta[:0]

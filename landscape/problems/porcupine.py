@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.problems.defaults import ON_LINES
 from landscape.problems.population import teacher_student
 from landscape.records import InputError, LowerBound, numbers, whole
 
@@ -264,6 +265,10 @@ class Porcupine:
         """A stable step of gradient descent: the largest power of two up to 1 / `curvature`, so that programs are found
         again for other lines."""
         return float(2.0 ** np.floor(-np.log2(self.curvature())))
+
+    def defaults(self) -> dict[str, Any]:
+        """Settings of runs on it where nothing else is said: fields of `Settings`."""
+        return {"step_size": self.step_size(), **ON_LINES}
 
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The least |c_i|: the Hessian jumps where a coefficient changes sign."""

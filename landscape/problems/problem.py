@@ -117,6 +117,10 @@ class Problem(Protocol):
         """Signed distances to the surfaces where the gradient jumps; m = 0 where the loss is smooth."""
         ...
 
+    def defaults(self) -> dict[str, Any]:
+        """Settings of runs on it where nothing else is said: fields of `Settings`."""
+        ...
+
     def loss_error(self, theta: np.ndarray) -> float:
         """Bound on the rounding error of `loss` at theta in float64."""
         ...
@@ -177,6 +181,10 @@ class Automatic:
     def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
         """None known."""
         return theta[:0]
+
+    def defaults(self) -> dict[str, Any]:
+        """Settings of runs on it where nothing else is said: those of `Settings`."""
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.studies.reported import Report, Reported
+from landscape.studies.reported import Report, Starts
 
 if TYPE_CHECKING:
     from landscape.problems.homogeneous import Homogeneous
 
 
 @dataclass(frozen=True)
-class DegreeMismatch(Reported):
+class DegreeMismatch(Starts):
     """1/2 (w^3 - 1)^2 with a penalty of degree 2 beside one of degree 3: the first has a bad minimum at zero.
 
     Attributes:
@@ -42,7 +42,7 @@ class DegreeMismatch(Reported):
         exact = cubic_points(self.regularisation)
         settings = {"init": self.init, "init_scale": self.init_scale, "progress": progress}
         censuses = {
-            "mismatched": explore(self.problem(), self.restarts, self.seed, **settings),
+            "mismatched": explore(self.plan().problem, self.restarts, self.seed, **settings),
             "matched": explore(cubic(self.regularisation, 3), self.restarts, self.seed, **settings),
         }
         found = {
@@ -55,7 +55,7 @@ class DegreeMismatch(Reported):
         labels = censuses["mismatched"].labels()
         findings = {"stationary": exact, "ends": found, "regularisation": self.regularisation}
         done = min(census.finished for census in censuses.values())
-        record = self.said(done, time.perf_counter() - begun, findings, labels)
+        record = self.record(done, time.perf_counter() - begun, findings, labels)
         lines = [f"1/2 (w^3 - 1)^2 + {self.regularisation:g} |w|^q, one weight", ""]
         lines += [
             f"{name:>10}  {kind:<13}  w = {w:.10f}  loss = {loss:.10f}"
@@ -79,13 +79,13 @@ def cubic(regularisation: float, degree: int) -> Homogeneous:
     """1/2 (w^3 - 1)^2 + lambda |w|^degree, one subnetwork of one weight."""
     import numpy as np
 
-    from landscape.problems.homogeneous import parallel
+    from landscape.problems.homogeneous import Homogeneous, parallel
 
     made = parallel(
         np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True
     )  # fmt: skip
-    assert not hasattr(made, "activation")
-    return made  # pyright: ignore[reportReturnType]
+    assert isinstance(made, Homogeneous)
+    return made
 
 
 def _cubic_net(degree: int) -> Any:

@@ -1,4 +1,4 @@
-"""Data of studies: random, or from a file."""
+"""Data, teachers and lines of studies: random, given as text, or from a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landscape.host.files import read
 from landscape.records import InputError, whole
 
 if TYPE_CHECKING:
@@ -22,21 +23,46 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
 
 
 def read_arrays(file: str, inputs: bool) -> tuple[Any, Any]:
-    """x and y of a JSON or npz file.
+    """x and y of a JSON or npz file; x is None where there are no inputs.
 
     Raises:
         InputError: The file cannot be read, or lacks them.
     """
-    import numpy as np
-
+    content = read(Path(file))
     try:
-        if file.endswith(".npz"):
-            with np.load(file) as read:
-                content = {name: read[name] for name in read.files}
-        else:
-            content = json.loads(Path(file).read_text())
         return (content["x"] if inputs else None), content["y"]
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {file}: {error}.") from error
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, IndexError):
         raise InputError(f"{file} must hold {'x and y' if inputs else 'y'} by name.") from None
+
+
+def read_rows(text: str, what: str) -> Any:
+    """Rows of a teacher or of lines as a number of them, the rows, or the rows in a file.
+
+    Args:
+        text: A whole number, rows like [[1, 0], [0, 1]], or a JSON or npz file.
+        what: Their name in a file that holds an object.
+
+    Raises:
+        InputError: The file is missing, is neither JSON nor npz, or does not have them.
+    """
+    text = str(text).strip()
+    if text.lstrip("+-").isdigit():
+        return int(text)
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"the {what} is not JSON: {error}.") from error
+    path = Path(text)
+    if not path.is_file():
+        raise InputError(
+            f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
+        )
+    content = read(path, "is not a readable npz file" if path.suffix == ".npz" else "is not JSON")
+    if not isinstance(content, dict):
+        return content
+    if what in content:
+        return content[what]
+    if path.suffix == ".npz":
+        raise InputError(f"{path} holds {', '.join(content) or 'nothing'}, but no array named {what}.")
+    raise InputError(f'{path} is an object without "{what}".')
