@@ -20,13 +20,14 @@ from landscape import classify
 from landscape.census import assemble
 from landscape.cli.runs import stored
 from landscape.host import store
-from landscape.host.explore import Job, _Memory
+from landscape.host.memory import Memory
+from landscape.host.run import Job
 from landscape.problems.orbits import OrbitIndex
 
 KILLED = """
 import sys, time, landscape as ls
-from landscape.host import explore, store
-explore.SHARD_SECONDS, explore.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
+from landscape.host import run, store
+run.SHARD_SECONDS, run.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
 append = store.append
 store.append = lambda *shard: (append(*shard), time.sleep(0.02))  # ... and time to fall between two
 ls.explore(ls.orthonormal_teacher(8), 400, seed=1, lanes=16, out=sys.argv[1], resume=True, progress=False)
@@ -109,7 +110,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
 
 
 def test_a_damaged_shard_is_named_and_only_its_restarts_are_done_again(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("landscape.host.explore.SHARD_SECONDS", 1e9)  # one shard, however slow the machine
+    monkeypatch.setattr("landscape.host.run.SHARD_SECONDS", 1e9)  # one shard, however slow the machine
     folder = tmp_path / "run"
     problem = ls.orthonormal_teacher(4)
     whole = ls.explore(problem, 40, out=folder, progress=False)
@@ -418,7 +419,7 @@ def test_weights_kept_do_not_depend_on_how_a_run_was_cut(tmp_path, cuts):
     rows, _, _ = made_up(600)
     theta = np.random.default_rng(0).normal(size=(600, 16))
     order = np.random.default_rng(2).permutation(600)  # restarts end in no order
-    memory = _Memory()
+    memory = Memory()
     store.create(tmp_path / "run", {"study": "x"})
     for part in np.split(order, cuts):
         shard = {name: column[part] for name, column in rows.items()}

@@ -22,7 +22,7 @@ from reference import call, check_refused
 import landscape as ls
 from landscape.cli.runs import stored
 from landscape.host import files, identity, interrupt, kept, store
-from landscape.host.explore import optimiser_name
+from landscape.host.manifest import optimiser_name
 
 SMALL = {
     "shamir": ["safran-shamir", "--teacher", "2", "--restarts", "6"],

@@ -8,15 +8,16 @@ order: one process, many, and a run killed and gone on with have the same census
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from landscape import classify
-from landscape.census import Census, unseen_mass
+from landscape.census.census import Census
 from landscape.census.levels import class_counts, class_ids, levels_of
+from landscape.census.statistics import unseen_mass
+from landscape.engine.plan import Plan
 from landscape.engine.settings import Tolerances
 from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
@@ -40,9 +41,9 @@ def census(
     study: str,
     seconds: dict[str, float],
     where: dict[str, Any],
-    findings: Callable[[Rows], dict[str, Any]] = lambda rows: {},
     folder: Path | None = None,
     said: dict[str, Any] | None = None,
+    plan: Plan | None = None,
 ) -> Census:
     """The census of these rows: orbits united and named by their first restart, witnessed labels settled.
 
@@ -55,9 +56,9 @@ def census(
         study: Name in the record.
         seconds: Where the time went.
         where: Versions, device, dtype.
-        findings: What the study adds, from all rows.
         folder: Where it is stored.
         said: Facts of the problem where the problem itself is not known.
+        plan: Of the run, where it is known.
     """
     rows = settled(united(problem, rows, weights))
     finished, unit = len(rows["restart"]), loss_unit(problem)
@@ -74,8 +75,9 @@ def census(
         unseen=unseen_mass(class_counts(rows, unit)),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=where,
-        findings=_basins(rows) | findings(rows) if finished else {},
+        findings=_basins(rows) if finished else {},
         folder=None if folder is None else str(folder),
+        plan=plan,
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from landscape.census.levels import Level
 from landscape.census.statistics import share
+from landscape.census.text import text_table
 from landscape.records import Label
+
+if TYPE_CHECKING:
+    from landscape.engine.plan import Plan
 
 SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
 
@@ -34,6 +37,8 @@ class Census:
         environment: Versions, device, dtype.
         findings: What the study measures beyond the census.
         folder: Where it is stored, None if nowhere.
+        plan: Of the run, where it is known: the problem that it is of, and its settings.
+        said: Sentences that the study adds below the table.
     """
 
     study: str
@@ -49,6 +54,8 @@ class Census:
     environment: dict[str, Any]
     findings: dict[str, Any] = field(default_factory=dict)
     folder: str | None = None
+    plan: Plan | None = field(default=None, repr=False, compare=False)
+    said: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -97,64 +104,61 @@ def _number(loss: float) -> str:
     return f"{round(loss, 12) + 0.0:.12f}" if abs(loss) < 1e4 else f"{loss:.6g}"
 
 
-def render(census: Census, width: int = 150) -> str:
-    """The census as a table, with how to read it."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("loss", "label", "evidence", "by", "count", "share [95%]", "orbits", "min curv.", "grad norm"):
-        table.add_column(name, justify="left" if name in ("label", "evidence", "by") else "right", no_wrap=True)
-    for level in census.levels[:SHOWN_LEVELS]:
+def _table(levels: list[Level]) -> list[str]:
+    """The lines of the levels that are shown, and a count of the others."""
+    rows = [("loss", "label", "evidence", "by", "count", "share [95%]", "orbits", "min curv.", "grad norm")]
+    for level in levels[:SHOWN_LEVELS]:
         flavour = f" ({level.flavour})" if level.flavour else ""
-        table.add_row(
-            _number(level.loss),
-            level.label + flavour,
-            level.evidence or "-",
-            level.by or "-",
-            str(level.count),
-            f"{100 * level.share:.1f}% [{100 * level.share_low:.1f}, {100 * level.share_high:.1f}]",
-            "-" if level.orbits is None else str(level.orbits),
-            "-" if level.min_curvature != level.min_curvature else f"{level.min_curvature:.4g}",
-            f"{level.grad_norm:.0e}",
+        rows.append(
+            (
+                _number(level.loss),
+                level.label + flavour,
+                level.evidence or "-",
+                level.by or "-",
+                str(level.count),
+                f"{100 * level.share:.1f}% [{100 * level.share_low:.1f}, {100 * level.share_high:.1f}]",
+                "-" if level.orbits is None else str(level.orbits),
+                "-" if level.min_curvature != level.min_curvature else f"{level.min_curvature:.4g}",
+                f"{level.grad_norm:.0e}",
+            )
         )
-    text = io.StringIO()
-    # In a notebook rich would display the lines itself and leave the text empty.
-    plain: dict[str, Any] = dict(color_system=None, highlight=False, markup=False, emoji=False, force_jupyter=False)
-    console = Console(file=text, width=width, **plain)
-    facts = census.problem
-    title = ", ".join(
-        f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
-    )
-    console.print(f"{census.study}: {title or facts.get('kind')} (seed {census.seed})")
-    console.print(f"loss: {facts.get('normalisation', '')}")
-    if "dynamics" in census.environment:
-        console.print(f"basins of: {census.environment['dynamics']}")
-    console.print()
-    console.print(table)
-    rest = census.levels[SHOWN_LEVELS:]
+    lines = text_table(rows, left=("label", "evidence", "by"))
+    rest = levels[SHOWN_LEVELS:]
     if rest:
         counts: Counter[str] = Counter()
         for level in rest:
             counts[level.label] += level.count
         ends = ", ".join(f"{count} {label}" for label, count in counts.items())
         many = f"{len(rest)} more level" + ("s" if len(rest) > 1 else "")
-        console.print(f"... and {many} (restarts: {ends}); --json has all")
-    console.print()
+        lines.append(f"... and {many} (restarts: {ends}); --json has all")
+    return lines
+
+
+def render(census: Census) -> str:
+    """The census as a table, with how to read it."""
+    facts = census.problem
+    title = ", ".join(
+        f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
+    )
+    lines = [f"{census.study}: {title or facts.get('kind')} (seed {census.seed})"]
+    lines.append(f"loss: {facts.get('normalisation', '')}")
+    if "dynamics" in census.environment:
+        lines.append(f"basins of: {census.environment['dynamics']}")
+    lines += ["", *_table(census.levels), ""]
     said = [
         f"{label} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
         for label, s in census.shares().items()
         if s["share"]
     ]
-    console.print(f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}")
+    lines.append(f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}")
     if census.lower_bound is not None:
-        console.print(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']})")
+        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']})")
     elif census.best_seen is not None:
-        console.print(f"no lower bound is known; best seen {census.best_seen:.12g}")
-    console.print(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
+        lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}")
+    lines.append(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
     seconds = census.seconds
     if seconds["total"]:  # a run read from its folder took no time
-        console.print(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
+        lines.append(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
     if census.folder:
-        console.print(f"stored in {census.folder}", soft_wrap=True)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        lines.append(f"stored in {census.folder}")
+    return "\n".join([line.rstrip() for line in lines] + list(census.said))

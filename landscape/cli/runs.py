@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landscape.cli.arguments import (
     OK,
@@ -22,6 +21,10 @@ from landscape.cli.arguments import (
 )
 from landscape.records import InputError
 from landscape.studies import DEFAULT, STUDIES
+from landscape.studies.study import Result, Study
+
+if TYPE_CHECKING:
+    from landscape.host.cluster import Pool
 
 
 def run(arguments: list[str]) -> int:
@@ -43,21 +46,21 @@ def run(arguments: list[str]) -> int:
         interrupt.check()
         with kept.withdrawn_if_refused(folder):
             if folder is not None:
-                from landscape.host.explore import begin
+                from landscape.host.run import begin
 
-                begin(folder, content)
-            return _finish(study, folder, output.json, False if output.quiet else None)
+                begin(folder, content, processes)
+            return _finish(study, folder, output.json, False if output.quiet else None, processes)
 
 
-def check_shared(study: Any, workers: Any, scheduler: Any) -> None:
-    """Nothing, if the study can be done by several processes where that is asked for."""
-    if (workers is not None or scheduler is not None) and hasattr(study, "restored"):
+def check_shared(study: Study, workers: Any, scheduler: Any) -> None:
+    """Raises InputError unless the study can be done by several processes, where that is asked for."""
+    if (workers is not None or scheduler is not None) and study.one_process:
         raise InputError(f"{study.name} runs in one process; leave out --workers and --scheduler.")
 
 
-def _finish(study: Any, folder: Path | None, as_json: bool, progress: bool | None) -> int:
+def _finish(study: Study, folder: Path | None, as_json: bool, progress: bool | None, pool: Pool | None) -> int:
     """Runs what is left of a study and prints its result."""
-    result = study.run(folder, progress)
+    result = study.run(folder, progress, pool)
     _print(result, as_json)
     if result.finished < result.restarts:
         if folder is not None:
@@ -66,7 +69,7 @@ def _finish(study: Any, folder: Path | None, as_json: bool, progress: bool | Non
     return OK
 
 
-def _print(result: Any, as_json: bool) -> None:
+def _print(result: Result, as_json: bool) -> None:
     print(json.dumps(result.as_dict(), allow_nan=False) if as_json else result)
 
 
@@ -107,17 +110,12 @@ def resume(arguments: list[str]) -> int:
     check_shared(study, workers, scheduler)
     with pool(None if workers is None else int(workers), scheduler) as processes:
         use_64_bits(alone=processes is None)
-        return _finish(study, Path(where), as_json, False if quiet else None)
+        return _finish(study, Path(where), as_json, False if quiet else None, processes)
 
 
 def plot(arguments: list[str]) -> int:
     (where,) = positional(arguments, "plot DIR", exactly=1)
     use_64_bits()
-    from landscape.figures.shares import shares_by_teacher
-    from landscape.figures.style import save
-    from landscape.studies.census_figures import census_figures
-    from landscape.studies.table import Table
-
     folder = Path(where)
     result, study = stored(folder), stored_study(folder)
     figures = folder / "figures"
@@ -125,22 +123,12 @@ def plot(arguments: list[str]) -> int:
         figures.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write figures to {figures}: {error.strerror}.") from error
-    if hasattr(study, "figures"):
-        paths = study.figures(result, figures)
-    elif isinstance(result, Table):
-        from landscape.studies.teachers import PUBLISHED
-
-        path = figures / "shares.png"
-        save(shares_by_teacher(result.cell_dicts(), published=PUBLISHED), path)
-        paths = [path]
-    else:
-        paths = census_figures(result, study.problem(), figures, settings=study.settings())  # pyright: ignore[reportArgumentType]
-    for path in paths:
+    for path in study.figures(result, figures):
         print(path)
     return OK
 
 
-def stored_study(folder: Path, go_on: bool = False) -> Any:
+def stored_study(folder: Path, go_on: bool = False) -> Study:
     """The study of a run folder.
 
     Args:
@@ -156,57 +144,22 @@ def stored_study(folder: Path, go_on: bool = False) -> Any:
     manifest = store.read_manifest(folder)
     if manifest["study"] not in STUDIES:
         raise InputError(f"{folder} was made by {manifest['study']!r} from Python: go on there with landscape.explore.")
-    study = study_named(manifest["study"])
-    unknown = sorted(set(manifest["fields"]) - {field.name for field in dataclasses.fields(study)})
+    study = STUDIES[manifest["study"]]
+    unknown = sorted(set(manifest["fields"]) - {field.name for field in dataclasses.fields(study)})  # pyright: ignore[reportArgumentType]
     if unknown:
         version = manifest["environment"]["landscape"]
         raise InputError(
             f"{folder} has a field {unknown[0]!r} that this version does not know; landscape {version} made it."
         )
     files.check_origin(folder, manifest, go_on)
-    return study(**{name: tuple(v) if isinstance(v, list) else v for name, v in manifest["fields"].items()})
+    return study.of(manifest)
 
 
-def stored(folder: Path) -> Any:
+def stored(folder: Path) -> Result:
     """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
-    from landscape.census.assemble import keepers, loss_unit, several_names
     from landscape.host import store
-    from landscape.host.explore import census, versions
-    from landscape.host.identity import begun_by
-    from landscape.studies.table import cells_in
+    from landscape.host.load import load
 
-    manifest = store.read_manifest(folder)
-    if hasattr(STUDIES.get(manifest["study"]), "restored"):
-        return stored_study(folder).restored(folder)
-    if manifest["problem"]["kind"] == "table":
-        study = stored_study(folder)
-        return study.table([stored(place) for place in cells_in(study.cells(), folder)], folder)
-    study = stored_study(folder) if manifest["study"] in STUDIES else None
-    problem = None if study is None else study.problem()
-    done = store.read(folder, partial(keepers, unit=loss_unit(problem)))
-    for name in done.damaged:
-        print(
-            f"landscape: shard {name} of {folder} is damaged and left out; `landscape resume {folder}` redoes it.",
-            file=sys.stderr,
-        )
-    if study is None and several_names(done.rows):
-        print(
-            f"landscape: {folder} was made from Python, and some orbits may be one that several processes named; "
-            "landscape.explore with resume=True unites them.",
-            file=sys.stderr,
-        )
-    seconds: dict[str, float] = dict.fromkeys(("compile", "descent", "polish", "classify", "total"), 0.0)
-    result = census(
-        problem,
-        done.rows,
-        done.weights,
-        manifest["restarts"],
-        manifest["seed"],
-        manifest["study"],
-        seconds,
-        manifest["environment"] | versions(begun_by(manifest), done),
-        study.findings if study is not None else lambda rows: {},
-        folder,
-        manifest["problem"],
-    )
-    return study.completed(result) if study is not None and hasattr(study, "completed") else result
+    if store.read_manifest(folder)["study"] in STUDIES:
+        return stored_study(folder).stored(folder)
+    return load(folder)

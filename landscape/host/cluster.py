@@ -28,7 +28,8 @@ from landscape.records import InputError, whole
 if TYPE_CHECKING:
     import numpy as np
 
-    from landscape.host.explore import Job, Progress
+    from landscape.engine.settings import Progress
+    from landscape.host.run import Job
 
 REACH_SECONDS = 10.0  # a scheduler that has not answered by then is not there
 FROZEN = "30 s"  # a local worker that says nothing for so long is given up at the next look: in a minute at most
@@ -46,7 +47,7 @@ LARGE = "distributed.admin.large-graph-warning-threshold"  # data that a user's 
 
 @contextlib.contextmanager
 def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = True) -> Iterator[Pool | None]:
-    """Inside, every run's restarts are done by dask workers; by this process if neither is given.
+    """Dask workers, to be handed to `run`; None if neither is given: this process does the restarts then.
 
     Args:
         workers: Start so many processes here; the cores are split among them.
@@ -70,13 +71,7 @@ def pool(workers: int | None = None, scheduler: str | None = None, kept: bool = 
         if find_spec(part) is None:
             raise InputError(f"running on several processes needs {part}; pip install 'landscape[cluster]'.")
     with _local(int(workers)) if workers is not None else _remote(str(scheduler)) as found:
-        from landscape.host.explore import POOL
-
-        token = POOL.set(found)
-        try:
-            yield found
-        finally:
-            POOL.reset(token)
+        yield found
 
 
 @contextlib.contextmanager
@@ -265,10 +260,10 @@ class Pool:
 
         from landscape.engine.clock import Clock
         from landscape.engine.settings import Progress
-        from landscape.host import explore, store
+        from landscape.host import run, store
 
         folder = folder.resolve()
-        pace = (explore.SHARD_SECONDS, explore.SHARD_ROWS)
+        pace = (run.SHARD_SECONDS, run.SHARD_ROWS)
         order = worker.Order(payload=_sent(job), folder=str(folder), run=uuid.uuid4().hex, pace=pace)
         if job.starts is not None:
             np.save(folder / worker.STARTS, job.starts)

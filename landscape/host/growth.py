@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from landscape import descent
+from landscape.census.text import text_table
 from landscape.descent.batch import advanced, begun
 from landscape.host import interrupt
 from landscape.polish import batch_size, evaluate, levels, polish
@@ -152,8 +152,7 @@ class Growths:
                     "-" if end["gap"] is None else f"{max(end['gap'], 0.0):.0e}",
                 )
             )  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in rows]
+        text = text_table(rows)
         said = ", ".join(f"{status} {count}" for status, count in sorted(self.statuses().items()))
         text += ["", f"{len(self.paths)} of {self.starts} starts: {said}", f"{self.points} different stationary points"]
         return "\n".join(["loss: " + self.normalisation, "", *text])
@@ -371,19 +370,3 @@ class _Smooth:
                     yield key, np.asarray(end), float(norm)
                 else:
                     yield key, theta, float(np.linalg.norm(evaluate(problem, theta)[0]))
-
-
-@contextmanager
-def bar(title: str, show: bool | None) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on standard error; nothing where nobody looks."""
-    import sys
-
-    if show is False or (show is None and not sys.stderr.isatty()):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

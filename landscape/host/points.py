@@ -39,7 +39,7 @@ def read_points(
     Raises:
         InputError: The file cannot be read, misses a field, has an unknown one, or a shape does not fit.
     """
-    content = read(path)
+    content = _object(path)
     if "x" in content:
         _known(content, path, ON_DATA)
         points = _networks(content, path)
@@ -61,7 +61,7 @@ def read_data(path: Path | str) -> dict[str, Any]:
     if isinstance(path, str) and path.startswith("{"):
         content, path = json.loads(path), "the data set"
     else:
-        content = read(Path(path))
+        content = _object(Path(path))
     _known(content, path, ON_DATA)
     for name in ("x", "y"):
         if name not in content:
@@ -222,7 +222,7 @@ def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarr
     return problem, hidden
 
 
-def read(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> dict[str, Any]:
     """The fields of a JSON or npz file.
 
     Raises:

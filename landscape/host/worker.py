@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from landscape.engine.driver import Driver
-    from landscape.host.explore import Job, Progress
+    from landscape.engine.settings import Progress
+    from landscape.host.run import Job
 
 STARTS = "starts.npy"
 NUMBER = "LANDSCAPE_WORKER"  # in the environment of a local worker: which one it is
@@ -106,7 +107,7 @@ def do(order: Order, restarts: np.ndarray) -> Done:
     import numpy as np
 
     from landscape.host import store
-    from landscape.host.explore import drive
+    from landscape.host.run import drive
 
     folder = Path(order.folder)
 

@@ -24,6 +24,7 @@ from landscape.precision import float64
 from landscape.problems.activation import RELU, Activation
 from landscape.problems.activation import activation as find_activation
 from landscape.problems.datafit import Data, DataFit, datafit
+from landscape.problems.defaults import ON_DATA
 from landscape.problems.params import Params
 from landscape.problems.problem import EPS, HIGHEST, Problem, times
 from landscape.records import InputError, LowerBound, numbers, whole
@@ -116,7 +117,7 @@ class Empirical(Problem):
 
     def defaults(self) -> dict[str, Any]:
         """A step well within what is stable, and an early finish: descents do not settle at ties."""
-        return {"step_size": self.step_size(), "retire": 1e-4}
+        return {"step_size": self.step_size(), **ON_DATA}
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each network where hidden is [points, width, d]."""

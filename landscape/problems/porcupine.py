@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.problems.defaults import ON_LINES
 from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
 from landscape.records import InputError, LowerBound, numbers, whole
@@ -139,13 +140,8 @@ class Porcupine(Problem):
         return super().facts() | own
 
     def defaults(self) -> dict[str, Any]:
-        """A stable step, an early finish and a budget: the finish is exact and needs no small gradient.
-
-        200 lines in the plane come near the teacher like 1/t, for ever: nearly parallel ones would take 200,000 steps
-        to a gradient norm of 1e-5. From some 20,000 steps on the finish of a descent leads to the minimum that it leads
-        to from 200,000. Where losses fall like exp(-t) all is over by then.
-        """
-        return {"step_size": self.step_size(), "retire": 1e-4, "budget": 20_000}
+        """A stable step, an early finish and a budget: see `problems.defaults`."""
+        return {"step_size": self.step_size(), **ON_LINES}
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each where params are [points, p]."""

@@ -142,6 +142,10 @@ class Problem(Loss):
         """Fields of the run's settings that suit this problem better than the general ones."""
         return {}
 
+    def as_study(self) -> tuple[str, dict[str, Any]] | None:
+        """Name and fields of the study that makes this very problem; None where the problem cannot be written down."""
+        return None
+
     def fingerprint(self) -> str:
         """A digest of everything that defines the problem: two problems of one fingerprint may share a run folder."""
         assert is_dataclass(self)

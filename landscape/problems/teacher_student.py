@@ -7,6 +7,7 @@ the 1/2 out, and Safran, Yehudai and Shamir 2021 print the formula without it wh
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -264,6 +265,16 @@ class TeacherStudent(Problem):
         """Sizes of teacher and input, and the activation, beside what every problem says."""
         said = {"teacher": len(self.teacher), "dimension": self.d, "activation": str(self.activation)}
         return super().facts() | said
+
+    def as_study(self) -> tuple[str, dict[str, Any]]:
+        """The study of any teacher, with the rows of this one."""
+        return "teacher-student", {
+            "teacher": json.dumps(self.teacher.tolist()),
+            "width": self.width,
+            "dimension": None,
+            "activation": self.activation.name,
+            "slope": self.activation.slope,
+        }
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each student where hidden is [points, width, d]."""

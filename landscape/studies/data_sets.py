@@ -8,20 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
-from landscape.studies.teachers import Descents
+from landscape.studies.descents import Descents
+from landscape.studies.study import once
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from landscape.census import Census
-    from landscape.engine.settings import Settings
+    from landscape.census.census import Census
+    from landscape.host.cluster import Pool
     from landscape.problems.empirical import Empirical
-    from landscape.studies.data_findings import DataCensus
 
 BUILT_IN = Path(__file__).parent / "data"
 
@@ -44,7 +42,7 @@ class _OnData(Descents):
     """
 
     step_size: float = 0.0
-    retire: float = 1e-4
+    retire: float = ON_DATA["retire"]
     data: str = "eight-points"
     width: int | None = None
     weight_decay: float | None = None
@@ -53,70 +51,86 @@ class _OnData(Descents):
     outer_bias: str | None = None
     activation: str | None = None
 
-    def fields_of_data(self) -> tuple[Any, ...]:
-        """What decides on the data set and what is paid on it."""
-        return self.data, self.weight_decay, self.loss, self.bias, self.outer_bias, self.activation
-
     def of_width(self, width: int) -> Empirical:
         """The landscape of networks of this width, with its lower bound.
 
         Raises:
             InputError: The data cannot be read or make no sense.
         """
-        return _problem(self.fields_of_data(), width, _stamp(self.data))
+        from landscape.classify import bounded
+
+        return bounded(self.unbounded(width))  # type: ignore[return-value]
+
+    def unbounded(self, width: int) -> Empirical:
+        """The landscape of networks of this width without the convex program's bound, which takes its time.
+
+        Raises:
+            InputError: The data cannot be read or make no sense.
+        """
+        from landscape.host import files
+        from landscape.host.points import data_problem, read_data
+
+        where = self.data
+        if self.data in built_in():
+            content = read_data(BUILT_IN / f"{self.data}.json")
+        elif self.data.startswith("{"):
+            content, where = read_data(self.data), "the data set"
+        elif Path(self.data).suffix in (".json", ".npz") or files.is_file(self.data):
+            content = read_data(Path(self.data))
+        else:
+            raise InputError(
+                f"data {self.data!r} is no file and not built in; those that are: {', '.join(built_in())}."
+            )
+        names = ("weight_decay", "loss", "bias", "outer_bias", "activation")
+        return data_problem(content, where, width, **{name: getattr(self, name) for name in names})
 
     def problem(self) -> Empirical:
         """The landscape."""
         return self.of_width(1 if self.width is None else self.width)
 
-    def settings(self) -> Settings:
-        """The driver's settings, with the problem's own step where none is given."""
-        from landscape.engine.settings import Settings
-
-        given = {name: getattr(self, name) for name in Settings._fields}
-        if self.step_size == 0:
-            given["step_size"] = self.problem().step_size()
-        return Settings(**given).check()
-
-    def title(self) -> str:
+    def title(self, problem: Empirical) -> str:
         """Beside the progress bar."""
-        return f"{data_name(self.data)}, width {self.problem().width}"
+        return f"{data_name(self.data)}, width {problem.width}"
 
-    def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Nothing from rows alone: `completed` adds what is found."""
-        return {}
+    def sentences(self, findings: dict[str, Any], finished: int) -> list[str]:
+        """What the convex program says."""
+        from landscape.studies.data_findings import sentences
 
-    def manifest(self) -> dict[str, Any]:
-        """What the run folder says, the data set's digest included; also checks every field."""
-        said = super().manifest()
+        return sentences(findings, finished)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields, the data set's file by its whole path."""
         given = self.data in built_in() or self.data.startswith("{")
-        kept = {"data": self.data if given else str(Path(self.data).resolve())}
-        return {
-            **said,
-            "fields": {**said["fields"], **kept},
-            "problem": {**said["problem"], "data": data_name(self.data), "digest": digest(self.of_width(1))},
+        return super().fields() | {
+            "data": self.data if given else str(Path(self.data).resolve()),
         }
 
-    def run(self, folder: Path | None, progress: bool | None) -> Any:
-        """The census with its findings.
+    def manifest(self) -> dict[str, Any]:
+        """What the run folder says, the data set's digest included; also checks every field and cell."""
+        said = super().manifest()
+        return {**said, "problem": {**said["problem"], "data": data_name(self.data), "digest": self.digest()}}
+
+    def digest(self) -> str:
+        """Of the data and what is paid on them, whatever the width."""
+        one = next(iter(self.cells().values()), self)
+        return digest(one.plan().problem)
+
+    def run(self, folder: Path | None = None, progress: bool | None = None, pool: Pool | None = None) -> Any:
+        """The census with its findings, or the table.
 
         Raises:
             InputError: The folder's run was on other data.
         """
         self.check_digest(folder)
-        return self.completed(super().run(folder, progress))
+        return super().run(folder, progress, pool)
 
     def check_digest(self, folder: Path | None) -> None:
-        """Nothing, if the folder's run was on these data.
-
-        Raises:
-            InputError: It was on others.
-        """
+        """Raises InputError unless the folder's run, if there is one, was on these data."""
         from landscape.host import store
 
         if folder is None or not (folder / store.MANIFEST).exists():
             return
-        if store.read_manifest(folder)["problem"].get("digest") != digest(self.of_width(1)):
+        if store.read_manifest(folder)["problem"].get("digest") != self.digest():
             raise InputError(
                 f"{data_name(self.data)} is not what it was when {folder} was begun; choose another folder."
             )
@@ -124,10 +138,6 @@ class _OnData(Descents):
     def built_in(self, field: str) -> list[str]:
         """Names of the data sets that come with the package."""
         return built_in()
-
-    def completed(self, census: Census) -> DataCensus:
-        """The census with what the theory knows of its points."""
-        raise AssertionError("every study has its own")
 
 
 @dataclass(frozen=True)
@@ -150,45 +160,40 @@ class HiddenConvex(_OnData):
     widths: tuple[int, ...] = (1, 2, 3, 4, 6, 9, 12, 16, 20)
     listed: int = 50_000
 
+    @once
     def cells(self) -> dict[str, HiddenConvex]:
-        """The studies of the single widths by folder."""
-        return {f"width{w:04d}": replace(self, width=w, widths=()) for w in sorted(set(self.widths))}
+        """The studies of the single widths by folder; none where one width is asked for.
+
+        Raises:
+            InputError: There is no width.
+        """
+        if self.width is not None:
+            return {}
+        chosen = self.chosen()
+        if not chosen:
+            raise InputError(f"{self.name} has no width: --widths must name at least one.")
+        return {f"width{w:04d}": replace(self, width=w, widths=()) for w in sorted(set(chosen))}
+
+    def chosen(self) -> tuple[int, ...]:
+        """The widths."""
+        return self.widths
 
     def manifest(self) -> dict[str, Any]:
         """What the folder says; also checks every field."""
-        from landscape.studies.table import table_manifest
-
         whole("listed", self.listed, 0)
-        if self.width is not None:
-            return super().manifest()
-        if not self.cells():
-            raise InputError(f"{self.name} has no width: --widths must name at least one.")
-        said = table_manifest(self, self.cells())
-        first = next(iter(self.cells().values())).manifest()
-        facts = {name: first["problem"][name] for name in ("data", "digest")}
-        fields = {**said["fields"], "data": first["fields"]["data"]}
-        return {**said, "fields": fields, "problem": {**said["problem"], **facts}}
-
-    def run(self, folder: Path | None, progress: bool | None) -> Any:
-        """The census of the width, or a table of all widths; those that are done are not done again."""
-        from landscape.studies.table import run_cells
-
-        if self.width is not None:
-            return super().run(folder, progress)
-        self.check_digest(folder)
-        return self.table(run_cells(self.cells(), folder, progress), folder)
+        return super().manifest()
 
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
         """The result of all widths."""
-        from landscape.studies.data_findings import DataTable
+        from landscape.studies.data_table import DataTable
 
         return DataTable(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
-    def completed(self, census: Census) -> DataCensus:
-        """The census with the optimum, the check on each point's own cells, and the list of all local minima."""
+    def findings(self, census: Census) -> dict[str, Any]:
+        """The optimum, the check on each point's own cells, and the list of all local minima."""
         from landscape.studies import data_findings
 
-        return data_findings.completed(census, self.problem(), self.listed)
+        return data_findings.findings(census, self.plan().problem, self.listed)
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws ends by width, and for each width whose local minima are all known which of them were found."""
@@ -226,15 +231,13 @@ class CriticalWidth(HiddenConvex):
     widths: tuple[int, ...] = ()
     listed: int = 0
 
-    def cells(self) -> dict[str, HiddenConvex]:
-        """The studies of the single widths by folder."""
-        if self.widths or self.width is not None:
-            return super().cells()
-        n = len(self.of_width(1).y)
-        # As many as there are, else evenly spread by ratio.
+    def chosen(self) -> tuple[int, ...]:
+        """The widths: as many as there are, else evenly spread by ratio."""
+        if self.widths:
+            return self.widths
+        n = len(self.unbounded(1).y)
         even = [round((n + 3) ** (i / 11)) for i in range(12)]
-        chosen = range(1, n + 4) if n <= 9 else {*range(1, 5), *even, n + 1}
-        return replace(self, widths=tuple(sorted(chosen))).cells()
+        return tuple(range(1, n + 4) if n <= 9 else {*range(1, 5), *even, n + 1})
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the share of global ends over the staircase."""
@@ -270,13 +273,13 @@ class DescendingPath(_OnData):
 
     def problem(self) -> Empirical:
         """The landscape."""
-        return self.of_width(len(self.of_width(1).y) + 1 if self.width is None else self.width)
+        return self.of_width(len(self.unbounded(1).y) + 1 if self.width is None else self.width)
 
     def manifest(self) -> dict[str, Any]:
         """What the folder says; also checks every field."""
         whole("steps", self.steps, 1)
         whole("drawn", self.drawn, 1)
-        problem = self.problem()
+        problem = self.plan().problem
         if not problem.certifiable:
             raise InputError(
                 "a path to the optimum needs one that is known: relu, squared or logistic loss, positive weight decay "
@@ -289,29 +292,29 @@ class DescendingPath(_OnData):
             )
         return super().manifest()
 
-    def run(self, folder: Path | None, progress: bool | None) -> Any:
+    def run(self, folder: Path | None = None, progress: bool | None = None, pool: Pool | None = None) -> Any:
         """The census of plain descents from these networks, and the paths."""
-        from landscape.studies import data_findings
+        from landscape.studies import paths
 
-        result = super().run(folder, progress)
+        result = super().run(folder, progress, pool)
         if folder is not None:
-            data_findings.save_paths(self.problem(), self.paths(result.rows["restart"]), folder / "paths")
+            paths.save(self.plan().problem, self.paths(result.rows["restart"]), folder / "paths")
         return result
 
-    def completed(self, census: Census) -> DataCensus:
-        """The census with every path's length, end and largest rise."""
-        from landscape.studies import data_findings
+    def findings(self, census: Census) -> dict[str, Any]:
+        """Every path's length, end and largest rise."""
+        from landscape.studies import paths
 
-        return data_findings.with_paths(census, self.problem(), self.paths(census.rows["restart"]), self.steps)
+        return paths.findings(census, self.plan().problem, self.paths(census.rows["restart"]), self.steps)
 
     def paths(self, restarts: Any) -> dict[int, Any]:
         """The paths of these restarts' starting networks."""
         from landscape.restart import start_points
-        from landscape.studies import data_findings
+        from landscape.studies.paths import path
 
-        problem = self.problem()
+        problem = self.plan().problem
         starts = start_points(problem, self.seed, restarts, self.init, self.init_scale)
-        return {int(i): data_findings.path(problem, start) for i, start in zip(restarts, starts, strict=True)}
+        return {int(i): path(problem, start) for i, start in zip(restarts, starts, strict=True)}
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the loss along paths, and plain descent from the same networks."""
@@ -322,8 +325,8 @@ class DescendingPath(_OnData):
         chosen = result.rows["restart"][: self.drawn]
         taken = 1.2 * float(max(result.rows["steps"][: self.drawn], default=0))
         looked = min(max(int(taken), 500), 20_000)
-        curves = sample_curves(self.problem(), self.settings(), self.seed, chosen, looked)
-        figure = paths(result, self.problem(), self.paths(chosen), curves, self.steps)
+        curves = sample_curves(self.plan().problem, self.plan().settings, self.seed, chosen, looked)
+        figure = paths(result, self.plan().problem, self.paths(chosen), curves, self.steps)
         return [save(figure, folder / "paths.png")]
 
 
@@ -338,33 +341,6 @@ def built_in() -> list[str]:
 def data_name(data: str) -> str:
     """What a data set is called: by its file, or by itself."""
     return str(json.loads(data).get("name", "given")) if data.startswith("{") else Path(data).stem
-
-
-def _stamp(data: str) -> float:
-    """When a file was written: a changed one is read again."""
-    from landscape.host import files
-
-    path = Path(data)
-    return path.stat().st_mtime if data not in built_in() and files.is_file(path) else 0.0
-
-
-@lru_cache(maxsize=64)
-def _problem(fields: tuple[Any, ...], width: int, stamp: float) -> Empirical:
-    from landscape import classify
-    from landscape.host import files
-    from landscape.host.points import data_problem, read_data
-
-    data, *given = fields
-    names = ("weight_decay", "loss", "bias", "outer_bias", "activation")
-    if data in built_in():
-        content = read_data(BUILT_IN / f"{data}.json")
-    elif data.startswith("{"):
-        content, data = read_data(data), "the data set"
-    elif Path(data).suffix in (".json", ".npz") or files.is_file(data):
-        content = read_data(Path(data))
-    else:
-        raise InputError(f"data {data!r} is no file and not built in; those that are: {', '.join(built_in())}.")
-    return classify.bounded(data_problem(content, data, width, **dict(zip(names, given, strict=True))))  # type: ignore[arg-type]
 
 
 def digest(problem: Empirical) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.records import InputError
-from landscape.studies.reported import Report, Reported
+from landscape.studies.reported import Report, Starts
 from landscape.studies.sources import random_data, read_arrays
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GrowUntilGlobal(Reported):
+class GrowUntilGlobal(Starts):
     """Networks grown from random starts until they are certified global over all widths.
 
     Attributes:
@@ -72,11 +72,12 @@ class GrowUntilGlobal(Reported):
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Grows them all."""
         from landscape.host.grown import NodeFolder
-        from landscape.host.growth import bar, grow
+        from landscape.host.growth import grow
+        from landscape.host.progress import counting_bar
 
-        with bar(self.name, progress) as tell:
+        with counting_bar(progress, self.name) as tell:
             grown = grow(
-                self.problem(), self.restarts, self.seed, init=self.init, init_scale=self.init_scale,
+                self.plan().problem, self.restarts, self.seed, init=self.init, init_scale=self.init_scale,
                 most=self.most or None, report=tell,
                 kept=None if folder is None else NodeFolder(folder),
             )  # fmt: skip
@@ -90,7 +91,7 @@ class GrowUntilGlobal(Reported):
         certified = [path for path in grown.paths if path.status == "certified"]
         bound = max((path.rounds[-1].loss - path.rounds[-1].gap for path in certified), default=None)
         done = len(grown.paths)
-        record = self.said(
+        record = self.record(
             done, grown.seconds, findings,
             {"global": len(certified), "undecided": done - len(certified)},
             best_seen=min((path.rounds[-1].loss for path in grown.paths), default=None),

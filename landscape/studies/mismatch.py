@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.studies.reported import Report, Reported
+from landscape.studies.reported import Report, Starts
 
 if TYPE_CHECKING:
     from landscape.problems.parallel import Homogeneous
 
 
 @dataclass(frozen=True)
-class DegreeMismatch(Reported):
+class DegreeMismatch(Starts):
     """1/2 (w^3 - 1)^2 with a penalty of degree 2 beside one of degree 3: the first has a bad minimum at zero.
 
     Attributes:
@@ -41,7 +41,7 @@ class DegreeMismatch(Reported):
         begun = time.perf_counter()
         exact = cubic_points(self.regularisation)
         settings = {"init": self.init, "init_scale": self.init_scale, "progress": progress, "resume": True}
-        problems = {"mismatched": self.problem(), "matched": cubic(self.regularisation, 3)}
+        problems = {"mismatched": self.plan().problem, "matched": cubic(self.regularisation, 3)}
         censuses = {
             name: explore(problem, self.restarts, self.seed, out=None if folder is None else folder / name, **settings)
             for name, problem in problems.items()
@@ -56,7 +56,7 @@ class DegreeMismatch(Reported):
         labels = censuses["mismatched"].labels()
         findings = {"stationary": exact, "ends": found, "regularisation": self.regularisation}
         done = min(census.finished for census in censuses.values())
-        record = self.said(done, time.perf_counter() - begun, findings, labels)
+        record = self.record(done, time.perf_counter() - begun, findings, labels)
         lines = [f"1/2 (w^3 - 1)^2 + {self.regularisation:g} |w|^q, one weight", ""]
         lines += [
             f"{name:>10}  {kind:<13}  w = {w:.10f}  loss = {loss:.10f}"
@@ -85,8 +85,8 @@ def cubic(regularisation: float, degree: int) -> Homogeneous:
     made = parallel(
         np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True
     )  # fmt: skip
-    assert not hasattr(made, "activation")
-    return made  # pyright: ignore[reportReturnType]
+    assert isinstance(made, Homogeneous)
+    return made
 
 
 def _cubic_net(degree: int) -> Any:

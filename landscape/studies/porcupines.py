@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.figures.captions import BOTH_SIGNS
+from landscape.problems.defaults import ON_LINES
 from landscape.records import InputError, whole
-from landscape.studies.teachers import Descents, read_teacher
+from landscape.studies.descents import Descents
+from landscape.studies.lines import known, on_lines, reached, region_table
+from landscape.studies.study import check_drawable, once
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
 
-    from landscape.census import Census
-    from landscape.engine.settings import Settings
+    from landscape.census.census import Census
     from landscape.problems.porcupine import Porcupine
-
-NAMED_LEVELS = 40  # levels that findings list in the paper's normalisation
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,8 @@ class _Starts(Descents):
 
     init_scale: float = 0.05
     step_size: float = 0.0
-    retire: float = 1e-4  # the exact finish needs no more, and nearly parallel lines would take 200,000 steps to 1e-5
-    # 200 lines in the plane come near the teacher like 1/t, for ever; from some 20,000 steps on the finish of a descent
-    # leads to the minimum that it leads to from 200,000. Where losses fall like exp(-t) all is over by then.
-    budget: int = 20_000
+    retire: float = ON_LINES["retire"]
+    budget: int = int(ON_LINES["budget"])
 
     def figures(self, result: Any, folder: Path) -> list[Path]:
         """Draws the result into the folder.
@@ -52,8 +47,7 @@ class _Starts(Descents):
         """
         from landscape.figures.style import save
 
-        if not result.finished:
-            raise InputError(f"no restart is finished yet; `landscape resume {folder.parent}` goes on.")
+        check_drawable(result, folder)
         return [save(figure, folder / f"{name}.png") for name, figure in self.drawings(result).items()]
 
     def drawings(self, result: Any) -> dict[str, Figure]:
@@ -90,34 +84,32 @@ class PorcupineStudy(_Starts):
         Raises:
             InputError: Lines or teacher cannot be read or make no sense.
         """
-        return _problem(self.lines, self.neurons, self.teacher, self.dimension, self.draw)
+        return on_lines(self.lines, self.neurons, self.teacher, self.dimension, self.draw)
 
-    def settings(self) -> Settings:
-        """The driver's settings, with the problem's own step where none is given."""
-        from landscape.engine.settings import Settings
+    def built_in(self, field: str) -> list[str]:
+        """Words for lines and teachers."""
+        return ["axes", "signs"]
 
-        given = {name: getattr(self, name) for name in Settings._fields}
-        if self.step_size == 0:
-            given["step_size"] = self.problem().step_size()
-        return Settings(**given).check()
-
-    def title(self) -> str:
+    def title(self, problem: Porcupine) -> str:
         """Beside the progress bar."""
         return f"{self.lines if len(self.lines) < 9 else 'given'} lines, {'/'.join(map(str, self.neurons))} neurons"
 
-    def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+    def findings(self, census: Census) -> dict[str, Any]:
         """The optimum and its bounds, the ends of the descents beside them, and the formula for the share of global
         ones where there is one."""
         from landscape.census.assemble import loss_unit
 
-        theory, law = known(self.lines, self.neurons, self.teacher, self.dimension, self.draw), self.law()
-        return {"porcupine": theory | {"law": law} | reached(law, rows, loss_unit(self.problem()))}
+        if not census.finished:
+            return {}
+        problem, law = self.plan().problem, self.law()
+        theory = known(problem, self.teacher, self.draw)
+        return {"porcupine": theory | {"law": law} | reached(law, census.rows, loss_unit(problem))}
 
     def law(self) -> float | None:
         """The probability of a global end by the formula for small starts; None where it is not known to hold."""
         from landscape.theory.porcupine.orthogonal import follows_starts, orthogonal_global_probability
 
-        problem, settings = self.problem(), self.settings()
+        problem, settings = self.plan().problem, self.plan().settings
         # The gradient flow, or steps that do not overshoot it.
         small = self.optimiser == "gradient-descent" and settings.step_size <= 1 / problem.curvature()
         if not ((small or self.optimiser == "flow") and follows_starts(problem, self.init, self.init_scale)):
@@ -141,11 +133,13 @@ class PorcupineRegions(PorcupineStudy):
     neurons: tuple[int, ...] = (3,)
     teacher: str = "[[6], [-4]]"
 
-    def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+    def findings(self, census: Census) -> dict[str, Any]:
         """Every kind of region: how many there are, the loss of its stationary points, whether they are bad, why."""
-        regions = region_table(self.lines, self.neurons, self.teacher, self.dimension, self.draw)
+        if not census.finished:
+            return {}
+        regions = region_table(self.plan().problem)
         total = {word: sum(r["count"] for r in regions if r["bad"] is bad) for word, bad in _BAD.items()}
-        return {**super().findings(rows), "regions": regions, "region_counts": total}
+        return {**super().findings(census), "regions": regions, "region_counts": total}
 
     def drawings(self, result: Census) -> dict[str, Figure]:
         """The table of regions, and where descents end."""
@@ -161,42 +155,31 @@ _BAD = {"with bad minima": True, "without": False, "undecided": None}
 class _LinesTable(_Starts):
     """Studies of several cells, one run folder a cell."""
 
-    def cells(self) -> dict[str, PorcupineStudy]:
+    def each(self) -> dict[str, PorcupineStudy]:
         """The studies of the single cells by folder."""
         raise AssertionError("every table has its own")
+
+    @once
+    def cells(self) -> dict[str, PorcupineStudy]:
+        """The studies of the single cells by folder.
+
+        Raises:
+            InputError: There are none.
+        """
+        cells = self.each()
+        if not cells:
+            raise InputError(f"{self.name} has no cell: each list of sizes must name at least one.")
+        return cells
 
     def common(self, **others: Any) -> dict[str, Any]:
         """Fields that the cells take over."""
         return {name: getattr(self, name) for name in _Starts.__dataclass_fields__} | others
 
-    def manifest(self) -> dict[str, Any]:
-        """What the folder of the table says; also checks every cell."""
-        from landscape.studies.table import table_manifest
-
-        return table_manifest(self, self.checked())
-
-    def checked(self) -> dict[str, PorcupineStudy]:
-        """The cells.
-
-        Raises:
-            InputError: There are none.
-        """
-        cells = self.cells()
-        if not cells:
-            raise InputError(f"{self.name} has no cell: each list of sizes must name at least one.")  # type: ignore[attr-defined]
-        return cells
-
-    def run(self, folder: Path | None, progress: bool | None) -> Any:
-        """The table; cells that are done are not done again."""
-        from landscape.studies.table import run_cells
-
-        return self.table(run_cells(self.checked(), folder, progress), folder)
-
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
         """The result."""
         from landscape.studies.table import LinesTable
 
-        return LinesTable(self.name, censuses, len(self.cells()), None if folder is None else str(folder))  # type: ignore[attr-defined]
+        return LinesTable(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
 
 @dataclass(frozen=True)
@@ -215,7 +198,7 @@ class PorcupineLandscape(_LinesTable):
     restarts: int = 1000
     teachers: tuple[int, ...] = (6, 4, 6, -4)
 
-    def cells(self) -> dict[str, PorcupineStudy]:
+    def each(self) -> dict[str, PorcupineStudy]:
         """A cell a teacher."""
         if len(self.teachers) % 2:
             raise InputError(f"teachers must be pairs of weights, found {len(self.teachers)} numbers.")
@@ -229,7 +212,9 @@ class PorcupineLandscape(_LinesTable):
         """The surfaces."""
         from landscape.figures import regions
 
-        return {"surfaces": regions.surfaces([c.problem() for c in self.cells().values()], result.cell_dicts())}
+        return {
+            "surfaces": regions.surfaces([cell.plan().problem for cell in self.cells().values()], result.cell_dicts())
+        }
 
 
 @dataclass(frozen=True)
@@ -262,7 +247,7 @@ class PorcupineApproximation(_LinesTable):
     teacher: int = 20
     dimension: int = 15
 
-    def cells(self) -> dict[str, PorcupineStudy]:
+    def each(self) -> dict[str, PorcupineStudy]:
         """A cell a number of lines and teacher."""
         whole("teachers", self.teachers, 1)
         sizes = {"neurons": (2,), "teacher": str(self.teacher), "dimension": self.dimension}
@@ -300,7 +285,7 @@ class PorcupineLikelihood(_LinesTable):
     dimensions: tuple[int, ...] = (1, 2, 3)
     lines: tuple[int, ...] = (5, 12)
 
-    def cells(self) -> dict[str, PorcupineStudy]:
+    def each(self) -> dict[str, PorcupineStudy]:
         """A cell a number of neurons and a set of lines."""
         axes = {f"axes{d}": {"dimension": d} for d in self.dimensions}
         random = {f"lines{r}": {"lines": str(r), "dimension": 3} for r in self.lines}
@@ -339,7 +324,7 @@ class PorcupineMismatch(_LinesTable):
     teacher: int = 4
     draw: int = 0
 
-    def cells(self) -> dict[str, PorcupineStudy]:
+    def each(self) -> dict[str, PorcupineStudy]:
         """A cell a number of lines and of neurons on each."""
         sizes = {"teacher": str(self.teacher), "dimension": self.dimension, "draw": self.draw}
         return {
@@ -353,126 +338,3 @@ class PorcupineMismatch(_LinesTable):
         from landscape.figures import lines
 
         return {"mismatch": lines.mismatch(result.cell_dicts())}
-
-
-# -- what a cell is, and what is known of it ---------------------------------------------------------------------------
-# Kept by fields: a table asks for the same problem when it is described, run and shown.
-
-
-@lru_cache(maxsize=4)
-def _problem(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> Porcupine:
-    import numpy as np
-
-    from landscape.problems.porcupine import porcupine, unit_lines
-    from landscape.problems.teacher_student import teacher_student
-
-    whole("draw", draw, 0)
-    rows = None if teacher.strip() == "signs" else read_teacher(teacher)
-    directions = None if lines.strip() == "axes" else read_teacher(lines, "lines")
-    columns = {}  # of what was given as rows
-    if not (directions is None or isinstance(directions, int)):
-        columns["lines"] = unit_lines(directions).shape[1]
-    if not (rows is None or isinstance(rows, int)):
-        columns["teacher"] = teacher_student(rows, 1).teacher.shape[1]
-    d = dimension if dimension is not None else min(columns.values(), default=1)
-    whole("dimension", d, 1)
-    for what, count in columns.items():
-        if dimension not in (None, count):
-            raise InputError(f"dimension is {dimension}, and the rows of the given {what} have {count} numbers.")
-    if isinstance(directions, int):
-        if whole("lines", directions, 1) > 1 and d == 1:
-            raise InputError(f"{directions} lines need a dimension of at least 2, found 1; give one with --dimension.")
-        directions = np.random.default_rng((draw, 1)).normal(size=(directions, d))
-    elif directions is None:
-        directions = np.eye(d)
-    if isinstance(rows, int):
-        rows = np.random.default_rng((draw, 0)).normal(size=(whole("teacher", rows, 1), d))
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    elif rows is None:
-        rows = np.concatenate([mass * unit_lines(directions) for mass in BOTH_SIGNS])
-    return porcupine(directions, neurons[0] if len(neurons) == 1 else neurons, rows)
-
-
-@lru_cache(maxsize=256)
-def known(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> dict[str, Any]:
-    """What theory says of a problem, without running anything.
-
-    Returns:
-        Sizes; the teacher as it was asked for, and the draw; the loss of no neurons at all; the optimum, a lower bound
-        on it, and how many signs of lines are active there; the Schur value.
-    """
-    import numpy as np
-
-    from landscape.theory.porcupine.masses import at_masses, masses
-    from landscape.theory.porcupine.optimum import global_optimum
-    from landscape.theory.porcupine.schur import schur_bound
-
-    problem = _problem(lines, neurons, teacher, dimension, draw)
-    best = global_optimum(problem)
-    nothing = at_masses(problem, np.zeros((2, len(problem.neurons)))).loss
-    return {
-        "lines": len(problem.neurons),
-        "dimension": problem.d,
-        "neurons": problem.neurons[0] if len(set(problem.neurons)) == 1 else list(problem.neurons),
-        "teacher": teacher,
-        "teacher_neurons": len(problem.teacher),
-        "draw": draw,
-        "matched": problem.matched,
-        "teacher_loss": nothing,
-        "optimum": best.loss,
-        "optimum_lower": best.lower_bound,
-        "active": int(np.count_nonzero(masses(problem, best.theta))),
-        "schur_bound": schur_bound(problem),
-    }
-
-
-def reached(law: float | None, rows: dict[str, np.ndarray], unit: float = 1.0) -> dict[str, Any]:
-    """The ends of descents, some in the paper's normalisation; whether the formula is in their share's interval."""
-    import numpy as np
-
-    from landscape.census.levels import levels_of
-    from landscape.census.statistics import share
-
-    converged = np.isfinite(rows["loss"]) & (rows["label"] != "unconverged")
-    loss = rows["loss"][converged]
-    good = int(np.sum(rows["label"] == "global"))
-    found = share(good, len(rows["loss"]))
-    levels = levels_of(rows, unit)
-    return {
-        "global_share": {"count": good, **found},
-        "law_inside": None if law is None else bool(found["low"] <= law <= found["high"]),
-        "least_loss": float(np.min(loss)) if len(loss) else None,
-        "mean_loss": float(np.mean(loss)) if len(loss) else None,
-        "largest_loss": float(np.max(loss)) if len(loss) else None,
-        "paper_levels": [
-            {"paper_loss": 2 * level.loss, "label": level.label, "flavour": level.flavour, "count": level.count}
-            for level in levels[:NAMED_LEVELS]
-        ],
-        "levels": len(levels),
-    }
-
-
-@lru_cache(maxsize=16)
-def _regions(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int) -> tuple:
-    from landscape.theory.porcupine.regions import regions
-
-    return tuple(regions(_problem(lines, neurons, teacher, dimension, draw)))
-
-
-def region_table(
-    lines: str, neurons: tuple[int, ...], teacher: str, dimension: int | None, draw: int
-) -> list[dict[str, Any]]:
-    """One record a kind of sign region: + , - or 0 (both) for each line, regions of the kind, loss, bad or not, why."""
-    return [
-        {
-            "kinds": [int(kind) for kind in region.kinds],
-            "count": region.count,
-            "rank": region.rank,
-            "loss": region.loss,
-            "paper_loss": None if region.loss is None else 2 * region.loss,
-            "theta": None if region.theta is None else region.theta.tolist(),
-            "bad": region.bad,
-            "by": region.by,
-        }
-        for region in _regions(lines, neurons, teacher, dimension, draw)
-    ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.host import kept
 from landscape.records import InputError, Label
+from landscape.studies.study import Study, once
+
+if TYPE_CHECKING:
+    from landscape.engine.plan import Plan
+    from landscape.host.cluster import Pool
 
 RESULT = "result.json"
 
@@ -38,54 +44,20 @@ class Report:
         return self.text + (f"\nstored in {self.folder}" if self.folder else "")
 
 
-@dataclass(frozen=True)
-class Reported:
-    """Studies whose result is a report, kept as one file of the run folder.
+class Reported(Study):
+    """Studies whose result is a report, kept as one file of the run folder."""
 
-    Attributes:
-        restarts: Number of starts.
-        seed: Of the starts; start i of a seed is always the same.
-        init: Distribution of the starts: xavier, he, gaussian, sphere.
-        init_scale: Multiplies the starts.
-    """
+    one_process: ClassVar[bool] = True
+    restarts: int
+    seed: int
 
-    restarts: int = 1000
-    seed: int = 0
-    init: str = "xavier"
-    init_scale: float = 1.0
-
-    def manifest(self) -> dict[str, Any]:
-        """What the run folder says; also checks every field."""
-        from landscape.engine.driver import environment
-        from landscape.engine.settings import Settings
-        from landscape.host.explore import check_counts
-
-        check_counts(self.restarts, self.seed)
-        settings = Settings(init=self.init, init_scale=self.init_scale).check()
-        return {
-            "study": self.name,  # type: ignore[attr-defined]
-            "fields": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()},
-            "problem": self.problem().facts(),
-            "restarts": self.restarts,
-            "seed": self.seed,
-            "settings": {"init": self.init, "init_scale": self.init_scale},
-            "environment": {**environment(settings), "dynamics": self.dynamics},  # type: ignore[attr-defined]
-        }
-
-    def problem(self) -> Any:
-        """The landscape."""
-        raise AssertionError("every study has its own")
-
-    def built_in(self, field: str) -> list[str]:
-        """What a field may say that is no name of a file even where there is such a file."""
-        return []
-
+    @abstractmethod
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Does what is not in the folder yet."""
-        raise AssertionError("every study has its own")
 
-    def run(self, folder: Path | None, progress: bool | None) -> Report:
+    def run(self, folder: Path | None = None, progress: bool | None = None, pool: Pool | None = None) -> Report:
         """The report, from its file where it is done."""
+        assert pool is None, "a study that runs in one process is given no workers"
         if folder is None:
             return self.report(None, progress)
         with kept.one_writer(folder):
@@ -98,7 +70,7 @@ class Reported:
                 kept.keep(folder, RESULT, {"record": result.record, "text": result.text})
         return Report(result.record, result.text, result.finished, result.restarts, str(folder))
 
-    def restored(self, folder: Path) -> Report:
+    def stored(self, folder: Path) -> Report:
         """The report in a run folder.
 
         Raises:
@@ -113,7 +85,7 @@ class Reported:
         done = record["record"]
         return Report(done, record["text"], done["findings"]["finished"], done["restarts"], str(folder))
 
-    def said(
+    def record(
         self, finished: int, seconds: float, findings: dict[str, Any], labels: dict[str, int], **more: Any
     ) -> dict[str, Any]:
         """The record: the keys of a census, and what the study found."""
@@ -137,3 +109,44 @@ class Reported:
             "findings": {"finished": finished, **findings},
             **more,
         }
+
+
+@dataclass(frozen=True)
+class Starts(Reported):
+    """Fields of reported studies that have starts and no descents of their own.
+
+    Attributes:
+        restarts: Number of starts.
+        seed: Of the starts; start i of a seed is always the same.
+        init: Distribution of the starts: xavier, he, gaussian, sphere.
+        init_scale: Multiplies the starts.
+    """
+
+    dynamics: ClassVar[str]
+
+    restarts: int = 1000
+    seed: int = 0
+    init: str = "xavier"
+    init_scale: float = 1.0
+
+    @abstractmethod
+    def problem(self) -> Any:
+        """Builds the landscape; `plan` holds it."""
+
+    @once
+    def plan(self) -> Plan:
+        """Problem and starts."""
+        from landscape.engine.plan import Plan
+        from landscape.engine.settings import Settings
+
+        settings = Settings(init=self.init, init_scale=self.init_scale)
+        return Plan(self.problem(), settings, self.restarts, self.seed, title=self.name, study=self.name)
+
+    def manifest(self) -> dict[str, Any]:
+        """What the run folder says; also checks every field."""
+        from landscape.host.manifest import manifest
+
+        said = manifest(self.plan(), self.fields())
+        said["settings"] = {"init": self.init, "init_scale": self.init_scale}
+        said["environment"]["dynamics"] = self.dynamics
+        return said

@@ -1,4 +1,4 @@
-"""Data of studies: random, or from a file."""
+"""Data, teachers and lines of studies: random, given as text, or from a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landscape.host import files
 from landscape.records import InputError, whole
 
 if TYPE_CHECKING:
@@ -22,15 +23,44 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
 
 
 def read_arrays(file: str, inputs: bool) -> tuple[Any, Any]:
-    """x and y of a JSON or npz file, or of a JSON object itself.
+    """x and y of a JSON or npz file, or of a JSON object itself; x is None where there are no inputs.
 
     Raises:
         InputError: The file cannot be read, or lacks them.
     """
-    from landscape.host import files
-
     content = json.loads(file) if file.startswith("{") else files.read(Path(file))
     try:
         return (content["x"] if inputs else None), content["y"]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, IndexError):
         raise InputError(f"{file} must hold {'x and y' if inputs else 'y'} by name.") from None
+
+
+def read_rows(text: str, what: str) -> Any:
+    """Rows of a teacher or of lines as a number of them, the rows, or the rows in a file.
+
+    Args:
+        text: A whole number, rows like [[1, 0], [0, 1]], or a JSON or npz file.
+        what: Their name in a file that holds an object.
+
+    Raises:
+        InputError: The file is missing, is neither JSON nor npz, or does not have them.
+    """
+    text = str(text).strip()
+    if text.lstrip("+-").isdigit():
+        return int(text)
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"the {what} is not JSON: {error}.") from error
+    path = Path(text)
+    if not files.is_file(path):
+        raise InputError(
+            f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
+        )
+    content = files.read(path)
+    if not isinstance(content, dict):
+        return content
+    if what not in content:
+        raise InputError(f"{path} holds {', '.join(map(repr, content)) or 'nothing'}, but no {what!r}.")
+    return content[what]

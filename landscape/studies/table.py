@@ -7,15 +7,19 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landscape.census.census import Census
 from landscape.census.statistics import share
+from landscape.census.text import text_table
 from landscape.figures.captions import teacher_name
 from landscape.host import kept, store
 from landscape.host.identity import difference, named
 from landscape.records import InputError, Label
 from landscape.studies.teachers import PUBLISHED
+
+if TYPE_CHECKING:
+    from landscape.host.cluster import Pool
 
 
 def table_manifest(study: Any, cells: dict[str, Any]) -> dict[str, Any]:
@@ -32,19 +36,22 @@ def table_manifest(study: Any, cells: dict[str, Any]) -> dict[str, Any]:
     return {
         **each[0],
         "study": study.name,
-        "fields": asdict(study),
+        "fields": study.fields(),
         "problem": {"kind": "table", "cells": len(each), "normalisation": each[0]["problem"]["normalisation"]},
         "restarts": study.restarts * len(each),
     }
 
 
-def run_cells(cells: dict[str, Any], folder: Path | None, progress: bool | None) -> list[Census]:
+def run_cells(
+    cells: dict[str, Any], folder: Path | None, progress: bool | None, pool: Pool | None = None
+) -> list[Census]:
     """The censuses of the cells in order, each in its own folder; those that are done are not done again.
 
     Args:
         cells: Studies by folder.
         folder: Of the table, None to keep nothing.
         progress: As for `explore`.
+        pool: Who does the restarts.
 
     Returns:
         One a cell; fewer, and the last one unfinished, where the run was interrupted.
@@ -60,7 +67,7 @@ def run_cells(cells: dict[str, Any], folder: Path | None, progress: bool | None)
                 store.create(where, named(cell.manifest() | _files(folder)))
             elif where is not None and (differs := other_run(where, cell)):
                 raise InputError(f"{where} holds another run than this cell's: its {differs} differs; move it away.")
-            done.append(cell.run(where, progress))
+            done.append(cell.run(where, progress, pool))
             if done[-1].finished < done[-1].restarts:
                 break
     return done
@@ -218,9 +225,7 @@ class Table:
 
     def printed(self, rows: list[tuple[str, ...]]) -> str:
         """These rows as a table, the first its head, with what was run."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in rows]
-        text += ["", f"{self.study}: {self.finished} of {self.restarts} restarts"]
+        text = [*text_table(rows), "", f"{self.study}: {self.finished} of {self.restarts} restarts"]
         return "\n".join(text + ([f"stored in {self.folder}"] if self.folder else []))
 
 

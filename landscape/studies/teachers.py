@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.records import InputError
+from landscape.studies.descents import Descents
+from landscape.studies.sources import read_rows
+from landscape.studies.study import once
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from landscape.census import Census
-    from landscape.engine.settings import Settings
+    from landscape.census.census import Census
     from landscape.problems.teacher_student import TeacherStudent
 
 BAD_LOSS = 1e-3  # Safran and Shamir call a run bad when its loss is at least this
@@ -28,86 +27,20 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class Descents:
-    """Fields that every study of restarts has.
+class Teachers(Descents):
+    """Descents on one teacher-student problem; their share by the paper's rule is found too."""
 
-    Attributes:
-        restarts: Number of descents.
-        seed: Of the starting points; restart i of a seed is always the same.
-        init: Distribution of the starts: xavier (N(0, 1/d)), he, gaussian, sphere.
-        init_scale: Multiplies the starts.
-        optimiser: gradient-descent (the paper's), flow (the gradient flow, several times faster), lbfgs, momentum,
-            nesterov, adam or rmsprop; the shares are those of its basins.
-        step_size: Of the optimiser; flow and lbfgs choose their own.
-        tolerance: Largest local error of a step of flow, times the largest teacher norm.
-        budget: Gradients of one restart before it is given up as unconverged.
-        retire: Gradient norm at which a restart is first offered to the polish, times the largest teacher norm.
-        lanes: Restarts that run at once, 0 for the device's own number; labels do not depend on it.
-        dtype: Precision of the descent: float64 or float32.
-    """
-
-    restarts: int = 1000
-    seed: int = 0
-    init: str = "xavier"
-    init_scale: float = 1.0
-    optimiser: str = "gradient-descent"
-    step_size: float = 0.1
-    tolerance: float = 0.003
-    budget: int = 200_000
-    retire: float = 1e-5
-    lanes: int = 0
-    dtype: str = "float64"
-
-    def settings(self) -> Settings:
-        """The driver's settings."""
-        from landscape.engine.settings import Settings
-
-        return Settings(**{name: getattr(self, name) for name in Settings._fields}).check()
-
-    def run(self, folder: Path | None, progress: bool | None) -> Census:
-        """The census of the study; an existing run folder is gone on with."""
-        from landscape.host.explore import run
-
-        problem = self.problem()
-        return run(
-            problem,
-            self.settings(),
-            self.restarts,
-            self.seed,
-            study=self.name,  # type: ignore[attr-defined]
-            folder=folder,
-            progress=progress,
-            title=self.title(),
-            findings=self.findings,
-        )
-
-    def title(self) -> str:
+    def title(self, problem: TeacherStudent) -> str:
         """Beside the progress bar."""
-        problem = self.problem()
         return f"k = {len(problem.teacher)}, n = {problem.width}"
 
-    def findings(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        """What the study measures beyond the census, from all rows."""
-        return paper_share(rows)
-
-    def manifest(self) -> dict[str, Any]:
-        """What the run folder says; also checks every field."""
-        from landscape.host.explore import check_counts, manifest
-
-        check_counts(self.restarts, self.seed)
-        return manifest(self.name, asdict(self), self.problem(), self.settings(), self.restarts, self.seed)  # type: ignore[attr-defined]
-
-    def problem(self) -> Any:
-        """The landscape."""
-        raise AssertionError("every study has its own")
-
-    def built_in(self, field: str) -> list[str]:
-        """What a field may say that is no name of a file even where there is such a file."""
-        return ["axes", "signs"]
+    def findings(self, census: Census) -> dict[str, Any]:
+        """The share by the paper's rule."""
+        return paper_share(census) if census.finished else {}
 
 
 @dataclass(frozen=True)
-class TeacherStudy(Descents):
+class TeacherStudy(Teachers):
     """Any teacher: a file, a matrix, or a number of orthonormal neurons.
 
     Attributes:
@@ -136,7 +69,7 @@ class TeacherStudy(Descents):
         """
         from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
 
-        teacher = read_teacher(self.teacher)
+        teacher = read_rows(self.teacher, "teacher")
         options: dict[str, Any] = {"activation": self.activation, "slope": self.slope}
         if isinstance(teacher, int):
             return orthonormal_teacher(teacher, self.width, self.dimension, **options)
@@ -146,7 +79,7 @@ class TeacherStudy(Descents):
 
 
 @dataclass(frozen=True)
-class SafranShamir(Descents):
+class SafranShamir(Teachers):
     """One cell of Safran and Shamir's table: k orthonormal teachers, n students, their protocol.
 
     Attributes:
@@ -182,6 +115,7 @@ class SafranShamirTable(Descents):
     teachers: tuple[int, ...] = tuple(range(6, 21))
     extra: tuple[int, ...] = (0, 1)
 
+    @once
     def cells(self) -> dict[str, SafranShamir]:
         """The studies of the single cells by folder, small ones first.
 
@@ -198,72 +132,29 @@ class SafranShamirTable(Descents):
             raise InputError("teachers and extra must each name at least one size.")
         return cells
 
-    def manifest(self) -> dict[str, Any]:
-        """What the folder of the table says; also checks every cell."""
-        from landscape.studies.table import table_manifest
-
-        return table_manifest(self, self.cells())
-
-    def run(self, folder: Path | None, progress: bool | None) -> Any:
-        """The table; cells that are done are not done again."""
-        from landscape.studies.table import run_cells
-
-        return self.table(run_cells(self.cells(), folder, progress), folder)
-
     def table(self, censuses: list[Census], folder: Path | None) -> Any:
-        """The result."""
+        """The cells."""
         from landscape.studies.table import Table
 
         return Table(self.name, censuses, len(self.cells()), None if folder is None else str(folder))
 
+    def figures(self, result: Any, folder: Path) -> list[Path]:
+        """Draws shares of spurious ends by size of the teacher."""
+        from landscape.figures.shares import shares_by_teacher
+        from landscape.figures.style import save
 
-def paper_share(rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        return [save(shares_by_teacher(result.cell_dicts(), published=PUBLISHED), folder / "shares.png")]
+
+
+def paper_share(census: Census) -> dict[str, Any]:
     """The share of restarts that Safran and Shamir call bad, by their rule: a loss of at least 1e-3, saddles too."""
     from landscape.census.statistics import share
 
-    bad = int((rows["loss"] >= BAD_LOSS).sum())
+    bad = int((census.rows["loss"] >= BAD_LOSS).sum())
     return {
         "paper_share": {
             "rule": f"loss >= {BAD_LOSS:g}, saddles included",
             "count": bad,
-            **share(bad, len(rows["loss"])),
+            **share(bad, census.finished),
         }
     }
-
-
-def read_teacher(text: str, what: str = "teacher") -> Any:
-    """A teacher (or other rows) as k, rows, or the rows in a file.
-
-    Raises:
-        InputError: The file is missing or is neither JSON nor npz with a teacher in it.
-    """
-    from landscape.host import files
-
-    text = str(text).strip()
-    if text.lstrip("+-").isdigit():
-        return int(text)
-    if text.startswith("["):
-        return _rows(text, f"the {what}", what)
-    path = Path(text)
-    if not files.is_file(path):
-        raise InputError(
-            f"{what} {text!r} is no file; give a JSON or npz file, rows like [[1, 0], [0, 1]], or a number."
-        )
-    return _named(files.read(path), str(path), what)
-
-
-def _rows(text: str, where: str, what: str) -> Any:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error}.") from error
-    return _named(content, where, what)
-
-
-def _named(content: Any, where: str, what: str) -> Any:
-    """The rows themselves, or those of this name in an object."""
-    if isinstance(content, dict):
-        if what not in content:
-            raise InputError(f"{where} holds {', '.join(map(repr, content)) or 'nothing'}, but no {what!r}.")
-        content = content[what]
-    return content

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.host import interrupt, kept
-from landscape.records import InputError, Label, whole
+from landscape.problems.defaults import ON_DATA
+from landscape.records import InputError, whole
+from landscape.studies.descents import Descents
 from landscape.studies.reported import Report, Reported
 from landscape.studies.sources import random_data, read_arrays
-from landscape.studies.teachers import Descents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ZeroSubnetwork(Descents):
+class ZeroSubnetwork(Reported, Descents):
     """Ends of descents at growing width: how many have a zero neuron, and whether those are global or saddles.
 
     A zero neuron at a local minimum proves it global. Descents stop at saddles with zero neurons too: the polar value
@@ -41,7 +42,7 @@ class ZeroSubnetwork(Descents):
 
     restarts: int = 200
     step_size: float = 0.0
-    retire: float = 1e-4
+    retire: float = ON_DATA["retire"]
     data: str = ""
     rows: int = 8
     dimension: int = 2
@@ -72,77 +73,53 @@ class ZeroSubnetwork(Descents):
         checked(problem)
         return problem
 
-    def settings(self) -> Any:
-        """The driver's settings, with the problem's own step where none is given."""
-        from landscape.engine.settings import Settings
-
-        given = {name: getattr(self, name) for name in Settings._fields}
-        given["step_size"] = self.step_size or self.problem().step_size()
-        return Settings(**given).check()
-
     def manifest(self) -> dict[str, Any]:
         """What the run folder says; also checks every field."""
-        said = super().manifest()
-        said["restarts"] = self.restarts * len(self.widths)
-        said["fields"] = {key: list(v) if isinstance(v, tuple) else v for key, v in said["fields"].items()}
-        return said
-
-    run = Reported.run  # pyright: ignore[reportAssignmentType]  # a report, not a census
-    restored = Reported.restored
-    _report = Reported._report
-
-    def built_in(self, field: str) -> list[str]:
-        """What a field may say that is no name of a file even where there is such a file."""
-        return []
+        return super().manifest() | {"restarts": self.restarts * len(self.widths)}
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""
         import time
         from collections import Counter
 
-        from landscape.census.statistics import share
         from landscape.classify import bounded
-        from landscape.host.growth import bar
+        from landscape.host.progress import counting_bar
 
         begun = time.perf_counter()
         table: list[dict[str, Any]] = []
-        with bar(self.name, progress) as tell:
+        with counting_bar(progress, self.name) as tell:
             for width in self.widths:
                 name = f"width{width:04d}.json"
                 row = None if folder is None else kept.read_or_set_aside(folder, name)
                 if row is None:
-                    row = self._row(width, tell, len(table) * self.restarts)
+                    row = self.width_row(width, tell, len(table) * self.restarts)
                     if row is None:
                         break
                     if folder is not None:
                         kept.keep(folder, name, row)
                 table.append(row)
         total, done = self.restarts * len(self.widths), self.restarts * len(table)
-        labels: Counter[str] = Counter({str(label): 0 for label in Label})
+        labels: Counter[str] = Counter()
         for row in table:
             labels.update(row["labels"])
-        bound = bounded(self.problem()).lower_bound  # of all widths
+        bound = bounded(self.plan().problem).lower_bound  # of all widths
         assert bound is not None
-        manifest = self.manifest()
-        record = {
-            "study": self.name, "problem": manifest["problem"], "restarts": total, "seed": self.seed,
-            "labels": dict(labels), "shares": {label: share(count, max(done, 1)) for label, count in labels.items()},
-            "levels": [], "lower_bound": {"value": bound.value, "by": bound.by}, "best_seen": None,
-            "unseen_mass": None, "seconds": {"total": round(time.perf_counter() - begun, 3)},
-            "environment": manifest["environment"], "findings": {"finished": done, "widths": table},
-        }  # fmt: skip
+        record = self.record(
+            done, time.perf_counter() - begun, {"widths": table}, labels,
+            restarts=total, lower_bound={"value": bound.value, "by": bound.by},
+        )  # fmt: skip
         return Report(record, _zero_text(table, self.restarts), done, total)
 
-    def _row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
+    def width_row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
         """What becomes of the descents of a width; None after Ctrl-C."""
         from collections import Counter
 
-        import jax
         import numpy as np
 
         from landscape.census.statistics import share
         from landscape.classify import bounded
         from landscape.engine.driver import Driver
+        from landscape.precision import float64
 
         problem: Any = bounded(self.problem_of(width))
         polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
@@ -150,8 +127,8 @@ class ZeroSubnetwork(Descents):
         labels: Counter[str] = Counter()
         total = self.restarts * len(self.widths)
         try:
-            with jax.enable_x64(True):
-                driver = Driver(problem, self.settings(), self.seed)
+            with float64():
+                driver = Driver(problem, self.plan().settings, self.seed)
                 for rows, thetas in driver.run(np.arange(self.restarts), lambda _: interrupt.check()):
                     _sorted_ends(problem, rows, thetas, polars, without)
                     labels.update(rows["label"].tolist())
@@ -197,6 +174,8 @@ def _sorted_ends(
 
 
 def _zero_text(table: list[dict[str, Any]], restarts: int) -> str:
+    from landscape.census.text import text_table
+
     rows = [("width", "with a zero neuron [95%]", "global", "saddle", "other", "least polar / lambda of saddles",
              "largest of global", "without: global", "spurious", "others")]  # fmt: skip
     for row in table:
@@ -213,6 +192,4 @@ def _zero_text(table: list[dict[str, Any]], restarts: int) -> str:
                 str(good), str(bad), str(sum(without.values())),
             )
         )  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([*text, "", f"zero-subnetwork: {restarts} descents a width"])
+    return "\n".join([*text_table(rows), "", f"zero-subnetwork: {restarts} descents a width"])

@@ -1,0 +1,41 @@
+"""What a run does: which landscape, how, how often, from which starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from landscape.engine.settings import Settings
+from landscape.records import InputError, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One run. Building it builds the problem, so that it is built once a run.
+
+    Attributes:
+        problem: The landscape, a `Problem`.
+        settings: How restarts are made, run and stopped.
+        restarts: Of the whole run.
+        seed: Of the starting points.
+        title: Stands beside the progress bar.
+        study: Name in the record.
+        starts: Given starting points, [restarts, p], or None for random ones.
+    """
+
+    problem: Any
+    settings: Settings
+    restarts: int
+    seed: int
+    title: str = ""
+    study: str = "explore"
+    starts: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises InputError unless restarts, seed and settings make sense."""
+        whole("restarts", self.restarts, 1)
+        if whole("seed", self.seed, 0) >= 2**63:
+            raise InputError(f"seed must be below 2^63, found {self.seed}.")
+        self.settings.check()

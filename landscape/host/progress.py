@@ -1,0 +1,60 @@
+"""The progress bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from landscape.engine.settings import Progress
+
+
+@contextmanager
+def bar(show: bool | None, title: str) -> Iterator[Callable[[Progress], None] | None]:
+    """A live bar on standard error, fed from the host; None where nobody looks.
+
+    Args:
+        show: Whether to show it; by default if standard error is a terminal.
+        title: Stands before it.
+    """
+    if show is False or (show is None and not sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[labels]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as live:
+        task = live.add_task(title or "restarts", total=None, rate="", labels="compiling")
+
+        def report(now: Progress) -> None:
+            live.update(
+                task,
+                completed=now.done,
+                total=now.total,
+                rate=f"{now.done / max(now.seconds, 1e-9):.0f}/s",
+                labels=", ".join(f"{label} {count}" for label, count in sorted(now.labels.items())),
+            )
+
+        yield report
+
+
+@contextmanager
+def counting_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """The same bar, fed with how many are done and how many there are."""
+    begun = time.perf_counter()
+    with bar(show, title) as report:
+        if report is None:
+            yield None
+        else:
+            yield lambda done, total: report(Progress(done, total, {}, time.perf_counter() - begun))

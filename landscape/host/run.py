@@ -1,0 +1,217 @@
+"""From a plan to a census: restarts are done, stored as they are done, and gone on with where some are there."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from landscape.census import assemble
+from landscape.census.census import Census
+from landscape.engine.driver import Driver
+from landscape.engine.plan import Plan
+from landscape.engine.settings import Progress, Settings
+from landscape.host import interrupt, kept, store
+from landscape.host.identity import begun_by, difference, made_by, named
+from landscape.host.manifest import whereabouts
+from landscape.host.memory import NOTHING, Memory
+from landscape.host.progress import bar
+from landscape.precision import float64
+from landscape.problems.problem import Problem
+from landscape.records import InputError
+
+if TYPE_CHECKING:
+    from landscape.host.cluster import Pool
+
+SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
+SHARD_ROWS = 2000  # ... and whenever so many wait
+
+
+def run(
+    plan: Plan,
+    folder: Path | None = None,
+    pool: Pool | None = None,
+    progress: bool | None = None,
+) -> Census:
+    """Does what is still to be done of a run, and returns its census.
+
+    Args:
+        plan: Of the whole run; restarts that the folder holds are not done again.
+        folder: An existing run folder, or None to keep nothing.
+        pool: Who does the restarts; this process where there is none.
+        progress: Show a progress bar; by default if standard error is a terminal.
+    """
+    begun = time.perf_counter()
+    unit = assemble.loss_unit(plan.problem)
+    keep_one = partial(assemble.keepers, unit=unit)
+    with _place(folder, pool) as place, bar(progress, plan.title) as report:
+        first = "" if folder is None else _same(folder, plan.problem)
+        done = NOTHING if place is None else _done(place, keep_one)
+        todo = np.setdiff1d(np.arange(plan.restarts), done.rows["restart"])
+        if first not in ("", made_by()) and len(todo):
+            print(f"landscape: {folder} was begun by {first} and goes on with {made_by()}.", file=sys.stderr)
+        where = whereabouts(plan)
+        if pool is not None:
+            where |= pool.environment(plan.settings.dtype)
+        interrupt.check()
+        job = Job(plan.problem, plan.settings, plan.seed, plan.starts)
+        memory = Memory(unit)
+        if pool is not None:
+            assert place is not None
+            seconds = pool.work(job, todo, place, report)
+        else:
+            keep = memory.append if place is None else partial(store.append, place)
+            seconds = _alone(job, done, todo, keep, report)
+        if place is None:
+            done = memory.shards()
+        elif len(todo):
+            done = store.read(place, keep_one)
+    where |= versions(first, done)
+    seconds = {**seconds, "total": time.perf_counter() - begun}
+    return assemble.census(
+        plan.problem, done.rows, done.weights, plan.restarts, plan.seed, plan.study, seconds, where, folder, plan=plan
+    )
+
+
+def _done(place: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray]) -> store.Shards:
+    """What a run folder holds; damaged shards are set aside, so that their restarts are done again."""
+    done = store.read(place, keep)
+    for name in store.set_damaged_aside(place, done.damaged):
+        print(
+            f"landscape: a shard of {place} was damaged; it is kept as {name}, its restarts are done again.",
+            file=sys.stderr,
+        )
+    return done
+
+
+def _same(folder: Path, problem: Problem) -> str:
+    """The versions by which the folder's run was begun, in the words of `made_by`.
+
+    Raises:
+        InputError: Its manifest says that it was on another problem.
+    """
+    held = store.read_manifest(folder)
+    differs = difference(held, {"problem": problem.facts(), "fingerprint": problem.fingerprint()})
+    if differs is not None:
+        raise InputError(f"{folder} holds a run on another problem: its {differs} differs. Choose another folder.")
+    return begun_by(held)
+
+
+def versions(first: str, done: store.Shards) -> dict[str, Any]:
+    """For the record of a run in which several versions had a part: all of them, in the words of `made_by`."""
+    several = sorted({first, *done.versions} - {""})
+    return {"versions": several} if len(several) > 1 else {}
+
+
+def _alone(
+    job: Job,
+    done: store.Shards,
+    todo: np.ndarray,
+    keep: Callable[[dict[str, np.ndarray], dict[int, np.ndarray]], Any],
+    report: Callable[[Progress], None] | None,
+) -> dict[str, float]:
+    """Does the restarts in this process; returns the seconds of each stage."""
+    with float64():
+        driver = job.driver(done)
+        if not drive(driver, todo, keep, report):
+            print("landscape: interrupted; what is done is kept.", file=sys.stderr)
+    return driver.clock.seconds
+
+
+def begin(folder: Path, said: dict[str, Any], pool: Pool | None = None) -> None:
+    """Makes the run folder with this manifest, which names the device of those who will do the run."""
+    where = {} if pool is None else pool.environment(said["environment"]["dtype"])
+    store.create(folder, named({**said, "environment": {**said["environment"], **where}}))
+
+
+class Job(NamedTuple):
+    """Which descents a run is made of: all that a process needs to do some of them.
+
+    Attributes:
+        problem: The landscape.
+        settings: How to run.
+        seed: Of the starting points.
+        starts: Given starting points, [restarts, p], or None for random ones.
+    """
+
+    problem: Problem
+    settings: Settings
+    seed: int
+    starts: np.ndarray | None = None
+
+    def driver(self, done: store.Shards) -> Driver:
+        """A driver that knows the orbits of what is done."""
+        driver = Driver(*self)
+        driver.restore(assemble.known_orbits(self.problem, done.rows, done.weights))
+        return driver
+
+
+def drive(
+    driver: Driver,
+    todo: np.ndarray,
+    keep: Callable[[dict[str, np.ndarray], dict[int, np.ndarray]], Any],
+    report: Callable[[Progress], None] | None,
+    pace: tuple[float, int] | None = None,
+) -> bool:
+    """Does the restarts and hands them over as shards: rows, and the weights of one member of each orbit and class.
+
+    Args:
+        driver: Of the run.
+        todo: Numbers of the restarts.
+        keep: Takes a shard.
+        report: Called between chunks.
+        pace: Seconds and rows after which a shard is due; SHARD_SECONDS and SHARD_ROWS by default.
+
+    Returns:
+        Whether it came to its end; a KeyboardInterrupt ends it early, with all that is done handed over.
+    """
+    waiting: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
+    written = time.perf_counter()
+    seconds, most = pace or (SHARD_SECONDS, SHARD_ROWS)
+
+    def look(now: Progress) -> None:
+        interrupt.check()
+        if report is not None:
+            report(now)
+
+    def flush() -> None:
+        if waiting:
+            rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
+            theta = np.concatenate([batch[1] for batch in waiting])
+            chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
+            keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
+            waiting.clear()
+
+    try:
+        for batch in driver.run(todo, look):
+            waiting.append(batch)
+            if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
+                flush()
+                written = time.perf_counter()
+    except KeyboardInterrupt:
+        flush()
+        return False
+    flush()
+    return True
+
+
+@contextmanager
+def _place(folder: Path | None, pool: Pool | None) -> Iterator[Path | None]:
+    """The folder that a run is kept in: for a run by several processes a temporary one where none is given."""
+    if folder is not None:
+        with kept.one_writer(folder):
+            yield folder
+        return
+    if pool is None:
+        yield None
+        return
+    with TemporaryDirectory(prefix="landscape-") as temporary:
+        store.create(Path(temporary) / "run", {"study": "temporary"})
+        yield Path(temporary) / "run"
