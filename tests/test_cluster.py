@@ -24,6 +24,7 @@ import pytest
 
 import landscape as ls
 from landscape import cli
+from landscape.cli import runs
 from landscape.host import cluster, store
 
 # Forty minima of different losses, and coordinates that may change places: an orbit has one or two of them. A loss of
@@ -125,7 +126,7 @@ def test_the_work_of_a_killed_worker_is_done_by_others(alone, tmp_path, capsys):
     agree(ls.explore(waves(), RESTARTS, out=folder, resume=True, **HOW), alone)
     # The command line does not know this loss, so not its symmetry either, and says so if an orbit has two names: when
     # the killed worker had found one that the other found too.
-    orbits = sum(level.orbits or 0 for level in cli.stored(folder).levels)
+    orbits = sum(level.orbits or 0 for level in runs.stored(folder).levels)
     assert orbits >= len(alone.levels)
     assert ("landscape.explore with resume=True unites them" in capsys.readouterr().err) == (orbits > len(alone.levels))
 
@@ -182,7 +183,7 @@ def test_networks_have_the_same_census_by_two_workers_and_show_says_the_same(tmp
     two = ls.explore(problem, 400, seed=1, lanes=64, progress=False, workers=2, out=folder)
     assert len(one.levels) > 1
     agree(one, two)
-    agree(cli.stored(folder), two)
+    agree(runs.stored(folder), two)
     assert two.environment["workers"] == store.read_manifest(folder)["environment"]["workers"] == 2
     assert capfd.readouterr().err == ""
 
