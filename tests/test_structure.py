@@ -146,3 +146,14 @@ def test_every_public_name_is_there_and_an_unknown_one_is_named():
         assert getattr(landscape, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         landscape.no_such_name  # noqa: B018
+
+
+def test_the_upper_folders_import_downward():
+    """Whoever runs stands below whoever draws, names studies, or reads the command line."""
+    files = {str(p.relative_to(ROOT).with_suffix("")).replace("/", "."): p for p in ROOT.rglob("*.py")}
+    upper = {name: path for name, path in files.items() if _above(name)}
+    assert len({name.split(".")[0] for name in upper}) == len(ABOVE), "a folder has no file: the test saw nothing"
+    for name, path in upper.items():
+        rank = ABOVE.index(name.split(".")[0])
+        late = {m for m in _imports(path) if m.split(".")[0] in ABOVE[rank + 1 :]}
+        assert not late, f"{name} imports {late}, which stand above it"

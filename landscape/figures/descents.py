@@ -63,27 +63,9 @@ def draw_curves(
         _draw_lines(ax, curves.steps, y, labels)
         _log_limits(ax, y)
     if np.any(np.isfinite(excess)) and np.isfinite(curves.floor):
-        top = left.get_ylim()[1]
-        if np.nanmin(excess) < 100 * floor:
-            left.set_ylim(floor / 30, top)
-            left.axhspan(floor / 30, floor, color="#EFEFEF", zorder=0)
-            left.text(
-                0.02,
-                np.sqrt(floor * floor / 30),
-                "rounding",
-                transform=left.get_yaxis_transform(),
-                va="center",
-                fontsize=9,
-                color=FAINT,
-            )
-    counts = Counter(labels)
-    handles = [
-        Line2D([], [], color=COLOURS.get(label, UNKNOWN), linewidth=2, label=f"{in_words(label)} ({counts[label]})")
-        for label in (*COLOURS, "descent")
-        if counts[label] and (census is not None and not mismatch)
-    ]
-    if handles:
-        right.legend(handles=handles, frameon=False, fontsize=9, loc="best")
+        _mark_rounding(left, float(np.nanmin(excess)), floor)
+    if census is not None and not mismatch:
+        _name_labels(right, labels)
     run = run_named(census) if census is not None else ", ".join(sizes({"kind": problem.kind, "width": problem.width}))
     figure.suptitle(
         wrapped(f"{counted(len(curves.restarts), 'descent')} of {run}", 100), fontsize=11, x=0.01, ha="left"
@@ -95,6 +77,35 @@ def draw_curves(
     elif len(curves.restarts) > SINGLE_CURVES:
         small_print(right, "lines: median of each label; bands: 10% to 90%")
     return figure  # type: ignore[return-value]
+
+
+def _mark_rounding(ax: Axes, least: float, floor: float) -> None:
+    """A band below the rounding floor, where a loss comes near it."""
+    top = ax.get_ylim()[1]
+    if least < 100 * floor:
+        ax.set_ylim(floor / 30, top)
+        ax.axhspan(floor / 30, floor, color="#EFEFEF", zorder=0)
+        ax.text(
+            0.02,
+            np.sqrt(floor * floor / 30),
+            "rounding",
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=FAINT,
+        )
+
+
+def _name_labels(ax: Axes, labels: list[str]) -> None:
+    """A legend with the number of descents of each label."""
+    counts = Counter(labels)
+    handles = [
+        Line2D([], [], color=COLOURS.get(label, UNKNOWN), linewidth=2, label=f"{in_words(label)} ({counts[label]})")
+        for label in (*COLOURS, "descent")
+        if counts[label]
+    ]
+    if handles:
+        ax.legend(handles=handles, frameon=False, fontsize=9, loc="best")
 
 
 def _labels_of(curves: Curves, problem: Problem, census: Census | None) -> tuple[list[str], bool]:

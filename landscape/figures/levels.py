@@ -49,6 +49,30 @@ def loss_levels(census: Census, ax: Axes | None = None) -> Figure:
     low, high = _loss_axis(ax, np.array([level.loss for level in levels]), noise)
     named = sorted(sorted(levels, key=lambda level: -level.count)[:NAMED_LEVELS], key=lambda level: level.loss)
     crowded = len(levels) > NAMED_LEVELS
+    _mark_levels(ax, levels, crowded)
+    ax.set_xlim(0, min(102.0, 104 * max(level.share_high for level in levels)))
+    bound = census.lower_bound
+    if bound is not None and low <= bound["value"] <= high:
+        ax.axhline(bound["value"], color=FAINT, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
+    _name_levels(ax, named, noise)
+    if crowded:
+        _count_labels(ax, levels)
+    notes = []
+    if crowded:
+        notes.append(f"the {NAMED_LEVELS} most frequent of {len(levels)} levels are named")
+    if bound is not None:
+        notes.append(
+            f"{'dashed: ' if low <= bound['value'] <= high else ''}lower bound {bound['value']:.6g} ({bound['by']})"
+        )
+    lost = sum(level.count for level in census.levels if not np.isfinite(level.loss))
+    if lost:
+        notes.append(f"{counted(lost, 'restart')} without a finite loss not drawn")
+    small_print(ax, "; ".join(notes))
+    return figure
+
+
+def _mark_levels(ax: Axes, levels: list[Level], crowded: bool) -> None:
+    """A marker a level at its share, with its interval; smaller where there are many."""
     for label in COLOURS:
         chosen = [level for level in levels if level.label == label]
         if not chosen:
@@ -71,36 +95,22 @@ def loss_levels(census: Census, ax: Axes | None = None) -> Figure:
             zorder=3,
             label=label,
         )
-    ax.set_xlim(0, min(102.0, 104 * max(level.share_high for level in levels)))
-    bound = census.lower_bound
-    if bound is not None and low <= bound["value"] <= high:
-        ax.axhline(bound["value"], color=FAINT, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
-    _name_levels(ax, named, noise)
-    if crowded:
-        groups = Counter(level.label for level in levels)
-        restarts = Counter({label: sum(level.count for level in levels if level.label == label) for label in groups})
-        handles = [
-            proxy(
-                MARKERS[x],
-                COLOURS[x],
-                f"{in_words(x)}: {counted(groups[x], 'level')}, {counted(restarts[x], 'restart')}",
-            )
-            for x in COLOURS
-            if groups[x]
-        ]
-        ax.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=8.5, loc="best")
-    notes = []
-    if crowded:
-        notes.append(f"the {NAMED_LEVELS} most frequent of {len(levels)} levels are named")
-    if bound is not None:
-        notes.append(
-            f"{'dashed: ' if low <= bound['value'] <= high else ''}lower bound {bound['value']:.6g} ({bound['by']})"
+
+
+def _count_labels(ax: Axes, levels: list[Level]) -> None:
+    """A legend with the number of levels and restarts of each label."""
+    groups = Counter(level.label for level in levels)
+    restarts = Counter({label: sum(level.count for level in levels if level.label == label) for label in groups})
+    handles = [
+        proxy(
+            MARKERS[x],
+            COLOURS[x],
+            f"{in_words(x)}: {counted(groups[x], 'level')}, {counted(restarts[x], 'restart')}",
         )
-    lost = sum(level.count for level in census.levels if not np.isfinite(level.loss))
-    if lost:
-        notes.append(f"{counted(lost, 'restart')} without a finite loss not drawn")
-    small_print(ax, "; ".join(notes))
-    return figure
+        for x in COLOURS
+        if groups[x]
+    ]
+    ax.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=8.5, loc="best")
 
 
 def _loss_axis(ax: Axes, loss: np.ndarray, noise: float) -> tuple[float, float]:

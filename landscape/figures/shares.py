@@ -49,28 +49,9 @@ def shares_by_teacher(
             wider = reach > high
             room |= bool(np.any(wider))
             ax.vlines(k[wider], high[wider], reach[wider], colors=look["color"], zorder=5, **DOTTED)
-        points = sorted((k, *published[k, n]) for k, n in published if n - k == extra)
-        if points:
-            k, share, low, high = np.array(points, float).T
-            ring: dict[str, Any] = {
-                "markersize": 11,
-                "markerfacecolor": "none",
-                "linestyle": "none",
-                "elinewidth": 0.8,
-                "capsize": 5,
-            }
-            ax.errorbar(k, share, yerr=[share - low, high - share], alpha=0.75, zorder=2, **ring, **look)
+        _rings(ax, sorted((k, *published[k, n]) for k, n in published if n - k == extra), look)
     handles = list(ax.get_legend_handles_labels()[0])
-    papers = [(c["teacher"], c["paper_share"], _spurious_percent(c)[0]) for c in cells if c.get("paper_share")]
-    rules = {paper["rule"] for _, paper, _ in papers if "rule" in paper}
-    rule = f"\n({rules.pop()})" if len(rules) == 1 else ""
-    if published:
-        text = f"published, with 95% interval{rule}"
-        handles.append(proxy("o", INK, text, markersize=10, markerfacecolor="none"))
-    crosses = [(k, 100 * paper["share"]) for k, paper, ours in papers if abs(100 * paper["share"] - ours) > 1e-9]
-    if crosses:
-        ax.plot(*np.array(crosses).T, "x", color=INK, markersize=5, zorder=4)
-        handles.append(proxy("x", INK, "ours by the published rule"))
+    handles += _by_the_published_rule(ax, cells, bool(published))
     if room:
         text = "if all undecided and\nunconverged were spurious"
         handles.append(Line2D([], [], color=FAINT, label=text, **DOTTED))
@@ -89,6 +70,36 @@ def shares_by_teacher(
     said = f"Spurious minima by size of the teacher\nfinished restarts a cell: {many}; bars: 95% Wilson interval"
     headline(ax, title or said)
     return figure
+
+
+def _rings(ax: Axes, points: list[tuple[float, ...]], look: dict[str, Any]) -> None:
+    """Published points (k, percent, low, high), hollow."""
+    if points:
+        k, share, low, high = np.array(points, float).T
+        ring: dict[str, Any] = {
+            "markersize": 11,
+            "markerfacecolor": "none",
+            "linestyle": "none",
+            "elinewidth": 0.8,
+            "capsize": 5,
+        }
+        ax.errorbar(k, share, yerr=[share - low, high - share], alpha=0.75, zorder=2, **ring, **look)
+
+
+def _by_the_published_rule(ax: Axes, cells: list[dict[str, Any]], published: bool) -> list[Line2D]:
+    """Crosses where our share by the published rule is another number; what the legend says of rings and crosses."""
+    handles = []
+    papers = [(c["teacher"], c["paper_share"], _spurious_percent(c)[0]) for c in cells if c.get("paper_share")]
+    rules = {paper["rule"] for _, paper, _ in papers if "rule" in paper}
+    rule = f"\n({rules.pop()})" if len(rules) == 1 else ""
+    if published:
+        text = f"published, with 95% interval{rule}"
+        handles.append(proxy("o", INK, text, markersize=10, markerfacecolor="none"))
+    crosses = [(k, 100 * paper["share"]) for k, paper, ours in papers if abs(100 * paper["share"] - ours) > 1e-9]
+    if crosses:
+        ax.plot(*np.array(crosses).T, "x", color=INK, markersize=5, zorder=4)
+        handles.append(proxy("x", INK, "ours by the published rule"))
+    return handles
 
 
 def _spurious_percent(cell: dict[str, Any]) -> tuple[float, float, float, float]:

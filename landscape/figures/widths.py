@@ -163,19 +163,7 @@ def critical_width(cells: list[dict[str, Any]], steps: list[dict[str, Any]]) -> 
             linestyle=(0, (4, 2)), zorder=3,
         )  # fmt: skip
     handles, _ = ax.get_legend_handles_labels()
-    for i, step in enumerate(steps):
-        if step["least"] - 0.5 >= edge:
-            continue
-        most = "" if step["most"] == step["least"] else f" to {step['most']}" if step["most"] else " on"
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=colours[i % len(colours)],
-                linewidth=9,
-                label=f"width {step['least']}{most}: {step['statement']}",
-            )
-        )
+    handles += _staircase(steps, colours, edge)
     if steps:
         proxy = Line2D([], [], linestyle="none", label="Shades say what the global minima of a width are:")
         handles.insert(len(ax.get_legend_handles_labels()[0]), proxy)
@@ -191,6 +179,25 @@ def critical_width(cells: list[dict[str, Any]], steps: list[dict[str, Any]]) -> 
     said += "" if theory is None else f", n + 1 = {theory['rows'] + 1}"
     headline(ax, f"Critical widths{said}\n{cells[0]['finished']} descents a width; bars are 95% intervals")
     return figure
+
+
+def _staircase(steps: list[dict[str, Any]], colours: tuple[str, ...], edge: float) -> list[Line2D]:
+    """What the legend says of the shades up to the last width."""
+    handles = []
+    for i, step in enumerate(steps):
+        if step["least"] - 0.5 >= edge:
+            continue
+        most = "" if step["most"] == step["least"] else f" to {step['most']}" if step["most"] else " on"
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=colours[i % len(colours)],
+                linewidth=9,
+                label=f"width {step['least']}{most}: {step['statement']}",
+            )
+        )
+    return handles
 
 
 def _reaches(cell: dict[str, Any]) -> bool:

@@ -64,11 +64,7 @@ class Bench:
 
 
 def _check_out(path: Path) -> None:
-    """Nothing, if a result may be written there: a new file, or an older result of ours.
-
-    Raises:
-        InputError: It may not.
-    """
+    """Raises InputError unless a result may be written there: to a new file, or over an older result of ours."""
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {path.parent}.")
     if path.exists():

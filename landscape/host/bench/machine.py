@@ -17,7 +17,7 @@ def bytes_needed(compiled: Any) -> float:
 
 
 def ensure_memory(needed: float) -> None:
-    """Nothing, if that many bytes can be had: on the host an overcommitted program is killed, not refused."""
+    """Raises MemoryError unless so many bytes can be had: an overcommitted host kills a program, it does not refuse."""
     left = host_memory_left() if jax.local_devices()[0].platform == "cpu" else None
     if left is not None and needed > 0.9 * left:
         raise MemoryError(f"{needed / 1e9:.1f} GB are needed and {left / 1e9:.1f} GB are free")
