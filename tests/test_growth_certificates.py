@@ -13,7 +13,7 @@ from scipy.sparse import csc_matrix
 
 import landscape as ls
 from landscape.host.growth import grow
-from landscape.problems.parallel import matrix_factorisation, matrix_value, parallel, with_width
+from landscape.problems.parallel import matrix_factorisation, matrix_value, parallel
 from landscape.theory.convex.least_loss import certified_optimum
 from landscape.theory.growth.certificate import certificate
 
@@ -84,7 +84,7 @@ def _no_false_certificates(kind, draws):
             if path.status == "certified":
                 certified += 1
                 assert last.loss <= best + slack, (kind, draw, last, best)
-        wide = replace(problem, width=3) if kind == "relu" else with_width(problem, 3)
+        wide = replace(problem, width=3) if kind == "relu" else problem.of_width(3)
         theta = np.random.default_rng(draw).normal(size=wide.p)
         if kind != "relu":
             loss = certificate(wide, theta).loss

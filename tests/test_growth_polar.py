@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.problems.parallel import matrix_factorisation, parallel, parts_at, with_width
+from landscape.problems.parallel import matrix_factorisation, parallel, parts_at
 from landscape.studies.mismatch import cubic
 from landscape.theory.growth.polar import polar
 
@@ -13,7 +13,7 @@ from landscape.theory.growth.polar import polar
 def _heights(problem, z, count, seed):
     """<Z, phi(V)> / g(V) at random V."""
     draws = np.random.default_rng(seed).normal(size=(count, problem.q))
-    one = with_width(problem, count)
+    one = problem.of_width(count)
     f, g = parts_at(one, draws.reshape(-1))
     return np.tensordot(f, z, z.ndim) / g
 
@@ -34,7 +34,7 @@ def test_exact_polars_are_attained_and_exceeded_by_no_random_subnetwork(name):
     for seed in range(5):
         z = np.random.default_rng(seed).normal(size=problem.y.shape)
         found = polar(problem, z)
-        f, g = parts_at(with_width(problem, 1), found.weights)
+        f, g = parts_at(problem.of_width(1), found.weights)
         if found.value > 0:
             assert g[0] == pytest.approx(1, rel=1e-12)
             assert np.sum(f[0] * z) == pytest.approx(found.value, rel=1e-12)

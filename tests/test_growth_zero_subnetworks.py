@@ -6,7 +6,7 @@ import numpy as np
 
 import landscape as ls
 from landscape.host.growth import grow
-from landscape.problems.parallel import parallel, with_width
+from landscape.problems.parallel import parallel
 from landscape.records import Label
 from landscape.theory.growth.polar import polar
 
@@ -15,9 +15,9 @@ X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 
 def test_a_zero_subnetwork_decides_by_the_polar():
-    problem = with_width(parallel(X, Y, 1, "quadratic", 0.4), 1)
+    problem = parallel(X, Y, 1, "quadratic", 0.4).of_width(1)
     end = grow(problem, 1).paths[0]
-    wide = with_width(problem, end.problem.width + 1)
+    wide = problem.of_width(end.problem.width + 1)
     best = np.concatenate([end.theta, np.zeros(problem.q)])
     assert ls.label(wide, wide.read(best)).label == Label.GLOBAL
     nothing = ls.label(wide, wide.read(np.zeros(wide.p)))

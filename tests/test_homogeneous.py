@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at, with_width
+from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at
 from landscape.problems.problem import losses_at
 from landscape.problems.subnetwork import Subnetwork
 
@@ -146,8 +146,8 @@ def test_zero_subnetworks_add_nothing():
     problem = parallel(X, Y, 2, "deep_relu", 0.3)
     theta = _random(problem)
     wide = np.concatenate([theta, np.zeros(problem.q)])
-    assert _loss(with_width(problem, 3), wide) == pytest.approx(_loss(problem, theta), rel=1e-15)
-    f, g = parts_at(with_width(problem, 3), wide)
+    assert _loss(problem.of_width(3), wide) == pytest.approx(_loss(problem, theta), rel=1e-15)
+    f, g = parts_at(problem.of_width(3), wide)
     assert np.all(f[2] == 0)
     assert g[2] == 0
     np.testing.assert_allclose(outputs_at(problem, theta), f.sum(axis=0))

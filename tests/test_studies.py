@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.host.plan import Plan
+from landscape.engine.plan import Plan
 from landscape.studies import STUDIES
 from landscape.studies.data_sets import HiddenConvex
 from landscape.studies.porcupines import PorcupineStudy

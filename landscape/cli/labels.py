@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from landscape.cli.arguments import OK, flag, positional, use_64_bits
-from landscape.records import InputError
+from landscape.records import Flavour, InputError, Label
+
+# What leads down from a spurious minimum of each flavour; from one that is flat by rescaling alone nothing is known to.
+WAYS_OUT = {
+    Flavour.STRICT: "none without a rise of the loss; --improve prints a better network",
+    Flavour.ESCAPABLE: "merge neurons at constant loss until one is free, then down; --improve does it",
+    Flavour.NOT_CLEAR: "not clear: merging neurons may free one at constant loss; --improve tries",
+}
 
 
 def label(arguments: list[str]) -> int:
@@ -16,10 +23,9 @@ def label(arguments: list[str]) -> int:
     use_64_bits()
     from landscape.host.label import improve, label_one
     from landscape.host.points import in_order, read_points
-    from landscape.problems.empirical import Empirical
 
     problem, points, order = read_points(Path(where))
-    if better and not isinstance(problem, Empirical):
+    if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
     verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
     improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
@@ -30,7 +36,7 @@ def label(arguments: list[str]) -> int:
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
-    if isinstance(problem, Empirical):
+    if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {sentence(verdict)}")
@@ -45,24 +51,20 @@ def label(arguments: list[str]) -> int:
 
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
     """Bounds and ways out of a point on a data set, in lines."""
-    from landscape.problems.empirical import Empirical
-
-    if not isinstance(problem, Empirical):
+    if problem.rows is None:
         return
     bound = f"{indent}lower bound {verdict.lower_bound:.10g}, excess {verdict.excess:.3g}"
     if verdict.lower_bound > 0:
         bound += f" ({100 * verdict.excess / verdict.lower_bound:.3g}%)"
-    if verdict.wider is not None and verdict.flavour == "for this width":
+    if verdict.wider is not None and verdict.flavour == Flavour.FOR_THIS_WIDTH:
         bound += f"; wider networks go {verdict.wider:.3g} lower"
     print(bound)
     if verdict.min_curvature is not None:
         print(f"{indent}curvature {verdict.min_curvature:.3g} along a new neuron")
     if verdict.escape is not None:
         print(f"{indent}way out: {_where(problem, verdict.escape)}")
-    elif verdict.label == "spurious" and verdict.flavour == "strict":
-        print(f"{indent}way out: none without a rise of the loss; --improve prints a better network")
-    elif verdict.label == "spurious":
-        print(f"{indent}way out: merge neurons at constant loss until one is free, then down; --improve does it")
+    elif verdict.label == Label.SPURIOUS and verdict.flavour in WAYS_OUT:
+        print(f"{indent}way out: {WAYS_OUT[Flavour(verdict.flavour)]}")
 
 
 def _where(problem: Any, escape: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from landscape.host import kept
 from landscape.host.growth import Node, Round
-from landscape.problems.parallel import Homogeneous, with_width
 
 SECONDS = 5.0  # new points are written at least this often
 
@@ -74,5 +72,4 @@ def _node(problem: Any, said: dict[str, Any]) -> Node:
 
 
 def _network(problem: Any, width: int, theta: list[float]) -> tuple[Any, np.ndarray]:
-    wide = with_width(problem, width) if isinstance(problem, Homogeneous) else replace(problem, width=width)
-    return wide, np.array(theta, np.float64)
+    return problem.of_width(width), np.array(theta, np.float64)

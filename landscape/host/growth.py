@@ -28,7 +28,7 @@ from landscape.host import interrupt
 from landscape.polish import batch_size, evaluate, levels, polish
 from landscape.precision import float64
 from landscape.problems.empirical import Empirical
-from landscape.problems.parallel import Homogeneous, with_width
+from landscape.problems.parallel import Homogeneous
 from landscape.problems.problem import losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points
@@ -41,6 +41,7 @@ from landscape.theory.growth.polar import checked
 from landscape.theory.growth.reduction import reduced
 from landscape.theory.growth.signature import signature
 from landscape.theory.growth.sizes import balanced
+from landscape.theory.rooms import room_of
 
 CHUNK = 120  # gradients between two looks
 SMALL = 1e-8  # gradient norm, times the scale, at which Newton's method takes over
@@ -202,7 +203,7 @@ def grow(
     if starts.ndim != 2 or starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
         raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
     ceiling = max(problem.width, int(np.size(problem.y)) + 1) if most is None else whole("most", most, 1)
-    kind = _Cells(seed, ceiling) if isinstance(problem, Empirical) else _Smooth(seed, ceiling)
+    kind = _Smooth(seed, ceiling) if room_of(problem).finish is None else _Cells(seed, ceiling)
     nodes: dict[bytes, Node] = {} if kept is None else kept.read(problem)
     paths: dict[int, Path] = {}
     trails: list[list[Node]] = [[] for _ in starts]
@@ -258,7 +259,7 @@ def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceilin
     width = problem.width if np.any(theta) else 0
     now = Round(found.loss, width, found.ratio, found.gap if np.isfinite(found.polar.upper) else np.inf, grad_norm)
     exact = np.isfinite(found.polar.upper)
-    if found.holds and (isinstance(problem, Empirical) or problem.net.roundings is not None):
+    if found.holds and problem.error_bounded:
         return Node(now, "certified", problem, theta, None)
     if found.ratio <= 1 + (REFUTED if exact else UNREFUTED):
         return Node(now, "not refuted", problem, theta, None)
@@ -310,7 +311,7 @@ class _Smooth:
         keys = list(new)
         width = max(problem.width for problem, _ in new.values())
         padded = -(-width // PADDED) * PADDED
-        problem = with_width(next(iter(new.values()))[0], padded)
+        problem = next(iter(new.values()))[0].of_width(padded)
         starts = np.zeros((len(keys), problem.p))
         for row, (_, theta) in zip(starts, new.values(), strict=True):
             row[: len(theta)] = theta
@@ -323,7 +324,7 @@ class _Smooth:
             small, theta = reduced(problem, end)
             groups.setdefault(small.width, []).append((key, theta))
         for some, members in groups.items():
-            small = with_width(problem, some)
+            small = problem.of_width(some)
             for key, theta, norm in self._polished(small, members):
                 yield key, _tested(small, theta, norm, self.seed, self.ceiling)
 

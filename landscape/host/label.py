@@ -178,7 +178,7 @@ def improve(problem: Empirical, params: Params) -> Improvement:
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
     """
-    if not isinstance(problem, Empirical) or not problem.certifiable:
+    if not problem.certifiable:
         raise InputError(
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."

@@ -11,7 +11,7 @@ theta is the hidden weights neuron by neuron, each with its bias last, then the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -118,6 +118,10 @@ class Empirical(Problem):
     def defaults(self) -> dict[str, Any]:
         """A step well within what is stable, and an early finish: descents do not settle at ties."""
         return {"step_size": self.step_size(), **ON_DATA}
+
+    def of_width(self, width: int) -> Empirical:
+        """The same problem with another number of neurons."""
+        return replace(self, width=width)
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each network where hidden is [points, width, d]."""

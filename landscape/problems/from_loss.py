@@ -51,6 +51,7 @@ class UserLoss(Problem):
 
     kind = "from_loss"
     width = None
+    error_bounded = False
     normalisation = "the user's own"
 
     @property

@@ -72,6 +72,16 @@ class Homogeneous(Problem):
         return self.fit.name
 
     @property
+    def error_bounded(self) -> bool:
+        """Whether the subnetwork is one of ours: of a user's own the roundings are not known."""
+        return self.net.roundings is not None
+
+    def of_width(self, width: int) -> Homogeneous:
+        """The same problem with another number of subnetworks."""
+        wider = replace(self, width=width)
+        return replace(wider, lower_bound=_bound_of(wider))
+
+    @property
     def by_singular_values(self) -> bool:
         """Whether the least loss of every width has a closed form: squared loss of a matrix factorisation."""
         return self.net.rank_one and self.fit is SQUARED
@@ -215,12 +225,6 @@ def absolute(problem: Homogeneous, theta: np.ndarray) -> tuple[np.ndarray, float
     there = replace(problem, x=None if problem.x is None else np.abs(problem.x))
     f, g = parts_at(there, np.abs(theta))
     return f.sum(axis=0), float(problem.regularisation) * float(g.sum())
-
-
-def with_width(problem: Homogeneous, width: int) -> Homogeneous:
-    """The same problem with another number of subnetworks."""
-    wider = replace(problem, width=width)
-    return replace(wider, lower_bound=_bound_of(wider))
 
 
 # --- construction ---

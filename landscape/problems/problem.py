@@ -12,7 +12,7 @@ import abc
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,8 @@ class Problem(Loss):
         normalisation: What the loss value means, in a formula; stored with every loss.
         scale: Length unit of theta; tolerances are multiples of it.
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
+        certifiable: Whether a convex program of finite size knows the least loss of all widths.
+        error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
     """
 
     kind: ClassVar[str]
@@ -96,6 +98,8 @@ class Problem(Loss):
     normalisation: str
     scale: float
     coercive: bool = False
+    certifiable: bool = False
+    error_bounded: bool = True
 
     @property
     def gradient_scale(self) -> float:
@@ -151,6 +155,14 @@ class Problem(Loss):
         assert is_dataclass(self)
         said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lower_bound"}
         return digest(self.kind, said)
+
+    def of_width(self, width: int) -> Self:
+        """The same problem with another number of neurons.
+
+        Raises:
+            InputError: The problem has none to speak of.
+        """
+        raise InputError(f"a {self.kind} problem has no width that can be changed.")
 
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 

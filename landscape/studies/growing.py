@@ -53,7 +53,9 @@ class GrowUntilGlobal(Starts):
         """
         import numpy as np
 
-        from landscape.problems.parallel import FAMILIES, matrix_factorisation, parallel
+        from landscape.problems.empirical import empirical
+        from landscape.problems.parallel import matrix_factorisation, parallel
+        from landscape.problems.subnetwork import FAMILIES
 
         if self.family not in (*FAMILIES, "matrix"):
             raise InputError(f"family {self.family!r} is unknown; known are {', '.join(FAMILIES)}, matrix.")
@@ -67,6 +69,8 @@ class GrowUntilGlobal(Starts):
             y = np.where(y < 0, -1.0, 1.0)
         if self.family == "matrix":
             return matrix_factorisation(y, self.width, self.regularisation, self.loss)
+        if self.family == "relu" and np.ndim(y) == 1:
+            return empirical(x, y, self.width, loss=self.loss, weight_decay=self.regularisation)
         return parallel(x, y, self.width, self.family, self.regularisation, self.loss)
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:

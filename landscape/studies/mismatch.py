@@ -82,11 +82,7 @@ def cubic(regularisation: float, degree: int) -> Homogeneous:
 
     from landscape.problems.parallel import parallel
 
-    made = parallel(
-        np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True
-    )  # fmt: skip
-    assert isinstance(made, Homogeneous)
-    return made
+    return parallel(np.ones(1), np.ones(1), 1, _cubic_net(degree), regularisation, allow_mismatch=True)
 
 
 def _cubic_net(degree: int) -> Any:

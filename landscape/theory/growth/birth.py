@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.problems.parallel import Homogeneous, with_width
+from landscape.problems.parallel import Homogeneous
 from landscape.theory.convex.forward_pass import forward
 from landscape.theory.growth.certificate import losses
 from landscape.theory.growth.polar_formulas import Polar
@@ -40,7 +40,7 @@ def wider(problem: Any, theta: np.ndarray, best: Polar) -> tuple[Any, np.ndarray
         if np.any(zero_subnetworks(problem, theta)):  # the zero network of width one has room
             slot, grown, there = int(np.flatnonzero(zero_subnetworks(problem, theta))[0]), problem, theta
         else:
-            grown, there = with_width(problem, problem.width + 1), np.concatenate([theta, np.zeros(problem.q)])
+            grown, there = problem.of_width(problem.width + 1), np.concatenate([theta, np.zeros(problem.q)])
             slot = problem.width
         step = born(grown, there, slot, best)
         return None if step is None else (grown, grown.canonical(there + step))

@@ -32,7 +32,7 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     facts = _facts(problem, point, found)
     if found.holds:
         facts["lower_bound"] = found.lower_bound
-        rigorous = problem.net.roundings is not None  # a user's own loss has no error bound
+        rigorous = problem.error_bounded
         return Verdict(
             label=Label.GLOBAL, evidence=Evidence.CERTIFIED if rigorous else Evidence.NUMERICAL,
             by=f"polar test, {found.polar.by}", margin=found.gap, **facts,
@@ -87,7 +87,7 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     return Verdict(
         label=Label.SADDLE,
         flavour=Flavour.ZERO_SUBNETWORK,
-        evidence=Evidence.CERTIFIED if problem.net.roundings is not None else Evidence.NUMERICAL,
+        evidence=Evidence.CERTIFIED if problem.error_bounded else Evidence.NUMERICAL,
         by=f"lambda - polar, {found.polar.by}",
         margin=found.polar.value - lam,
         escape=theta + step - point.theta,

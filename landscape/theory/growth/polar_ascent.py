@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from landscape import descent
 from landscape.descent.batch import advanced, begun
 from landscape.precision import float64
-from landscape.problems.parallel import Homogeneous, parts_at, with_width
+from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.problems.problem import Loss
 from landscape.problems.subnetwork import Subnetwork, chart
 from landscape.theory.growth.polar_formulas import Polar
@@ -58,6 +58,6 @@ def ascended(problem: Homogeneous, z: np.ndarray, seed: int, starts: int) -> Pol
     if not values[i] > 0:  # the best of all weights is then zero, as far as anybody knows
         i = 0
         tops = draws
-    f, g = parts_at(with_width(problem, 1), tops[i])
+    f, g = parts_at(problem.of_width(1), tops[i])
     degree = problem.net.degree
     return Polar(max(0.0, float(np.sum(z * f[0]) / g[0])), math.inf, tops[i] / g[0] ** (1 / degree), "ascent")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.problems.parallel import Homogeneous, parts_at, with_width
+from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.problems.problem import EPS
 from landscape.records import InputError
 from landscape.theory.arrangement.cells import cells
@@ -33,7 +33,7 @@ class Polar(NamedTuple):
 
 def line_polar(problem: Homogeneous, z: np.ndarray) -> Polar:
     """The polar of a subnetwork of one weight: the better of its two signs."""
-    pair = with_width(problem, 2)
+    pair = problem.of_width(2)
     f, g = parts_at(pair, np.array([1.0, -1.0]))
     heights = np.tensordot(f, z, z.ndim) / g
     i = int(np.argmax(heights))

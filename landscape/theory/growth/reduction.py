@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.empirical import Empirical
-from landscape.problems.parallel import Homogeneous, parts_at, with_width
+from landscape.problems.parallel import Homogeneous, parts_at
 from landscape.theory.convex.forward_pass import forward
 from landscape.theory.convex.optimal_set import eliminations, prune
 from landscape.theory.growth.certificate import losses
@@ -46,10 +46,10 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
         w = _independent(problem, theta)
     w = w.reshape(-1, problem.q)
     if len(w):
-        w = _without_idle(with_width(problem, len(w)), w)
+        w = _without_idle(problem.of_width(len(w)), w)
     if not len(w):
         w = np.zeros((1, problem.q))
-    small = with_width(problem, len(w))
+    small = problem.of_width(len(w))
     return small, small.canonical(w.reshape(-1))
 
 
