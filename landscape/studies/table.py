@@ -16,7 +16,7 @@ from landscape.figures.captions import teacher_name
 from landscape.host import kept, store
 from landscape.host.identity import difference, named
 from landscape.records import InputError, Label
-from landscape.studies.teachers import PUBLISHED
+from landscape.studies.published import PUBLISHED
 
 if TYPE_CHECKING:
     from landscape.host.cluster import Pool
