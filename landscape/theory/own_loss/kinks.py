@@ -1,0 +1,155 @@
+"""Is the loss smooth here, and what is the point if it is not? Its own quadratic model against its own values.
+
+An automatic Hessian at a kink is that of one of the pieces that meet there, and says nothing of the others. Where the
+loss leaves its quadratic model with a power of the distance below three, only evaluations on spheres about the point
+and gradients of the pieces near it decide.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from landscape.records import Flavour
+from landscape.theory.own_loss.sphere import Function, search
+from landscape.theory.own_loss.view import Loss
+
+PROBES = np.geomspace(1e-7, 1e-1, 13)
+SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
+RADII = np.geomspace(1e-5, 0.03, 15)
+PIECES = 1e-7  # gradients of pieces are taken this far away
+FIRST_ORDER = 1.4  # a fall with a power below this has a slope
+
+
+class Found(NamedTuple):
+    """What a point at a kink is.
+
+    Attributes:
+        slope: Least norm of a convex combination of gradients of the pieces met near the point.
+        flavour: Of a minimum: `STRICT_MINIMUM` or `MINIMUM_NOT_CLEAR`; None where it is not shown to be one.
+        escape: A step to a lower loss, [p], and None where there is none.
+        drop: How much lower, less errors.
+        first_order: Whether the loss falls with a slope along it.
+        reason: What could not be shown.
+    """
+
+    slope: float
+    flavour: Flavour | None = None
+    escape: Float[np.ndarray, " p"] | None = None
+    drop: float | None = None
+    first_order: bool = False
+    reason: str | None = None
+
+
+def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> bool:
+    """Whether the loss leaves its quadratic model at u as no smooth function does.
+
+    Along each direction, the two smallest distances at which the remainder is clear of rounding give its power. A
+    kink that is some way off shows as a remainder that is there from some distance on, and not below it.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        gradient: Its automatic gradient there, [p].
+        hessian: Its automatic Hessian there, [p, p].
+    """
+    p = len(u)
+    rng = np.random.default_rng(0)
+    lines = rng.normal(size=(12, p))
+    # Few coordinates at a time as well: in a random direction of many a weak kink is faint.
+    axes = np.eye(p)[rng.permutation(p)[: min(p, 12)]]
+    lines = np.concatenate([lines / np.linalg.norm(lines, axis=1)[:, None], axes])
+    lines = np.concatenate([lines, -lines])
+    steps = (lines[:, None, :] * PROBES[:, None]).reshape(-1, p)
+    value, error = loss.loss(u)
+    slope_error, curvature_error = loss.derivative_errors(u)
+    model = value + steps @ gradient + 0.5 * np.sum((steps @ hessian) * steps, axis=1)
+    sizes = np.linalg.norm(steps, axis=1)
+    remainder = np.abs(loss.losses(u + steps) - model)
+    noise = 4.0 * (loss.errors(u + steps) + error) + sizes * slope_error + 0.5 * sizes**2 * curvature_error
+    # The model's own terms round, and so does u + step.
+    noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + np.linalg.norm(gradient) * np.linalg.norm(u))
+    rows = (x.reshape(len(lines), len(PROBES)) for x in (remainder, noise))
+    return any(_bent(*one) for one in zip(*rows, strict=True))
+
+
+def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
+    """Whether a remainder on the line of `PROBES` begins at the point itself, with a power below `SMOOTH`."""
+    if not np.all(np.isfinite(remainder)):
+        return True
+    seen = remainder > 10.0 * noise
+    if not seen.any():
+        return False
+    first = int(np.argmax(seen))
+    if first + 2 >= len(PROBES) or not np.all(seen[first : first + 3]):
+        return False
+    power = np.log(remainder[first + 2] / remainder[first]) / np.log(PROBES[first + 2] / PROBES[first])
+    if not power < SMOOTH:
+        return False
+    before = max(first - 1, 0)
+    expected = remainder[first] * (PROBES[before] / PROBES[first]) ** power
+    return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
+
+
+def at_kink(loss: Loss, u: np.ndarray) -> Found:
+    """The kind of a point at a kink, by evaluations.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+    """
+    value, error = loss.loss(u)
+    slopes = pieces(loss, u)
+    combined = least_norm(slopes)
+    slope = float(np.linalg.norm(combined))
+    floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
+    function = Function(
+        values=lambda z: loss.losses(u + z) - value,
+        errors=lambda z: loss.errors(u + z) + error + floor,
+        gradients=lambda z: loss.gradients(u + z),
+    )
+    p = len(u)
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
+    starts += [combined[None], _bent_down(loss, u)]
+    seen = search(function, np.concatenate([one for one in starts if len(one)]), reach=0.03, radii=RADII)
+    if seen.down is not None:
+        assert seen.down.best is not None
+        assert seen.down.power is not None
+        step = seen.down.radii[seen.down.best] * seen.down.direction
+        drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
+        return Found(slope, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
+    if seen.doubtful:
+        return Found(slope, reason="the loss is lower near this kink, but by no clear power of the distance")
+    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises else Flavour.MINIMUM_NOT_CLEAR)
+
+
+def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
+    """Gradients of the pieces of the loss that meet near u, by a sample of points about it."""
+    p = len(u)
+    rng = np.random.default_rng(1)
+    around = np.concatenate([rng.normal(size=(2 * p + 20, p)), np.eye(p), -np.eye(p)])
+    around /= np.linalg.norm(around, axis=1)[:, None]
+    found = loss.gradients(u + PIECES * around)
+    return found[np.all(np.isfinite(found), axis=1)]
+
+
+def least_norm(slopes: np.ndarray) -> Float[np.ndarray, " p"]:
+    """The convex combination of rows [r, p] of least norm, by non-negative least squares, [p]."""
+    size = float(np.max(np.linalg.norm(slopes, axis=1), initial=0.0))
+    if size == 0.0:
+        return np.zeros(slopes.shape[1])
+    rows = np.vstack([slopes.T / size, np.full(len(slopes), 1e3)])  # the weights add up to one
+    weights = nnls(rows, np.append(np.zeros(slopes.shape[1]), 1e3))[0]
+    return weights @ slopes / weights.sum()
+
+
+def _bent_down(loss: Loss, u: np.ndarray) -> np.ndarray:
+    """Directions of least curvature of the pieces about u, [r, p]."""
+    p = len(u)
+    around = np.random.default_rng(2).normal(size=(8 if p <= 100 else 2, p))
+    hessians = [loss.hessian(u + 1e-5 * one / np.linalg.norm(one)) for one in around]
+    return np.array([np.linalg.eigh(h)[1][:, 0] for h in hessians if np.all(np.isfinite(h))]).reshape(-1, p)

@@ -1,0 +1,167 @@
+"""The least of a function on spheres about a point: where a loss is neither smooth nor curved, evaluations decide.
+
+A way down shows as a fall that grows like one power of the radius, over a decade of radii at least; a minimum as a
+rise on whole spheres. Directions are looked for by descents on the sphere from many starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
+POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
+STEADY = 0.5  # how much the power may change from a radius to the next
+
+
+class Function(NamedTuple):
+    """A function of z about a point, zero there.
+
+    Attributes:
+        values: At rows, [r, k] -> [r].
+        errors: Error bounds of the values, [r, k] -> [r].
+        gradients: At rows, [r, k] -> [r, k].
+    """
+
+    values: Callable[[np.ndarray], np.ndarray]
+    errors: Callable[[np.ndarray], np.ndarray]
+    gradients: Callable[[np.ndarray], np.ndarray]
+
+
+class Ray(NamedTuple):
+    """A function along one direction.
+
+    Attributes:
+        direction: Unit vector, [k].
+        radii: Distances, [n].
+        values: The function there, [n].
+        errors: Their error bounds, [n].
+        power: The power of the radius that it falls with; None where it does not fall, or by no steady power.
+        best: Index of the radius of the clearest fall; None likewise.
+    """
+
+    direction: Float[np.ndarray, " k"]
+    radii: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    errors: Float[np.ndarray, " n"]
+    power: float | None
+    best: int | None
+
+
+class Search(NamedTuple):
+    """What was found on spheres.
+
+    Attributes:
+        down: The direction of the clearest fall, or None.
+        doubtful: Whether some direction falls by no steady power, or behind a rise.
+        rises: Whether all that was met on every sphere from some radius on is above zero by more than its error, and
+            by a steady power of the radius.
+        flat: Whether nothing anywhere is above zero by more than its error.
+    """
+
+    down: Ray | None
+    doubtful: bool
+    rises: bool
+    flat: bool
+
+
+def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np.ndarray = RADII) -> Search:
+    """Looks for ways down from zero.
+
+    Args:
+        function: A function of z, zero at zero.
+        starts: Directions to descend from on the sphere, [r, k]; each is taken with both signs.
+        reach: Nothing is asked beyond this distance.
+        radii: Distances asked about, ascending.
+    """
+    units = _unit(np.concatenate([starts, -starts]))
+    radii = radii[radii <= reach * (1 + 1e-12)]
+    if units.shape[1] == 1:
+        lows = np.array([[1.0], [-1.0]])
+    else:
+        lows = np.concatenate([_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])])
+        lows = _distinct(np.concatenate([lows, units[: 2 * units.shape[1]]]))
+    points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
+    values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
+    rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
+    falls = [one for one in rays if one.power is not None]
+    below = any(np.any(one.values < -one.errors) for one in rays)
+    down = min(falls, key=_clearness) if falls else None
+    least = np.min([one.values - one.errors for one in rays], axis=0)
+    top = np.max([np.abs(one.values) - one.errors for one in rays], axis=0)
+    return Search(
+        down=down,
+        doubtful=down is None and below,
+        rises=_is_power(radii, np.where(least > 0, np.min([one.values for one in rays], axis=0), 0.0), least > 0),
+        flat=bool(np.all(top <= 0)),
+    )
+
+
+def _clearness(ray: Ray) -> float:
+    """The value at the clearest fall: less is clearer."""
+    assert ray.best is not None
+    return float(ray.values[ray.best] / ray.radii[ray.best])
+
+
+def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: np.ndarray) -> Ray:
+    seen = values < -errors
+    power, best = None, None
+    first = int(np.argmax(seen)) if seen.any() else len(radii)
+    # On the way from zero nothing rises by more than the errors before the fall shows.
+    if seen.any() and not np.any(values[:first] > errors[:first]):
+        run = first + int(np.argmin(np.append(seen[first:], False)))
+        inside = np.arange(len(radii)) < run
+        if _is_power(radii, np.where(seen & inside, -values, 0.0), seen & inside):
+            powers = np.diff(np.log(-values[first:run])) / np.diff(np.log(radii[first:run]))
+            power = float(np.median(powers[: max(3, len(powers) // 2)]))
+            best = first + int(np.argmin(values[first:run]))
+    return Ray(direction, radii, values, errors, power, best)
+
+
+def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:
+    """Whether positive sizes, where seen, go with one power of the radius for half a decade from the first on."""
+    index = np.flatnonzero(seen)
+    if len(index) < 3 or np.any(np.diff(index[:3]) != 1):
+        return False
+    index = index[:5] if len(index) >= 5 and np.all(np.diff(index[:5]) == 1) else index[:3]
+    # The first size may be half error: laws are read from the second on where there are enough.
+    index = index[1:] if len(index) > 3 else index
+    powers = np.diff(np.log(sizes[index])) / np.diff(np.log(radii[index]))
+    return bool(np.all((powers > POWERS[0]) & (powers < POWERS[1])) and np.ptp(powers) <= STEADY)
+
+
+def _descend(function: Function, units: np.ndarray, radius: float, rounds: int = 30) -> np.ndarray:
+    """Directions from descents of the function on a sphere, by projected gradients with a step for each lane."""
+    here, step = units.copy(), np.full(len(units), 0.5)
+    values = function.values(radius * here)
+    for _ in range(rounds):
+        grad = function.gradients(radius * here)
+        grad = grad - np.sum(grad * here, axis=1)[:, None] * here
+        size = np.linalg.norm(grad, axis=1)
+        if not np.any(size > 0):
+            break
+        trial = _unit(here - step[:, None] * grad / np.where(size > 0, size, 1.0)[:, None])
+        new = function.values(radius * trial)
+        good = new < values
+        here[good], values[good] = trial[good], new[good]
+        step = np.where(good, np.minimum(1.6 * step, 1.0), 0.4 * step)
+        if np.all(step < 1e-4):
+            break
+    order = np.argsort(values)
+    return here[order[:16]]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1)
+    return rows[norms > 0] / norms[norms > 0][:, None]
+
+
+def _distinct(rows: np.ndarray) -> np.ndarray:
+    kept: list[np.ndarray] = []
+    for row in rows:
+        if all(np.linalg.norm(row - other) > 1e-3 for other in kept):
+            kept.append(row)
+    return np.array(kept)
