@@ -53,6 +53,7 @@ class Flavour(enum.StrEnum):
     FOR_THIS_WIDTH = "for this width"  # a global minimum that a wider network could go below
     DEAD_NEURON = "dead neuron"  # a trap in which a neuron at zero comes alive and descends
     ZERO_SUBNETWORK = "zero subnetwork"  # a saddle that a subnetwork at zero leaves
+    DEGENERATE = "degenerate"  # a saddle that only terms of third or higher order leave
 
 
 # What an undecided minimum is called once a lower loss has been seen.

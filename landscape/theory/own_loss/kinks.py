@@ -22,6 +22,7 @@ SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, th
 RADII = np.geomspace(1e-5, 0.03, 15)
 PIECES = 1e-7  # gradients of pieces are taken this far away
 FIRST_ORDER = 1.4  # a fall with a power below this has a slope
+REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
 
 
 class Found(NamedTuple):
@@ -64,6 +65,8 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     lines = np.concatenate([lines / np.linalg.norm(lines, axis=1)[:, None], axes])
     lines = np.concatenate([lines, -lines])
     steps = (lines[:, None, :] * PROBES[:, None]).reshape(-1, p)
+    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        return True
     value, error = loss.loss(u)
     slope_error, curvature_error = loss.derivative_errors(u)
     model = value + steps @ gradient + 0.5 * np.sum((steps @ hessian) * steps, axis=1)
@@ -84,13 +87,15 @@ def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
     if not seen.any():
         return False
     first = int(np.argmax(seen))
-    if first + 2 >= len(PROBES) or not np.all(seen[first : first + 3]):
+    some = slice(first, first + 4)
+    if first + 4 > len(PROBES) or not np.all(seen[some]):
         return False
-    power = np.log(remainder[first + 2] / remainder[first]) / np.log(PROBES[first + 2] / PROBES[first])
-    if not power < SMOOTH:
+    # Every power of three in a row: terms of a smooth function that cancel at one distance do not at the next.
+    powers = np.diff(np.log(remainder[some])) / np.diff(np.log(PROBES[some]))
+    if not np.all(powers < SMOOTH):
         return False
     before = max(first - 1, 0)
-    expected = remainder[first] * (PROBES[before] / PROBES[first]) ** power
+    expected = remainder[first] * (PROBES[before] / PROBES[first]) ** float(np.median(powers))
     return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
 
 
