@@ -18,8 +18,10 @@ from landscape.theory.own_loss.sphere import Function, search
 from landscape.theory.own_loss.stationary import Rest
 from landscape.theory.own_loss.view import Loss
 
-RADII = np.geomspace(1e-3, 0.3, 16)  # six to a decade: x^4 is seen from 1e-3 on beside a loss of its own scale
+REACHES = (0.3, 0.03, 0.003)  # a fall with the fourth power shows at the last, 1e-10 of the loss's own size
+RADII = np.geomspace(3e-3, 1.0, 16)  # of each reach; six to a decade
 CHORDS = 12  # simplified Newton steps in w: each gains a factor of the radius
+STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 FINE = 1e-6  # a loss whose rounding is above this part of its own variation cannot be said to be constant
 
 
@@ -60,10 +62,16 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     k = flat.shape[1]
     rng = np.random.default_rng(0)
     starts = np.concatenate([np.eye(k), rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
-    radii = RADII[np.maximum(30.0 * point.step, 0.9e-3) <= RADII]
-    if len(radii) < 6:
+    function, seen = Function(reduced.values, reduced.errors, reduced.gradients), None
+    for reach in REACHES:
+        radii = reach * RADII[reach * RADII >= 30.0 * point.step]
+        if len(radii) < 6:
+            break
+        seen = search(function, starts, reach=reach, radii=radii)
+        if not seen.doubtful:  # else a fall that begins some way off is another place's
+            break
+    if seen is None:
         return Found(reason=f"a Newton step of {point.step:.1g} is left beside directions of zero curvature")
-    seen = search(Function(reduced.values, reduced.errors, reduced.gradients), starts, reach=0.3, radii=radii)
     if seen.down is not None:
         assert seen.down.best is not None
         z = seen.down.radii[seen.down.best] * seen.down.direction
@@ -76,7 +84,8 @@ def degenerate(loss: Loss, point: Rest) -> Found:
         return Found(reason=f"of {k} directions without curvature some lead lower, by no clear power of the distance")
     symmetric = k < int(np.sum(null))
     if seen.rises:
-        return Found(Flavour.FLAT_MINIMUM if symmetric else Flavour.STRICT_MINIMUM)
+        strict = Flavour.STRICT_MINIMUM if k == 1 or seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR
+        return Found(Flavour.FLAT_MINIMUM if symmetric else strict)
     if seen.flat and np.median(np.abs(loss.losses(loss.starts) - point.loss)) * FINE > point.error:
         return Found(Flavour.FLAT_MINIMUM)
     return Found(Flavour.MINIMUM_NOT_CLEAR)

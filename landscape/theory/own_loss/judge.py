@@ -62,7 +62,7 @@ def judge(
     there = rest(loss, u)
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
-    if kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
+    if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
         return _kink(problem, loss, u, known)
     if loss.bound is not None and there.loss - loss.bound <= there.error + 2.0 * there.left + _grain(loss, there.u):
         return _at_bound(loss, there.u, known)

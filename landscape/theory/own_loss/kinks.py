@@ -20,6 +20,8 @@ from landscape.theory.own_loss.view import Loss
 PROBES = np.geomspace(1e-7, 1e-1, 13)
 SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
 RADII = np.geomspace(1e-5, 0.03, 15)
+CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
+STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
 FIRST_ORDER = 1.4  # a fall with a power below this has a slope
 REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
@@ -120,7 +122,10 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
     rng = np.random.default_rng(0)
     starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
     starts += [combined[None], _bent_down(loss, u)]
-    seen = search(function, np.concatenate([one for one in starts if len(one)]), reach=0.03, radii=RADII)
+    many = np.concatenate([one for one in starts if len(one)])
+    seen = search(function, many, reach=RADII[-1], radii=RADII)
+    if seen.doubtful:  # a fall that begins some way off is another kink's
+        seen = search(function, many, reach=CLOSE, radii=RADII)
     if seen.down is not None:
         assert seen.down.best is not None
         assert seen.down.power is not None
@@ -129,7 +134,7 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         return Found(slope, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
     if seen.doubtful:
         return Found(slope, reason="the loss is lower near this kink, but by no clear power of the distance")
-    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises else Flavour.MINIMUM_NOT_CLEAR)
+    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR)
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:

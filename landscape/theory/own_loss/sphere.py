@@ -60,12 +60,15 @@ class Search(NamedTuple):
         rises: Whether all that was met on every sphere from some radius on is above zero by more than its error, and
             by a steady power of the radius.
         flat: Whether nothing anywhere is above zero by more than its error.
+        steep: The least rise over the median one, both at the largest radius: of the order of one at a minimum that
+            is strict alike in all directions, and next to zero where a set of minima passes through the sphere.
     """
 
     down: Ray | None
     doubtful: bool
     rises: bool
     flat: bool
+    steep: float
 
 
 def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np.ndarray = RADII) -> Search:
@@ -87,6 +90,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
     values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
+    all_ends = function.values(radii[-1] * units)
     falls = [one for one in rays if one.power is not None]
     below = any(np.any(one.values < -one.errors) for one in rays)
     down = min(falls, key=_clearness) if falls else None
@@ -97,6 +101,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         doubtful=down is None and below,
         rises=_is_power(radii, np.where(least > 0, np.min([one.values for one in rays], axis=0), 0.0), least > 0),
         flat=bool(np.all(top <= 0)),
+        steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
     )
 
 

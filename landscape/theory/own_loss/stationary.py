@@ -34,6 +34,7 @@ class Rest(NamedTuple):
         step: Length of the last Newton step.
         moved: Distance from the given point.
         stationary: Whether no step improves.
+        jumps: Whether the Hessian is another one an imperceptible step away, which no smooth function's is.
     """
 
     u: Float[np.ndarray, " p"]
@@ -47,6 +48,7 @@ class Rest(NamedTuple):
     step: float
     moved: float
     stationary: bool
+    jumps: bool
 
 
 class _Newton(NamedTuple):
@@ -87,6 +89,7 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
     moved = float(np.linalg.norm(here.u - start.u))
     value, error = loss.loss(here.u)
     small = lengths[-1] <= REACH and moved <= REACH and _shrinks(lengths)
+    drift = _drift(loss, here) if small else 0.0
     return Rest(
         u=here.u,
         loss=value,
@@ -94,11 +97,13 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
         gradient=here.gradient,
         values=here.values,
         vectors=here.vectors,
-        curvature_error=here.cut + (_drift(loss, here) if small else 0.0),
+        curvature_error=here.cut + drift,
         left=2.0 * abs(float(here.gradient @ here.step)),
         step=lengths[-1],
         moved=moved,
         stationary=small and not _falls(loss, here, value, error),
+        # A jump is as high at 25 times the distance, where the change of a smooth Hessian is 25 times as large.
+        jumps=small and lengths[-1] <= 1e-6 and drift > 100.0 * here.cut and _drift(loss, here, 100.0) < 8.0 * drift,
     )
 
 
@@ -125,14 +130,14 @@ def _shrinks(lengths: list[float]) -> bool:
     return len(several) > 2 and (several[-1] / several[0]) ** (1.0 / (len(several) - 1)) <= SHRINK
 
 
-def _drift(loss: Loss, here: _Newton) -> float:
-    """How much the Hessian changes within four steps of the point: an eigenvalue below that may be zero or negative.
+def _drift(loss: Loss, here: _Newton, steps: float = 4.0) -> float:
+    """How much the Hessian changes within some steps of the point: an eigenvalue below that may be zero or negative.
 
     Newton steps to the zero of x^k fall short of it by a factor k - 1.
     """
     if not np.any(here.step):
         return 0.0
-    ends = [loss.hessian(here.u + 4.0 * sign * here.step) for sign in (1.0, -1.0)]
+    ends = [loss.hessian(here.u + steps * sign * here.step) for sign in (1.0, -1.0)]
     return float(max(np.linalg.norm(end - here.hessian, 2) for end in ends))
 
 

@@ -19,7 +19,7 @@ from landscape.polish import float64
 from landscape.problems.problem import QUICK, UserLoss
 from landscape.theory.own_loss.rounding import disturbed
 
-BLOCK = 64  # evaluations a call: enough that a call costs more than its dispatch, and little is wasted on a pad
+BLOCKS = (8, 64, 512)  # evaluations a call: the least that holds a batch, so that few programs do
 RUNS = 8  # disturbed runs a loss
 SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
@@ -117,7 +117,8 @@ def _host(function: Any, *args: Any) -> np.ndarray:
 def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
     def rows(u: np.ndarray) -> np.ndarray:
         u = np.asarray(u, np.float64)
-        parts = [np.resize(u[i : i + BLOCK], (BLOCK, u.shape[1])) for i in range(0, len(u), BLOCK)]
+        size = next((block for block in BLOCKS if block >= len(u)), BLOCKS[-1])
+        parts = [np.resize(u[i : i + size], (size, u.shape[1])) for i in range(0, len(u), size)]
         return np.concatenate([_host(function, part) for part in parts])[: len(u)]
 
     return rows
