@@ -80,6 +80,8 @@ def degenerate(loss: Loss, point: Rest) -> Found:
         drop = point.loss - value - point.error - error
         if drop > 0:
             return Found(escape=end - point.u, drop=drop, power=seen.down.power)
+    if seen.doubtful and seen.later:
+        return Found(Flavour.MINIMUM_NOT_CLEAR)
     if seen.down is not None or seen.doubtful:
         return Found(reason=f"of {k} directions without curvature some lead lower, by no clear power of the distance")
     symmetric = k < int(np.sum(null))

@@ -132,6 +132,8 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         step = seen.down.radii[seen.down.best] * seen.down.direction
         drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
         return Found(slope, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
+    if seen.doubtful and seen.later:
+        return Found(slope, Flavour.MINIMUM_NOT_CLEAR)
     if seen.doubtful:
         return Found(slope, reason="the loss is lower near this kink, but by no clear power of the distance")
     return Found(slope, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
 POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
+HALVED = 5  # rounds that all starts of a descent on a sphere take
 STEADY = 0.5  # how much the power may change from a radius to the next
 
 
@@ -62,6 +63,8 @@ class Search(NamedTuple):
         flat: Whether nothing anywhere is above zero by more than its error.
         steep: The least rise over the median one, both at the largest radius: of the order of one at a minimum that
             is strict alike in all directions, and next to zero where a set of minima passes through the sphere.
+        later: Whether every fall begins some way off: nothing below it, and powers of the radius that come down from
+            high ones, as those of (r - r0)^2 do and those of r^4 do not.
     """
 
     down: Ray | None
@@ -69,6 +72,7 @@ class Search(NamedTuple):
     rises: bool
     flat: bool
     steep: float
+    later: bool
 
 
 def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np.ndarray = RADII) -> Search:
@@ -92,16 +96,17 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
     all_ends = function.values(radii[-1] * units)
     falls = [one for one in rays if one.power is not None]
-    below = any(np.any(one.values < -one.errors) for one in rays)
     down = min(falls, key=_clearness) if falls else None
     least = np.min([one.values - one.errors for one in rays], axis=0)
     top = np.max([np.abs(one.values) - one.errors for one in rays], axis=0)
+    lower = [one for one in rays if np.any(one.values < -one.errors)]
     return Search(
         down=down,
-        doubtful=down is None and below,
+        doubtful=down is None and bool(lower),
         rises=_is_power(radii, np.where(least > 0, np.min([one.values for one in rays], axis=0), 0.0), least > 0),
         flat=bool(np.all(top <= 0)),
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
+        later=bool(lower) and all(_begins_later(one) for one in lower),
     )
 
 
@@ -126,6 +131,19 @@ def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: n
     return Ray(direction, radii, values, errors, power, best)
 
 
+def _begins_later(ray: Ray) -> bool:
+    """Whether a fall begins at a distance: level for half a decade and more, then powers that come down from high ones."""
+    seen = ray.values < -ray.errors
+    first = int(np.argmax(seen))
+    if first < 4 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):
+        return False
+    if first + 3 >= len(ray.radii):
+        return True  # not there at this distance but at the last few radii
+    run = slice(first, first + 4)
+    powers = np.diff(np.log(np.maximum(-ray.values[run], 1e-300))) / np.diff(np.log(ray.radii[run]))
+    return bool(powers[0] > 4.5 and powers[1] < powers[0] - 0.5 and powers[2] < powers[1])
+
+
 def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:
     """Whether positive sizes, where seen, go with one power of the radius for half a decade from the first on."""
     index = np.flatnonzero(seen)
@@ -142,7 +160,10 @@ def _descend(function: Function, units: np.ndarray, radius: float, rounds: int =
     """Directions from descents of the function on a sphere, by projected gradients with a step for each lane."""
     here, step = units.copy(), np.full(len(units), 0.5)
     values = function.values(radius * here)
-    for _ in range(rounds):
+    for i in range(rounds):
+        if i == HALVED and len(here) > 48:  # what is lowest by now goes on: one small block of evaluations a round
+            kept = np.argsort(values)[:48]
+            here, values, step = here[kept], values[kept], step[kept]
         grad = function.gradients(radius * here)
         grad = grad - np.sum(grad * here, axis=1)[:, None] * here
         size = np.linalg.norm(grad, axis=1)
