@@ -144,17 +144,18 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         )
     if found.flavour is None:
         return Verdict(label=Label.UNDECIDED, reason=found.reason, **known)
-    return _minimum(problem, loss, found.flavour, "points about a kink", known)
+    return _minimum(problem, known["loss"] - known["loss_error"] - found.left, found.flavour, "points about a kink", known)
 
 
 def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Verdict:
     """A stationary point of a loss that is smooth there."""
+    least = there.loss - there.error - there.left
     negative = there.values < -there.curvature_error
     known = {**known, "min_curvature": known.get("min_curvature", float(there.values[0]))}
     if negative.any():
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
-        return _minimum(problem, loss, Flavour.STRICT_MINIMUM, "curvature", known)
+        return _minimum(problem, least, Flavour.STRICT_MINIMUM, "curvature", known)
     way = saturated(loss, there.u)
     if way is not None:
         return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)
@@ -163,7 +164,7 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
         return _degenerate_saddle(loss, there, found, known)
     if found.flavour is None:
         return Verdict(label=Label.UNDECIDED, reason=found.reason, **known)
-    return _minimum(problem, loss, found.flavour, "loss in the null space", known)
+    return _minimum(problem, least, found.flavour, "loss in the null space", known)
 
 
 def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Verdict:
@@ -207,10 +208,10 @@ def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, A
     )
 
 
-def _minimum(problem: UserLoss, loss: Loss, flavour: Flavour, by: str, known: dict[str, Any]) -> Verdict:
-    """SPURIOUS where a lower loss is seen, else a minimum of which nobody knows whether it is the least."""
+def _minimum(problem: UserLoss, least: float, flavour: Flavour, by: str, known: dict[str, Any]) -> Verdict:
+    """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one."""
     best = witness(problem)
-    margin = known["loss"] - known["loss_error"] - best.loss - best.error
+    margin = least - best.loss - best.error
     if margin > 0 and np.isfinite(margin):
         return Verdict(
             label=Label.SPURIOUS,

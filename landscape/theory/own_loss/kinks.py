@@ -19,6 +19,7 @@ from landscape.theory.own_loss.view import Loss
 
 PROBES = np.geomspace(1e-7, 1e-1, 13)
 SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
+TORN = 1e-4  # of derivatives a tenth of a scale away; rounding in float32 moves them by 1e-6
 RADII = np.geomspace(1e-5, 0.03, 15)
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
@@ -37,6 +38,7 @@ class Found(NamedTuple):
         drop: How much lower, less errors.
         first_order: Whether the loss falls with a slope along it.
         reason: What could not be shown.
+        left: How much lower a minimum here may be than the point, which stands beside its kink by rounding.
     """
 
     slope: float
@@ -45,6 +47,7 @@ class Found(NamedTuple):
     drop: float | None = None
     first_order: bool = False
     reason: str | None = None
+    left: float = 0.0
 
 
 def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> bool:
@@ -66,6 +69,8 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     axes = np.eye(p)[rng.permutation(p)[: min(p, 12)]]
     lines = np.concatenate([lines / np.linalg.norm(lines, axis=1)[:, None], axes])
     lines = np.concatenate([lines, -lines])
+    if _torn(loss, u, lines):
+        return True
     steps = (lines[:, None, :] * PROBES[:, None]).reshape(-1, p)
     if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
         return True
@@ -79,6 +84,17 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + np.linalg.norm(gradient) * np.linalg.norm(u))
     rows = (x.reshape(len(lines), len(PROBES)) for x in (remainder, noise))
     return any(_bent(*one) for one in zip(*rows, strict=True))
+
+
+def _torn(loss: Loss, u: np.ndarray, lines: np.ndarray) -> bool:
+    """Whether rounding alone decides which piece a derivative is taken of: it changes by far more than by rounding."""
+    around = u + 0.1 * lines
+    slopes = np.linalg.norm(loss.gradients(around), axis=1)
+    bends = np.linalg.norm(loss.hessian(around[0])), np.linalg.norm(loss.hessian(around[-1]))
+    slope_error, curvature_error = loss.derivative_errors(u)
+    if not (np.any(np.isfinite(slopes)) and np.any(np.isfinite(bends))):
+        return True
+    return bool(slope_error > TORN * np.nanmax(slopes) or curvature_error > TORN * max(np.nanmax(bends), np.nanmax(slopes)))
 
 
 def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
@@ -112,6 +128,8 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
     slopes = pieces(loss, u)
     combined = least_norm(slopes)
     slope = float(np.linalg.norm(combined))
+    # A minimum no further than the first sphere is no lower than by the steepest slope on the way.
+    left = float(RADII[0] * np.max(np.linalg.norm(slopes, axis=1)))
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
     function = Function(
         values=lambda z: loss.losses(u + z) - value,
@@ -133,10 +151,10 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
         return Found(slope, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
     if seen.doubtful and seen.later:
-        return Found(slope, Flavour.MINIMUM_NOT_CLEAR)
+        return Found(slope, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
         return Found(slope, reason="the loss is lower near this kink, but by no clear power of the distance")
-    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR)
+    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR, left=left)
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:

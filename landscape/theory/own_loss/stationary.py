@@ -148,9 +148,8 @@ def _falls(loss: Loss, here: _Newton, value: float, error: float) -> bool:
     norm = float(np.linalg.norm(slope))
     if norm <= 3.0 * here.errors[0] or norm <= error:
         return False
-    radii = np.geomspace(1e-4, 1.0, 9)
+    radii = np.geomspace(1e-2, 1.0, 5)
     steps = radii[:, None] * slope / norm
-    odd = 0.5 * (loss.losses(here.u + steps) - loss.losses(here.u - steps))
-    seen = norm * radii > 4.0 * error
-    # Other terms take over below a hundredth of the scale: the slope is a remainder beside a stationary point.
-    return bool(seen.any() and np.all(np.abs(odd / (norm * radii) - 1.0)[seen & (radii > 0.009)] < 0.5))
+    values = np.abs(loss.losses(np.concatenate([here.u + steps, here.u - steps])) - value).reshape(2, -1).max(axis=0)
+    # Beside a stationary point other terms take over well below a hundredth of the scale.
+    return bool(np.any((norm * radii > 4.0 * error) & (norm * radii > 0.05 * values)))
