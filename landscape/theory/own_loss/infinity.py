@@ -123,11 +123,10 @@ def _tail(values: np.ndarray, errors: np.ndarray) -> bool:
 
 def _limit(values: np.ndarray) -> float:
     """The limit of a falling sequence at geometric distances, by Aitken's extrapolation of its last values."""
-    a, b, c = values[-9], values[-5], values[-1]
-    bend = (c - b) - (b - a)
-    if abs(bend) <= 1e-300 or not 0.0 < (c - b) / min(b - a, -1e-300) < 0.999:
-        return float(c)
-    return float(c - (c - b) ** 2 / bend)
+    a, b, c = (float(values[i]) for i in (-9, -5, -1))
+    if not a - b > 1e-290 or not 0.0 < b - c < 0.999 * (a - b):
+        return c
+    return c - (c - b) ** 2 / ((c - b) - (b - a))
 
 
 def saturated(loss: Loss, u: np.ndarray) -> np.ndarray | None:

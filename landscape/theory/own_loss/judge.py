@@ -130,7 +130,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
     if found.escape is not None:
-        stays = found.slope <= kinks.REST or automatic == 0.0
+        stays = found.rests or automatic == 0.0
         if found.first_order and not stays:
             reason = f"not stationary: at this kink the least subgradient has norm {found.slope:.2g}"
             return Verdict(label=Label.UNCONVERGED, reason=reason, **known)

@@ -32,7 +32,8 @@ class Found(NamedTuple):
     """What a point at a kink is.
 
     Attributes:
-        slope: Least norm of a convex combination of gradients of the pieces met near the point.
+        slope: Least norm of a convex combination of gradients of the pieces met near the point, in u.
+        rests: Whether that is zero beside the gradients of the pieces.
         flavour: Of a minimum: `STRICT_MINIMUM` or `MINIMUM_NOT_CLEAR`; None where it is not shown to be one.
         escape: A step to a lower loss, [p], and None where there is none.
         drop: How much lower, less errors.
@@ -42,6 +43,7 @@ class Found(NamedTuple):
     """
 
     slope: float
+    rests: bool
     flavour: Flavour | None = None
     escape: Float[np.ndarray, " p"] | None = None
     drop: float | None = None
@@ -94,7 +96,10 @@ def _torn(loss: Loss, u: np.ndarray, lines: np.ndarray) -> bool:
     slope_error, curvature_error = loss.derivative_errors(u)
     if not (np.any(np.isfinite(slopes)) and np.any(np.isfinite(bends))):
         return True
-    return bool(slope_error > TORN * np.nanmax(slopes) or curvature_error > TORN * max(np.nanmax(bends), np.nanmax(slopes)))
+    # Rounding of the loss itself goes through to derivatives: that is no kink.
+    least = 1e3 * loss.loss(u)[1]
+    size = float(np.nanmax(slopes))
+    return slope_error > max(TORN * size, least) or curvature_error > max(TORN * max(float(np.nanmax(bends)), size), least)
 
 
 def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
@@ -128,6 +133,7 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
     slopes = pieces(loss, u)
     combined = least_norm(slopes)
     slope = float(np.linalg.norm(combined))
+    rests = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
     # A minimum no further than the first sphere is no lower than by the steepest slope on the way.
     left = float(RADII[0] * np.max(np.linalg.norm(slopes, axis=1)))
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
@@ -149,12 +155,12 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         assert seen.down.power is not None
         step = seen.down.radii[seen.down.best] * seen.down.direction
         drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
-        return Found(slope, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
+        return Found(slope, rests, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
     if seen.doubtful and seen.later:
-        return Found(slope, Flavour.MINIMUM_NOT_CLEAR, left=left)
+        return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
-        return Found(slope, reason="the loss is lower near this kink, but by no clear power of the distance")
-    return Found(slope, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR, left=left)
+        return Found(slope, rests, reason="the loss is lower near this kink, but by no clear power of the distance")
+    return Found(slope, rests, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR, left=left)
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
