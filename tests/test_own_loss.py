@@ -159,7 +159,7 @@ def kind(powers: list[int], signs: list[int]) -> str:
 TERMS = st.lists(st.tuples(st.sampled_from([0, 2, 2, 3, 4]), st.sampled_from([1, 1, -1])), min_size=1, max_size=4)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.integers(0, 10**6), TERMS)
 def test_singular_points_of_known_type_are_never_called_another(seed, terms):
     powers, signs = [k for k, _ in terms], [s for _, s in terms]
@@ -224,7 +224,7 @@ def test_a_flat_piece_beside_a_slope_is_no_minimum():
     assert falls(dead, [0.0, 0.0], verdict)
 
 
-@settings(max_examples=25)
+@settings(max_examples=5)
 @given(st.integers(0, 10**6), st.integers(2, 5))
 def test_finished_descents_on_a_lasso_stand_at_its_optimum(seed, p):
     rng = np.random.default_rng(seed)
