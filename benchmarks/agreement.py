@@ -34,7 +34,7 @@ def agreement(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[
         `restarts` that both finished, `unfinished` ones by either, and for `agree` (same level and label),
         `labels_differ` and `levels_differ` the count with its share and 95% Wilson interval.
     """
-    from landscape.census import wilson
+    from landscape.census.statistics import wilson
 
     shared, i, j = np.intersect1d(one["restart"], other["restart"], return_indices=True)
     labels, other_labels = np.asarray(one["label"])[i].astype(str), np.asarray(other["label"])[j].astype(str)
@@ -60,7 +60,7 @@ def agreement(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[
 
 def methods(names: list[str]) -> dict[str, dict[str, Any]]:
     """Settings of each method, by its name."""
-    from landscape.host.lanes import Settings
+    from landscape.engine.settings import Settings
 
     known: dict[str, dict[str, Any]] = {"flow": {"optimiser": "flow", "tolerance": Settings().tolerance}}
     for step in (0.01, 0.02, 0.1):

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from landscape.problems.data import Data
-from landscape.theory.arrangement import sampled_cells
-from landscape.theory.convex.program import optimum
+from landscape.problems.datafit import Data
+from landscape.theory.arrangement.cells import sampled_cells
+from landscape.theory.convex.column_generation import optimum
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -58,7 +58,7 @@ def measure(rows: int, dimension: int, counts: list[int]) -> dict[str, Any]:
     for count in counts:
         cells = sampled_cells(data.x, count)
         began = time.perf_counter()
-        ours = optimum(data, known=cells)
+        ours = optimum(data, listed=cells)
         middle = time.perf_counter()
         theirs = modelled(data, cells.patterns)
         ended = time.perf_counter()

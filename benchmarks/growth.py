@@ -156,7 +156,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    from landscape.host.plots import save
+    from landscape.figures.style import save
 
     titles = {"k": "k = n", "width": f"n neurons, teacher of k = {result['arguments']['teacher']}"}
     drawn = [one for one in result["series"] if one["cells"]]

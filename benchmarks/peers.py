@@ -281,7 +281,7 @@ def gradient_contest(k: int, restarts: int, dtype: str, rounds: int, least: floa
     import jax.numpy as jnp
 
     import landscape as ls
-    from landscape.host.bench import BatchedGradient
+    from landscape.host.bench.kernels import BatchedGradient
 
     problem = ls.orthonormal_teacher(k)
     starts = ls.start_points(problem, 0, np.arange(restarts))
@@ -808,8 +808,9 @@ def surroundings() -> dict[str, Any]:
     """Versions and machine."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from landscape.host.bench import machine
-    from landscape.host.lanes import Settings, environment
+    from landscape.engine.driver import environment
+    from landscape.engine.settings import Settings
+    from landscape.host.bench.machine import machine
 
     where = environment(Settings()) | machine()
     where.pop("dtype")
@@ -881,7 +882,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     """Bars of how many times longer than ours each takes, one panel a contest, as a PNG file."""
     from matplotlib.figure import Figure
 
-    from landscape.host.plots import save
+    from landscape.figures.style import save
 
     drawn = panels(result)
     if not drawn:

@@ -266,8 +266,8 @@ def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, rea
     """The stationary point of any index next to theta, and its gradient norm; on the host, by eigendecomposition.
 
     Newton steps on the gradient without the directions whose curvature is within rounding of zero. A step is taken
-    only if the gradient norm falls and the point stays within `reach` of its start: else the best point so far is
-    returned. Used for the few descents that stop at a saddle.
+    only if the gradient norm falls and the point stays within `reach` of its start: else, and where the Hessian is not
+    finite, the best point so far is returned. Used for the few descents that stop at a saddle.
     """
     start, best = theta, np.asarray(theta, np.float64)
     grad, hessian = evaluate(problem, best)
@@ -275,7 +275,10 @@ def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, rea
         norm = float(np.linalg.norm(grad))
         if norm <= target:
             break
-        values, vectors = np.linalg.eigh(hessian)
+        found = eigensystem(hessian)
+        if found is None:
+            break
+        values, vectors = found
         seen = np.abs(values) > 1e-9 * max(1.0, float(np.max(np.abs(values))))
         step = -(vectors[:, seen] / values[seen]) @ (vectors[:, seen].T @ grad)
         trial = best + step
@@ -284,6 +287,20 @@ def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, rea
             break
         best, grad, hessian = trial, new_grad, new_hessian
     return best, float(np.linalg.norm(grad))
+
+
+def eigensystem(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ascending eigenvalues [p] and orthonormal eigenvectors [p, p] of a symmetric matrix; None where it has none.
+
+    It has none where an entry is not finite; None is returned too where LAPACK's iteration does not converge.
+    """
+    if not np.all(np.isfinite(matrix)):
+        return None
+    try:
+        values, vectors = np.linalg.eigh(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    return values, vectors
 
 
 def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,10 @@ class Flavour(enum.StrEnum):
     BEST_SEEN = "best seen"  # a minimum that no restart of its census went below
     FOR_THIS_WIDTH = "for this width"  # a global minimum that a wider network could go below
     DEAD_NEURON = "dead neuron"  # a trap in which a neuron at zero comes alive and descends
+    NEURON_AT_ZERO = "neuron at zero"  # a trap on a line: a coefficient at zero has a slope down on one side
+    TIE = "tie"  # a trap at data rows on which a pre-activation is zero
+    ZERO_NEURON = "zero neuron"  # a saddle that a neuron at zero leaves
+    ESCAPE_NEURON = "escape neuron"  # a saddle that a neuron with outer weight zero leaves
     ZERO_SUBNETWORK = "zero subnetwork"  # a saddle that a subnetwork at zero leaves
     DEGENERATE = "degenerate"  # a saddle that only terms of third or higher order leave
 
@@ -133,26 +137,23 @@ class LowerBound:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The label of one point and the evidence for it. Fields that do not apply are None.
+class Claim:
+    """What a room of theory says of a point. None means that the room has nothing to add there.
 
     Attributes:
         label: What the point is.
-        flavour: A refinement where theory gives one.
+        flavour: A refinement where theory gives one: a `Flavour`, or `index_flavour` of a saddle.
         evidence: How strong the ground is; None for undecided and unconverged points.
         by: The room or test that decided.
         margin: By how much the deciding inequality held, in its own units.
         loss: Loss of the point.
         loss_error: Bound on its rounding error.
         lower_bound: No point of the problem has a smaller loss.
-        excess: loss - lower_bound.
         wider: How much lower a wider network could go, where known.
         grad_norm: Gradient norm (least over the subdifferential).
         min_curvature: Least Hessian eigenvalue.
         escape: A direction of descent, [p], for saddles and traps.
         reason: One sentence, always for undecided points.
-        polished: The verdict of the stationary point that the given one leads to.
-        moved: Distance from the given point to the polished one.
     """
 
     label: Label
@@ -163,14 +164,38 @@ class Verdict:
     loss: float | None = None
     loss_error: float | None = None
     lower_bound: float | None = None
-    excess: float | None = None
     wider: float | None = None
     grad_norm: float | None = None
     min_curvature: float | None = None
     escape: np.ndarray | None = field(default=None, compare=False)
     reason: str | None = None
+
+    @property
+    def excess(self) -> float | None:
+        """loss - lower_bound; of a global point not below zero, where it is rounding."""
+        if self.loss is None or self.lower_bound is None:
+            return None
+        above = self.loss - self.lower_bound
+        return max(above, 0.0) if self.label == Label.GLOBAL else above
+
+
+@dataclass(frozen=True)
+class Verdict(Claim):
+    """The label of one point and the evidence for it: a claim, complete with what was measured at the point.
+
+    Attributes:
+        polished: The verdict of the stationary point that the given one leads to.
+        moved: Distance from the given point to the polished one.
+    """
+
     polished: Verdict | None = None
     moved: float | None = None
+
+    @classmethod
+    def of(cls, claim: Claim, **measured: Any) -> Verdict:
+        """The claim as a verdict, with what was measured where the claim itself says nothing."""
+        said = {f.name: getattr(claim, f.name) for f in fields(Claim)}
+        return cls(**said | {name: value for name, value in measured.items() if said[name] is None})
 
     def as_dict(self) -> dict[str, Any]:
         """Exactly what `landscape label --json` prints for this point."""
@@ -178,6 +203,7 @@ class Verdict:
                  "min_curvature", "escape", "reason")  # fmt: skip
         out: dict[str, Any] = {name: getattr(self, name) for name in names}
         out["label"] = str(self.label)
+        out["flavour"] = None if self.flavour is None else str(self.flavour)
         out["evidence"] = None if self.evidence is None else str(self.evidence)
         out["escape"] = None if self.escape is None else np.asarray(self.escape).tolist()
         out["polished"] = None

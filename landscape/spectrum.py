@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from landscape.polish import eigensystem
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import Symmetry, continuous_modes
 from landscape.records import Spectrum
 
 
-def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectrum:
-    """The whole spectrum of the Hessian at one point, on the host in float64.
+def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectrum | None:
+    """The whole spectrum of the Hessian at one point, on the host in float64; None where the Hessian has none.
+
+    It has none where an entry is not finite; None is returned too where LAPACK's iteration does not converge.
 
     The error is p eps |H|_F for the symmetric eigensolver (backward stable, Weyl) plus 16 eps |H|_F sqrt(p) for the
     entries, plus the problem's own bound where the terms of an entry cancel.
@@ -19,13 +22,13 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
         problem: The landscape, for the symmetries that explain zero modes.
         theta: The point, [p].
         hessian: Its Hessian, [p, p].
-
-    Raises:
-        FloatingPointError: The Hessian is not finite.
     """
     if not np.all(np.isfinite(hessian)):
-        raise FloatingPointError("the Hessian is not finite at this point.")
-    values = np.linalg.eigvalsh(hessian)
+        return None
+    try:
+        values = np.linalg.eigvalsh(hessian)
+    except np.linalg.LinAlgError:
+        return None
     p = len(values)
     error = float((p + 16 * np.sqrt(p)) * np.finfo(float).eps * np.linalg.norm(hessian)) + problem.hessian_error(theta)
     # Where the loss grows cubically a polish to gradient norm 1e-12 stops at a curvature of its square root: an
@@ -34,7 +37,10 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
     zeros = int(np.sum(np.abs(values) <= max(error, 1e-5 * float(np.max(np.abs(values))))))
     lowest, explained = None, 0
     if zeros or values[0] < -error:  # vectors cost several times as much as values
-        vectors = np.linalg.eigh(hessian)[1]
+        system = eigensystem(hessian)
+        if system is None:
+            return None
+        vectors = system[1]
         lowest, flat = vectors[:, 0], flat_modes(problem, theta)
         if zeros and len(flat):
             null = vectors[:, np.argsort(np.abs(values))[:zeros]]
@@ -59,8 +65,7 @@ def flat_modes(problem: Problem, theta: np.ndarray) -> np.ndarray:
     if not isinstance(symmetry, Symmetry):
         return np.zeros((0, len(theta)))
     modes = [continuous_modes(theta, symmetry)]
-    activation = getattr(problem, "activation", None)
-    if activation is not None and activation.homogeneous:
+    if symmetry.passes_mass:
         modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
     stacked = np.concatenate(modes)
     if not len(stacked):

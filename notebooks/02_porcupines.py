@@ -31,8 +31,8 @@ import os
 import numpy as np
 
 import landscape as ls
-from landscape.host import line_plots
-from landscape.host.studies import STUDIES
+from landscape.figures import lines, regions
+from landscape.studies import STUDIES
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 200 if small else 2000
@@ -50,7 +50,7 @@ print(problem.kind, problem.p, problem.normalisation)
 # %%
 landscape_study = STUDIES["porcupine-landscape"](restarts=restarts)
 table = landscape_study.run(None, False)
-line_plots.surfaces([cell.problem() for cell in landscape_study.cells().values()], table.cell_dicts())
+regions.surfaces([cell.problem() for cell in landscape_study.cells().values()], table.cell_dicts())
 
 # %%
 print(ls.explore(problem, restarts, init_scale=0.05, progress=False))
@@ -71,10 +71,10 @@ print("one step further:", ls.label(problem, np.array([2.0, 4.0]) + verdict.esca
 # line only the two regions where all neurons have the same sign can be bad. With lines along two axes:
 
 # %%
-regions = STUDIES["porcupine-regions"](
+signs = STUDIES["porcupine-regions"](
     dimension=2, neurons=(2,), teacher="[[1, 0], [-0.7, 0], [0, 1], [0, -0.7]]", restarts=restarts
 )
-line_plots.regions(regions.run(None, False))
+regions.regions(signs.run(None, False))
 
 # %% [markdown]
 # Regions where both lines carry both signs are free of bad minima: there $m = 0$, hence $\psi z = 0$, hence $z = 0$.
@@ -89,7 +89,7 @@ likelihood = STUDIES["porcupine-likelihood"](restarts=restarts, neurons=(2, 3, 4
 table = likelihood.run(None, False)
 inside = [cell["law_inside"] for cell in table.cell_dicts() if cell["law"] is not None]
 print(f"{sum(inside)} of {len(inside)} formulas lie in the 95% interval of their share")
-line_plots.likelihood(table.cell_dicts())
+lines.likelihood(table.cell_dicts())
 
 # %% [markdown]
 # ## Random lines approximate a free network (figure 2)
@@ -101,7 +101,7 @@ line_plots.likelihood(table.cell_dicts())
 sizes = {"lines": (5, 15, 30, 60), "teachers": 2} if small else {"lines": (5, 15, 30, 60, 120, 250), "teachers": 3}
 approximation = STUDIES["porcupine-approximation"](restarts=10 if small else 50, **sizes)
 table = approximation.run(None, False)
-line_plots.approximation(table.cell_dicts())
+lines.approximation(table.cell_dicts())
 
 # %% [markdown]
 # ## Almost all?

@@ -28,10 +28,11 @@ import jax
 import numpy as np
 
 import landscape as ls
-from landscape.host import data_plots
-from landscape.host.studies import STUDIES
+from landscape.figures.minima import minima
+from landscape.figures.widths import by_width
+from landscape.studies import STUDIES
 from landscape.theory.convex import optimal_set, path
-from landscape.theory.convex.stationary import certified_optimum
+from landscape.theory.convex.least_loss import certified_optimum
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 30 if small else 200
@@ -57,7 +58,7 @@ print(census)
 # Small problems can be enumerated: these are *all* local minima of width four, and those that the descents missed.
 
 # %%
-data_plots.minima([(4, census.findings["minima"])])
+minima([(4, census.findings["minima"])])
 
 # %% [markdown]
 # ## Judge one network
@@ -118,7 +119,7 @@ for step in optimal_set.staircase(optima.m_star, optima.M_star, len(y)):
 # %%
 widths = (2, 4, 9) if small else (1, 2, 3, 4, 6, 9, 12, 16, 20)
 table = STUDIES["hidden-convex"](restarts=restarts, widths=widths, listed=0).run(None, False)
-data_plots.by_width(table.cell_dicts())
+by_width(table.cell_dicts())
 
 # %%
 wide = study.of_width(len(y) + 1)

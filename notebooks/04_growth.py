@@ -30,8 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import landscape as ls
-from landscape.host import growth_plots
-from landscape.host.studies import STUDIES
+from landscape.figures import growth
+from landscape.studies import STUDIES
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 20 if small else 200
@@ -45,7 +45,7 @@ restarts = 20 if small else 200
 study = STUDIES["grow-until-global"](restarts=restarts)
 report = study.run(None, False)
 print(report)
-growth_plots.traces(report.as_dict())
+growth.traces(report.as_dict())
 
 # %% [markdown]
 # ## Matrix factorisation: every stationary value is known
@@ -68,7 +68,7 @@ print([(round(one.loss, 6), one.width, round(one.polar, 6)) for one in grown.pat
 zeros = STUDIES["zero-subnetwork"](restarts=restarts, widths=(1, 2, 4, 9, 15) if small else (1, 2, 4, 6, 9, 15, 30))
 report = zeros.run(None, False)
 print(report)
-growth_plots.zeros(report.as_dict())
+growth.zeros(report.as_dict())
 
 # %% [markdown]
 # ## Degrees that differ
@@ -79,7 +79,7 @@ growth_plots.zeros(report.as_dict())
 # %%
 report = STUDIES["degree-mismatch"](restarts=restarts).run(None, False)
 print(report)
-growth_plots.mismatch(report.as_dict())
+growth.mismatch(report.as_dict())
 
 # %% [markdown]
 # ## Your own subnetwork: a convolution with max pooling

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landscape.classify import classify, losses
-from landscape.host import cli
+from landscape import cli
+from landscape.classify import classify
 from landscape.polish import Polished, evaluate, polish
-from landscape.problems.network import activation
+from landscape.problems.activation import activation
 from landscape.records import Point, Status
 from landscape.spectrum import spectrum
+from landscape.theory.nearby import losses
 
 mp.mp.dps = 60
 
@@ -134,7 +135,7 @@ def judged(problem, theta, status=Status.CONVERGED):
         status=status,
     )
     found = spectrum(problem, theta, hessian)
-    return point, found, classify(problem, point, found)
+    return point, found, classify(problem, point, lambda: found)
 
 
 def polished(problem, theta, *arguments) -> Polished:

@@ -13,7 +13,7 @@ import pytest
 from reference import call, check_refused
 
 import landscape as ls
-from landscape.host import bench
+from landscape.host.bench import asked, kernels, machine, measure, table, work
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # worker processes of the peers import them by name
@@ -36,8 +36,8 @@ LIMIT = {
 
 def test_quick_bench_prints_one_json_object_with_sane_numbers(capsys, tmp_path):
     out = tmp_path / "bench.json"
-    asked = ("--sizes", 3, "--restarts", 8)
-    assert call("bench", "--quick", "--json", "--out", out, *asked) == 0
+    options = ("--sizes", 3, "--restarts", 8)
+    assert call("bench", "--quick", "--json", "--out", out, *options) == 0
     result = json.loads(capsys.readouterr().out)  # one object and nothing else
     assert result == json.loads(out.read_text())
     assert [(cell["k"], cell["restarts"], cell["dtype"]) for cell in result["cells"]] == [(3, 8, "float64")]
@@ -56,10 +56,10 @@ def test_quick_bench_prints_one_json_object_with_sane_numbers(capsys, tmp_path):
         assert cell["census"]["restarts_per_second"] > 0
         assert cell["gradient"]["compile_seconds"] > 0
         # The table is made of the same numbers.
-        assert len(bench.table_rows(cell)) == len(bench.ROWS)
+        assert len(table.table_rows(cell)) == len(table.ROWS)
     assert result["environment"]["cores_used"] >= 1
     # An older result may be replaced, anything else may not.
-    bench.Bench(out=str(out)).check()
+    asked.Bench(out=str(out)).check()
 
 
 @pytest.mark.parametrize(
@@ -83,27 +83,27 @@ def test_bad_input_is_one_sentence_and_status_two(capsys, arguments, words):
 
 def test_a_cell_without_memory_says_so_and_the_others_go_on(monkeypatch):
     problem = ls.orthonormal_teacher(3)
-    monkeypatch.setattr(bench, "_host_memory_left", lambda: 1.0)
-    cell = bench.first_order(problem, 8, "float64", LIMIT, quick=True)
+    monkeypatch.setattr(machine, "host_memory_left", lambda: 1.0)
+    cell = measure.first_order(problem, 8, "float64", LIMIT, quick=True)
     assert cell["gradient"]["error"].startswith("out of memory")
     assert "out of memory" in "\n".join(
-        bench.table_rows({"k": 3, "dtype": "float64", **dict.fromkeys(bench.ROWS, cell["gradient"])})
+        table.table_rows({"k": 3, "dtype": "float64", **dict.fromkeys(table.ROWS, cell["gradient"])})
     )
     monkeypatch.undo()
-    assert "error" not in bench.first_order(problem, 8, "float64", LIMIT, quick=True)["gradient"]
+    assert "error" not in measure.first_order(problem, 8, "float64", LIMIT, quick=True)["gradient"]
 
 
 def test_a_census_without_memory_is_recorded_in_each_cell(monkeypatch):
     def explore(*arguments, **options):
         raise MemoryError("80 GB are needed")
 
-    monkeypatch.setattr(bench, "explore", explore)
-    done = list(bench.cells(bench.Bench(sizes=(2,), restarts=(4, 8), quick=True).check(), LIMIT))
+    monkeypatch.setattr(measure, "explore", explore)
+    done = list(measure.cells(asked.Bench(sizes=(2,), restarts=(4, 8), quick=True).check(), LIMIT))
     assert [cell["restarts"] for cell in done] == [4, 8]
     for cell in done:
         assert cell["census"]["error"] == cell["descent"]["error"] == "out of memory: 80 GB are needed"
         assert cell["gradient"]["us"] > 0
-        assert len(bench.table_rows(cell)) == len(bench.ROWS)
+        assert len(table.table_rows(cell)) == len(table.ROWS)
 
 
 def test_a_device_out_of_memory_is_recorded_and_any_other_failure_is_raised():
@@ -113,20 +113,20 @@ def test_a_device_out_of_memory_is_recorded_and_any_other_failure_is_raised():
 
         return timed
 
-    arguments = (4, bench.gradient_work(2, 2, 2, "float64"), LIMIT, "float64", True)
-    found = bench.kernel(fail("RESOURCE_EXHAUSTED: Out of memory allocating 80 bytes."), *arguments)
+    arguments = (4, work.gradient_work(2, 2, 2, "float64"), LIMIT, "float64", True)
+    found = measure.kernel(fail("RESOURCE_EXHAUSTED: Out of memory allocating 80 bytes."), *arguments)
     assert found["error"].startswith("out of memory: RESOURCE_EXHAUSTED")
     with pytest.raises(jax.errors.JaxRuntimeError, match="broken"):
-        bench.kernel(fail("INTERNAL: broken"), *arguments)
+        measure.kernel(fail("INTERNAL: broken"), *arguments)
 
 
 @pytest.mark.parametrize("k", [3, 9], ids=["lanes last", "lanes first"])
 def test_batched_gradients_are_those_of_each_point(k, monkeypatch):
-    monkeypatch.setattr(bench, "_usable_cores", lambda: 2)
+    monkeypatch.setattr(kernels, "usable_cores", lambda: 2)
     problem = ls.orthonormal_teacher(k)
     # Not a whole number of blocks: the rest is padded.
     thetas = jnp.asarray(ls.start_points(problem, 0, np.arange(150)))
-    gradient = bench.BatchedGradient(problem, thetas)
+    gradient = kernels.BatchedGradient(problem, thetas)
     assert len(gradient.shares) == 2
     each = jax.jit(jax.vmap(problem.gradient))(thetas)
     np.testing.assert_allclose(gradient.rows(gradient()), each, rtol=0, atol=1e-13)  # sums in another order
@@ -141,18 +141,18 @@ def test_counted_work_is_what_the_compiler_counts_before_it_optimises():
     def counted(function):
         return jax.jit(jax.vmap(function)).lower(theta).cost_analysis()["flops"] / len(theta)
 
-    gradient = bench.gradient_work(n, k, d, "float64")
+    gradient = work.gradient_work(n, k, d, "float64")
     assert 0.5 < counted(problem.gradient) / (gradient.matmul + gradient.elementwise) < 2.0
-    assert bench.newton_work(n, k, d, "float64").matmul > (n * d) ** 3 / 3
+    assert work.newton_work(n, k, d, "float64").matmul > (n * d) ** 3 / 3
 
 
 def test_fractions_name_what_binds():
-    work = bench.Work(matmul=60e9, elementwise=10e9, bytes=1e9)
-    assert bench.fractions(work, 1.0, LIMIT, "float64")["binds"] == "matrix products"
-    found = bench.fractions(work, 10.0, LIMIT, "float64")
+    some = work.Work(matmul=60e9, elementwise=10e9, bytes=1e9)
+    assert measure.fractions(some, 1.0, LIMIT, "float64")["binds"] == "matrix products"
+    found = measure.fractions(some, 10.0, LIMIT, "float64")
     assert found["binds"] == "elementwise work"
     assert found["of_limit"] == pytest.approx(0.06)
-    assert bench.fractions(work._replace(bytes=9e9), 1.0, LIMIT, "float64")["binds"] == "copy"
+    assert measure.fractions(some._replace(bytes=9e9), 1.0, LIMIT, "float64")["binds"] == "copy"
 
 
 def test_a_newton_step_squares_the_distance_to_a_minimum():
@@ -160,7 +160,7 @@ def test_a_newton_step_squares_the_distance_to_a_minimum():
     teacher = np.asarray(problem.teacher).reshape(-1)
     direction = np.random.default_rng(0).normal(size=problem.p)
     away = teacher + 1e-3 * direction / np.linalg.norm(direction)
-    once = np.asarray(jax.jit(bench.newton_step)(problem, jnp.asarray(away)))
+    once = np.asarray(jax.jit(kernels.newton_step)(problem, jnp.asarray(away)))
     # c |distance|^2 with c, a third over a second derivative, of order 1 to 10.
     assert np.linalg.norm(once - teacher) < 2e-5
 

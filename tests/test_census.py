@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from landscape.census import (
-    LOSS_GAP,
-    LOSS_GRID,
-    SHOWN_LEVELS,
-    Census,
-    class_counts,
-    class_ids,
-    codes,
-    levels_of,
-    share,
-    unseen_mass,
-    wilson,
-)
+from landscape.census.census import SHOWN_LEVELS, Census
+from landscape.census.levels import LOSS_GAP, LOSS_GRID, class_counts, class_ids, codes, levels_of
+from landscape.census.statistics import share, unseen_mass, wilson
 from landscape.records import Evidence
 
 

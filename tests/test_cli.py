@@ -222,6 +222,6 @@ def test_studies_lists_and_explains(capsys):
 
 
 def test_a_closed_pipe_is_no_error():
-    command = f"{sys.executable} -m landscape.host.cli studies | head -c 1"
+    command = f"{sys.executable} -m landscape.cli studies | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
     assert b"Traceback" not in done.stderr

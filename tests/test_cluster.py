@@ -23,7 +23,8 @@ import psutil
 import pytest
 
 import landscape as ls
-from landscape.host import cli, cluster, store
+from landscape import cli
+from landscape.host import cluster, store
 
 # Forty minima of different losses, and coordinates that may change places: an orbit has one or two of them. A loss of
 # two numbers compiles in a tenth of the time of a network's.
@@ -190,7 +191,8 @@ def test_networks_have_the_same_census_by_two_workers_and_show_says_the_same(tmp
 def test_ctrl_c_ends_workers_keeps_what_is_done_and_says_so(tmp_path):
     folder = tmp_path / "run"
     script = (
-        "import sys; from landscape.host import cli, explore; explore.SHARD_SECONDS, explore.SHARD_ROWS = 0.0, 8;"
+        "import sys; from landscape import cli; from landscape.host import explore;"
+        "explore.SHARD_SECONDS, explore.SHARD_ROWS = 0.0, 8;"
         f"cli.main(['run', '--teacher', '8', '--restarts', '4000', '--lanes', '16', '--workers', '2', '--json',"
         f" '--out', {str(folder)!r}])"
     )

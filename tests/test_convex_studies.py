@@ -11,11 +11,13 @@ from reference import call, check_drawn, check_refused
 
 import landscape
 from landscape import classify
-from landscape.host.lanes import Driver, Settings
-from landscape.host.studies import STUDIES, data_sets
-from landscape.host.studies.data_findings import MINIMA, STATIONARY, own_cells
-from landscape.theory.convex import stationary
-from landscape.theory.convex.local_minima import coverage, local_minima
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Settings
+from landscape.studies import STUDIES, data_sets
+from landscape.studies.data_findings import MINIMA, STATIONARY, own_cells
+from landscape.theory.convex.coverage import coverage
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+from landscape.theory.convex.local_minima import local_minima
 
 FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "relu_A_n8_d2.json").read_text())
 P_STAR = FIXTURE["p_star"]
@@ -169,7 +171,7 @@ def test_fishers_flowers_are_standardised_and_their_optimum_has_two_neurons():
     np.testing.assert_allclose(problem.x[:, :2].std(axis=0), 1, atol=1e-12)
     np.testing.assert_array_equal(problem.x[:, 2], 1)
     assert (problem.loss_name, problem.bias, problem.outer_bias) == ("logistic", "regularised", "regularised")
-    best = stationary.certified_optimum(problem)
+    best = certified_optimum(problem)
     assert 0 <= best.value - best.lower_bound < 1e-10
     params = landscape.Params(best.hidden[:, :2], best.outer, best.hidden[:, 2], best.b0)
     assert landscape.label(problem, params).label == "global"
@@ -204,7 +206,7 @@ def test_two_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wro
         few = np.sum(np.isin(rows["label"], ["undecided", "unconverged"]))
         unknown += few
         assert few < 5
-        best = stationary.best_of_width(problem).value
+        best = best_of_width(problem).value
         above = rows["loss"] > best + 1e-9
         assert not np.any((rows["label"] == "global") & above)
         assert not np.any((rows["label"] == "spurious") & ~above)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
+from landscape.theory.convex.column_generation import optimum
 from landscape.theory.convex.path import Path as WayPoints
 from landscape.theory.convex.path import between, descending_path, verify
-from landscape.theory.convex.program import optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

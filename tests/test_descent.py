@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 import landscape as ls
 from landscape import descent
+from landscape.descent import flow
 
 
 def advanced(problem, method, theta, steps, chunks=1):
@@ -44,7 +45,7 @@ def test_the_flow_ends_a_step_where_an_independent_integrator_is_at_that_time(to
 
 
 def test_the_coefficients_are_those_of_a_second_order_method_that_is_stable_as_far_as_it_says():
-    coefficients, stable = descent._chebyshev()
+    coefficients, stable = flow._chebyshev()
     for s in (2, 3, 7, 30):
 
         def polynomial(z, s=s):

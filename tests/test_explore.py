@@ -17,10 +17,11 @@ import pytest
 
 import landscape as ls
 from landscape import classify
-from landscape.host import merge, store
-from landscape.host.cli import stored
+from landscape.census import assemble
+from landscape.cli.runs import stored
+from landscape.host import store
 from landscape.host.explore import Job, _Memory
-from landscape.problems.symmetry import OrbitIndex
+from landscape.problems.orbits import OrbitIndex
 
 KILLED = """
 import sys, time, landscape as ls
@@ -86,7 +87,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "landscape.host.cli",
+        "landscape.cli",
         "run",
         "safran-shamir",
         "--teacher",
@@ -341,9 +342,9 @@ def test_names_of_one_orbit_are_united_under_its_least_restart():
     rows, weights, member = made_up(600, names=3)
     least = np.array([np.flatnonzero(member == orbit)[0] for orbit in range(12)])
     for shown in (weights, dict(reversed(weights.items()))):
-        found = merge.united(PROBLEM, rows, shown)
+        found = assemble.united(PROBLEM, rows, shown)
         np.testing.assert_array_equal(found["orbit"], least[member])
-    census = merge.census(PROBLEM, rows, weights, 600, 0, "", {"total": 0.0}, {})
+    census = assemble.census(PROBLEM, rows, weights, 600, 0, "", {"total": 0.0}, {})
     assert sorted(census.weights) == sorted(least.tolist())
     assert [level.orbits for level in census.levels] == [1] * 12
     # Nothing that was stored has changed.
@@ -354,15 +355,15 @@ def test_names_of_one_orbit_are_united_under_its_least_restart():
 
 def test_points_that_no_symmetry_relates_keep_their_names():
     rows, weights, _ = made_up(100, names=1)
-    np.testing.assert_array_equal(merge.united(PROBLEM, rows, weights)["orbit"], rows["orbit"])
+    np.testing.assert_array_equal(assemble.united(PROBLEM, rows, weights)["orbit"], rows["orbit"])
     # Nor does an orbit whose weights are lost join any, nor any where the problem is not known.
     rows, weights, member = made_up(100, names=2)
     one, other = sorted({int(i) for i in rows["orbit"][member == 0]})
     lost = {i: theta for i, theta in weights.items() if i != other}
-    assert {int(i) for i in merge.united(PROBLEM, rows, lost)["orbit"][member == 0]} == {one, other}
-    np.testing.assert_array_equal(merge.united(None, rows, weights)["orbit"], rows["orbit"])
-    assert merge.several_names(rows)
-    assert not merge.several_names(merge.united(PROBLEM, rows, weights))
+    assert {int(i) for i in assemble.united(PROBLEM, rows, lost)["orbit"][member == 0]} == {one, other}
+    np.testing.assert_array_equal(assemble.united(None, rows, weights)["orbit"], rows["orbit"])
+    assert assemble.several_names(rows)
+    assert not assemble.several_names(assemble.united(PROBLEM, rows, weights))
 
 
 def test_an_orbit_has_the_strongest_verdict_that_a_member_was_given():
@@ -372,20 +373,20 @@ def test_an_orbit_has_the_strongest_verdict_that_a_member_was_given():
     rows["evidence"][weaker], rows["by"][weaker] = "numerical", "curvature, teacher as witness"
     open_ = rows["orbit"] == third
     rows["label"][open_], rows["evidence"][open_], rows["reason"][open_] = "undecided", None, "cannot tell"
-    found = merge.united(PROBLEM, rows, weights)
+    found = assemble.united(PROBLEM, rows, weights)
     for name, value in (("label", "spurious"), ("evidence", "certified"), ("by", "a ball"), ("reason", None)):
         assert set(found[name][member == 0]) == {value}
     assert set(found["orbit"][member == 0]) == {first}
     # Different labels, though: two points as close as that can be two.
     rows["label"][rows["orbit"] == second] = "saddle"
-    found = merge.united(PROBLEM, rows, weights)
+    found = assemble.united(PROBLEM, rows, weights)
     assert set(found["orbit"][member == 0]) == {first, second}
     assert set(found["label"][(member == 0) & (found["orbit"] == second)]) == {"saddle"}
 
 
 def test_what_a_driver_restores_is_one_verdict_an_orbit():
     rows, weights, member = made_up(200, names=2)
-    known = merge.known_orbits(PROBLEM, rows, weights)
+    known = assemble.known_orbits(PROBLEM, rows, weights)
     assert [name for name, _, _ in known] == sorted(np.unique(member, return_index=True)[1].tolist())
     for name, theta, verdict in known:
         assert any(np.array_equal(theta, weights[i]) for i in weights if member[i] == member[name])
@@ -402,12 +403,12 @@ def test_settling_all_rows_at_once_is_settling_each():
     rows["flavour"] = flavours[rng.integers(5, size=400)]
     rows["loss"][(rng.random(400) < 0.2) & (rows["label"] == "unconverged")] = np.nan
     rows["loss"][:40] = np.nanmin(rows["loss"])  # several at the least loss
-    found = merge.settled(rows)
+    found = assemble.settled(rows)
     best = int(np.nanargmin(rows["loss"]))
     changed = Counter()
     for i in range(400):
-        wanted = classify.settle(merge.verdict_of(rows, i), rows["loss"][best], rows["loss_error"][best])
-        assert merge.verdict_of(found, i) == replace(wanted, lower_bound=None)
+        wanted = classify.settle(assemble.verdict_of(rows, i), rows["loss"][best], rows["loss_error"][best])
+        assert assemble.verdict_of(found, i) == replace(wanted, lower_bound=None)
         changed[found["flavour"][i]] += found["flavour"][i] != rows["flavour"][i]
     assert min(changed[flavour] for flavour in ("best seen", "strict", "flat")) > 5
 
@@ -421,11 +422,11 @@ def test_weights_kept_do_not_depend_on_how_a_run_was_cut(tmp_path, cuts):
     store.create(tmp_path / "run", {"study": "x"})
     for part in np.split(order, cuts):
         shard = {name: column[part] for name, column in rows.items()}
-        kept = {int(i): theta[i] for i in shard["restart"][merge.keepers(shard)]}
+        kept = {int(i): theta[i] for i in shard["restart"][assemble.keepers(shard)]}
         memory.append(shard, kept)
         store.append(tmp_path / "run", shard, kept)
     wanted = sorted(np.unique(rows["orbit"], return_index=True)[1].tolist())
-    for done in (memory.shards(), store.read(tmp_path / "run", merge.keepers)):
+    for done in (memory.shards(), store.read(tmp_path / "run", assemble.keepers)):
         assert sorted(done.weights) == wanted
         assert all(np.array_equal(done.weights[i], theta[i]) for i in wanted)
         for name, column in rows.items():
@@ -469,7 +470,7 @@ def test_a_census_of_ten_times_the_restarts_takes_no_more_steps_of_python(monkey
     for r in (20_000, 200_000):
         rows, weights, _ = made_up(r, orbits=40)
         before = searches.total()
-        spent.append(_calls(lambda: merge.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})))  # noqa: B023
+        spent.append(_calls(lambda: assemble.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})))  # noqa: B023
         assert searches.total() - before == 80, "one search an orbit name"
     # The whole work on a row is inside NumPy, at a few sorts a column; the searches depend on the points alone.
     assert spent[1] == pytest.approx(spent[0], rel=0.05)
@@ -480,7 +481,7 @@ def test_a_census_needs_little_memory_beside_its_rows():
     rows, weights, _ = made_up(r)
     tracemalloc.start()
     try:
-        merge.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})
+        assemble.census(PROBLEM, rows, weights, r, 0, "", {"total": 0.0}, {})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

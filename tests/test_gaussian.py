@@ -14,7 +14,7 @@ import reference
 from reference import ALL, HOMOGENEOUS
 
 from landscape.problems import gaussian
-from landscape.problems.network import activation
+from landscape.problems.activation import activation
 
 EPS = np.finfo(float).eps
 moment = jax.jit(gaussian.moment, static_argnums=0)

@@ -8,23 +8,9 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.problems.empirical import Empirical
-from landscape.problems.homogeneous import (
-    Degrees,
-    Subnetwork,
-    cube,
-    deep_relu,
-    degrees,
-    matrix_factorisation,
-    outputs_at,
-    parallel,
-    parts_at,
-    quadratic,
-    rank_one,
-    relu,
-    with_width,
-)
+from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at, with_width
 from landscape.problems.problem import losses_at
+from landscape.problems.subnetwork import Degrees, Subnetwork, cube, deep_relu, degrees, quadratic, rank_one, relu
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=7)
@@ -66,8 +52,9 @@ def test_quadratic_and_deep_networks_are_their_formulas():
     assert _loss(deep, deep.write((v, w, a))) == pytest.approx(expected, rel=1e-14)
 
 
-def test_relu_with_one_output_is_the_finite_data_problem_and_with_several_the_sum_over_them():
-    assert isinstance(parallel(X, Y, 2, "relu", 0.1), Empirical)
+def test_relu_with_one_output_is_refused_for_empirical_and_with_several_is_the_sum_over_them():
+    with pytest.raises(ls.InputError, match="empirical"):
+        parallel(X, Y, 2, "relu", 0.1)
     y = np.stack([Y, -2 * Y], axis=1)
     problem = parallel(X, y, 3, "relu", 0.1)
     w, a = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 2))

@@ -13,14 +13,15 @@ import pytest
 
 import landscape as ls
 from landscape import descent
-from landscape.host.lanes import Driver, Settings
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Schedule, Settings
 
 ORTHONORMAL_8 = dict(k=8, width=8)
 
 
-def finished(problem, restarts, seed=0, starts=None, **settings):
+def finished(problem, restarts, seed=0, starts=None, schedule=Schedule(), **settings):  # noqa: B008
     """Columns of a whole run, ascending in restart."""
-    parts = list(Driver(problem, Settings(**settings), seed, starts).run(np.asarray(restarts)))
+    parts = list(Driver(problem, Settings(**settings), seed, starts, schedule=schedule).run(np.asarray(restarts)))
     rows = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     order = np.argsort(rows["restart"])
     return {name: column[order] for name, column in rows.items()}
@@ -257,12 +258,9 @@ def test_the_flow_ends_where_short_descent_steps_do():
     assert flow["steps"].mean() < 0.05 * short["steps"].mean()
 
 
-def test_stragglers_move_to_a_narrow_block_and_end_as_they_would(monkeypatch):
-    from landscape.host import lanes
-
+def test_stragglers_move_to_a_narrow_block_and_end_as_they_would():
     problem = ls.orthonormal_teacher(**ORTHONORMAL_8)
     plain = finished(problem, np.arange(24), seed=1)
-    monkeypatch.setattr(lanes, "PATIENCE", 0)
-    narrowed = finished(problem, np.arange(24), seed=1)
+    narrowed = finished(problem, np.arange(24), seed=1, schedule=Schedule(patience=0))
     for column in ("label", "steps", "basin"):
         np.testing.assert_array_equal(plain[column], narrowed[column])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
+from landscape.theory.convex.column_generation import optimum
 from landscape.theory.convex.optimal_set import eliminations, network, optimal_set, prune, staircase
-from landscape.theory.convex.program import optimum
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BIASES = ("none", "regularised", "free")

@@ -8,8 +8,9 @@ import reference
 from reference import ALL, HOMOGENEOUS
 from scipy.stats import ortho_group
 
-from landscape.problems.network import ACTIVATIONS, Params, activation
-from landscape.problems.population import (
+from landscape.problems.activation import ACTIVATIONS, activation
+from landscape.problems.params import Params
+from landscape.problems.teacher_student import (
     TeacherStudent,
     orthonormal_teacher,
     population_gradient,

@@ -10,21 +10,25 @@ from reference import call, check_drawn, check_refused
 from scipy.optimize import nnls
 
 import landscape
-from landscape.host.lanes import Driver, Settings
-from landscape.host.studies import STUDIES
-from landscape.host.studies.porcupines import PorcupineStudy
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Schedule, Settings
 from landscape.problems.porcupine import porcupine
 from landscape.records import InputError
-from landscape.theory import porcupine as theory
+from landscape.studies import STUDIES
+from landscape.studies.porcupines import PorcupineStudy
+from landscape.theory.porcupine.ends import finish
+from landscape.theory.porcupine.labels import label
+from landscape.theory.porcupine.optimum import global_optimum
+from landscape.theory.porcupine.orthogonal import orthogonal_global_probability
 
 SIGNED = {d: np.concatenate([np.eye(d), -0.7 * np.eye(d)]) for d in (1, 2, 3)}
 
 
-def ends(problem, restarts, seed=0, **settings):
+def ends(problem, restarts, seed=0, schedule=Schedule(), **settings):  # noqa: B008
     """Columns and coefficients of all restarts, in their order."""
     settings = {"init_scale": 0.05, "step_size": problem.step_size(), "retire": 1e-4} | settings
     with jax.enable_x64(True):
-        batches = list(Driver(problem, Settings(**settings), seed).run(np.arange(restarts)))
+        batches = list(Driver(problem, Settings(**settings), seed, schedule=schedule).run(np.arange(restarts)))
     rows = {name: np.concatenate([batch[0][name] for batch in batches]) for name in batches[0][0]}
     order = np.argsort(rows["restart"])
     return {name: column[order] for name, column in rows.items()}, np.concatenate([b[1] for b in batches])[order]
@@ -44,7 +48,7 @@ def check_labels(problem, restarts, seed=0):
     best = least_loss(problem)
     assert set(rows["label"]) <= {"global", "spurious"}
     u, psi, line = problem.lines, problem.psi, problem.line_of
-    for label, loss, c in zip(rows["label"], rows["loss"], thetas, strict=True):
+    for kind, loss, c in zip(rows["label"], rows["loss"], thetas, strict=True):
         positive, negative = (np.bincount(line, np.maximum(s * c, 0), len(u)) for s in (1, -1))
         m = u.T @ (positive - negative - problem.taught[0] + problem.taught[1])
         even = psi @ (positive + negative - problem.taught.sum(axis=0))
@@ -53,7 +57,7 @@ def check_labels(problem, restarts, seed=0):
         # Finished in float64: slopes are some 1e-15, and those of a missing sign are 0.01 and more at these teachers.
         assert np.max(np.abs(slopes[present])) < 1e-12
         missing = np.min(np.where(present, 0.0, slopes))
-        assert (label == "spurious") == (missing < -1e-9) == (loss > best + 1e-9)
+        assert (kind == "spurious") == (missing < -1e-9) == (loss > best + 1e-9)
     return rows
 
 
@@ -78,7 +82,7 @@ def test_shares_of_twenty_thousand_small_starts_are_those_of_the_formula(d, neur
     problem = porcupine(np.eye(d), neurons, SIGNED[d])
     census = landscape.explore(problem, 20_000, seed=1, init_scale=0.02, progress=False)
     share = census.shares()["global"]
-    assert share["low"] <= theory.orthogonal_global_probability(problem.neurons) <= share["high"]
+    assert share["low"] <= orthogonal_global_probability(problem.neurons) <= share["high"]
 
 
 @pytest.mark.parametrize(("d", "neurons"), [(1, 3), (2, 2), (3, 3)])
@@ -90,14 +94,11 @@ def test_a_small_start_is_good_exactly_if_every_axis_has_both_signs(d, neurons):
     np.testing.assert_array_equal(rows["label"] == "global", both)
 
 
-def test_descents_stopped_between_kinks_end_where_longer_ones_do(monkeypatch):
-    from landscape.host import lanes
-
+def test_descents_stopped_between_kinks_end_where_longer_ones_do():
     rng = np.random.default_rng(0)
     problem = porcupine(rng.normal(size=(10, 3)), 2, rng.normal(size=(4, 3)))
     short, _ = ends(problem, 40, init_scale=1.0)
-    monkeypatch.setattr(lanes, "FALL", 1e-9)
-    long, _ = ends(problem, 40, init_scale=1.0)
+    long, _ = ends(problem, 40, init_scale=1.0, schedule=Schedule(fall=1e-9))
     assert np.sum(long["steps"]) > np.sum(short["steps"])
     np.testing.assert_array_equal(short["label"], long["label"])
     # Both are exact minima of one region: rounding of the finish, some 1e-16 on a loss of 0.1.
@@ -113,7 +114,7 @@ def test_descents_on_many_lines_are_finished_when_their_budget_is_spent():
     assert set(short["label"]) <= {"global", "spurious"}
     np.testing.assert_array_equal(short["label"], long["label"])
     np.testing.assert_allclose(short["loss"], long["loss"], rtol=0, atol=1e-11)
-    best = theory.global_optimum(problem).loss
+    best = global_optimum(problem).loss
     np.testing.assert_array_equal(short["label"] == "global", short["loss"] < best + 1e-10)
 
 
@@ -163,7 +164,7 @@ def test_where_no_formula_is_given_shares_are_not_those_of_mixed_starts():
     """Teacher masses that differ: mixed lines of small starts lose a sign, and 30% are global where 56% start mixed."""
     problem = porcupine(np.eye(2), 3, [[1, 0], [-0.1, 0], [0, 3], [0, -0.1]])
     rows, _ = ends(problem, 200)
-    assert 0.2 < np.mean(rows["label"] == "global") < 0.42 < theory.orthogonal_global_probability([3, 3])
+    assert 0.2 < np.mean(rows["label"] == "global") < 0.42 < orthogonal_global_probability([3, 3])
 
 
 def test_a_small_teacher_has_the_levels_of_a_large_one():
@@ -237,13 +238,13 @@ def test_figure_5_has_optima_at_8_and_18_and_descents_find_them(capsys):
 
 def test_a_region_that_is_undecided_is_drawn_as_undecided():
     """Teacher (1e17, -1): the loss of the region (+, +) is 1/4, and 1e17 is known to 16."""
-    from landscape.host import line_plots
+    from landscape.figures import regions
 
     study = STUDIES["porcupine-landscape"](restarts=4, teachers=(10**17, -1))
     cells = study.run(None, False).cell_dicts()
     drawn = [region for region in cells[0]["regions"] if region["loss"] is not None]
     assert [(region["kinds"], region["bad"]) for region in drawn] == [([1], None)]
-    figure = line_plots.surfaces([cell.problem() for cell in study.cells().values()], cells)
+    figure = regions.surfaces([cell.problem() for cell in study.cells().values()], cells)
     said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [text.split(",")[0] for text in said] == ["undecided"]
 
@@ -268,9 +269,9 @@ def test_ends_optimum_and_bound_are_in_order_and_more_lines_come_closer():
 def test_the_optimum_is_reached_where_several_signs_at_a_time_raise_the_loss():
     """A draw on which the search once stopped 1.7e-2 above its own bound; rounding alone leaves some 1e-10."""
     problem = PorcupineStudy(lines="120", dimension=15, teacher="20", draw=17).problem()
-    found = theory.global_optimum(problem)
+    found = global_optimum(problem)
     assert found.gap < 1e-9
-    assert theory.label(problem, found.theta).label == "global"
+    assert label(problem, found.theta).label == "global"
 
 
 def test_random_lines_of_a_draw_are_nested_and_the_paper_says_half_the_loss():
@@ -324,7 +325,7 @@ def test_a_points_file_with_lines_is_labelled_in_its_own_order(tmp_path, capsys)
     assert call("label", path, "--json") == 0
     assert [v["label"] for v in json.loads(capsys.readouterr().out)] == ["global"]
     problem = porcupine(lines, 2, teacher)
-    stuck = theory.finish(problem, np.array([0.2, 0.4, 0.3, 0.5]))
+    stuck = finish(problem, np.array([0.2, 0.4, 0.3, 0.5]))
     both = [np.array(good["coefficient"]), stuck[[2, 0, 1, 3]]]
     path.write_text(json.dumps({"lines": lines, "teacher": teacher, **good, "coefficient": np.array(both).tolist()}))
     assert call("label", path, "--json") == 0

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import reference
 
-from landscape.classify import losses
 from landscape.polish import evaluate, newton_to_stationary
-from landscape.problems.population import orthonormal_teacher
+from landscape.problems.teacher_student import orthonormal_teacher
 from landscape.records import Evidence, Label
+from landscape.theory.nearby import losses
 
 KNOWN = json.loads((Path(__file__).parent / "data" / "orthonormal_minima.json").read_text())
 

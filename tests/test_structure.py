@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,40 +14,36 @@ import pytest
 import landscape
 
 ROOT = Path(landscape.__file__).parent
-# Each may import what stands before it.
-ORDER = [
+# Each stage, a module or a folder, may import those before it. Within a folder there are no circles.
+STAGES = (
     "records",
-    "problems.network",
-    "problems.symmetry",
-    "problems.gaussian",
-    "problems.problem",
-    "problems.population",
-    "problems.porcupine",
-    "problems.data",
-    "problems.empirical",
-    "problems.homogeneous",
+    "problems",
     "restart",
     "descent",
     "polish",
     "spectrum",
-    "theory.teacher_student",
-    "theory.porcupine",
-    "theory.arrangement",
-    "theory.convex.program",
-    "theory.convex.optimal_set",
-    "theory.convex.path",
-    "theory.convex.oracles",
-    "theory.convex.local_minima",
-    "theory.convex.undecayed",
-    "theory.convex.stationary",
-    "theory.homogeneous_growth",
+    "theory",
     "classify",
+    "engine",
     "census",
-]
+    "trajectory",
+    "figures",
+    "host",
+    "studies",
+    "cli",
+)
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
+NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
+FAMILIES = {"TeacherStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss"}
+
+
+def _modules() -> dict[str, Path]:
+    names = {p: ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.rglob("*.py")}
+    return {name: path for path, name in names.items() if not name.endswith("__init__")}
 
 
 def _imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, at its top or within a function."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("landscape"):
@@ -55,23 +53,67 @@ def _imports(path: Path) -> set[str]:
             found |= {
                 alias.name.removeprefix("landscape.") for alias in node.names if alias.name.startswith("landscape.")
             }
-    return found
+    return found & set(_modules())
+
+
+def _stage(name: str) -> int:
+    return STAGES.index(name.split(".")[0])
+
+
+def test_every_module_belongs_to_a_stage():
+    assert {name.split(".")[0] for name in _modules()} == set(STAGES)
 
 
 def test_imports_point_the_way_the_data_walks():
-    files = {str(p.relative_to(ROOT).with_suffix("")).replace("/", "."): p for p in ROOT.rglob("*.py")}
-    core = {name: path for name, path in files.items() if not name.startswith("host") and not name.endswith("__init__")}
-    assert set(core) == set(ORDER), "a new module needs its place in ORDER"
-    for name, path in core.items():
-        used = {module for module in _imports(path) if module in files}
-        late = {module for module in used if module.startswith("host") or ORDER.index(module) >= ORDER.index(name)}
+    for name, path in _modules().items():
+        late = {used for used in _imports(path) if _stage(used) > _stage(name)}
         assert not late, f"{name} imports {late}, which come after it"
 
 
+def test_there_are_no_circles():
+    order = list(TopologicalSorter({name: _imports(path) for name, path in _modules().items()}).static_order())
+    assert set(order) == set(_modules())
+
+
+def test_rooms_do_not_import_rooms():
+    rooms = {"teacher_student", "porcupine", "convex", "growth"}
+    # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
+    allowed = {("growth", "convex")}
+    for name, path in _modules().items():
+        parts = name.split(".")
+        if parts[0] == "theory" and parts[1] in rooms:
+            others = {used.split(".")[1] for used in _imports(path) if used.startswith("theory.")} & rooms - {parts[1]}
+            assert not {(parts[1], other) for other in others} - allowed, f"{name} imports {others}"
+
+
 def test_descent_and_polish_see_no_network():
-    for name in BLIND:
-        used = _imports(ROOT / f"{name}.py")
-        assert not {m for m in used if m.startswith(("problems.network", "problems.population", "theory"))}
+    for name, path in _modules().items():
+        if name.split(".")[0] in BLIND:
+            assert not {used for used in _imports(path) if used.startswith(NETWORKS)}
+
+
+def _calls(path: Path, function: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
+            yield node
+
+
+def test_only_rooms_and_problems_ask_which_family_a_problem_is_of():
+    for name, path in _modules().items():
+        if name.startswith(("problems.", "theory.")):
+            continue
+        asked = {
+            one.id for call in _calls(path, "isinstance") for one in ast.walk(call.args[1]) if isinstance(one, ast.Name)
+        }
+        assert not asked & FAMILIES, f"{name} asks whether a problem is {asked & FAMILIES}"
+
+
+def test_nothing_asks_what_a_thing_has():
+    """`hasattr` for what the system offers (`os.sched_getaffinity`, `__fingerprint__`) is not about our own records."""
+    for name, path in _modules().items():
+        for call in _calls(path, "hasattr"):
+            subject, attribute = (ast.unparse(one) for one in call.args[:2])
+            assert subject == "os" or attribute.strip("'\"") == "__fingerprint__", f"{name}: {ast.unparse(call)}"
 
 
 def _run_in_a_fresh_process(code):
@@ -80,7 +122,7 @@ def _run_in_a_fresh_process(code):
 
 def test_help_and_import_need_no_jax():
     code = (
-        "import sys, landscape; from landscape.host import cli\n"
+        "import sys, landscape; from landscape import cli\n"
         "try: cli.main(['studies'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert 'jax' not in sys.modules, 'jax was imported'"

@@ -38,8 +38,8 @@ from landscape.records import InputError, whole
 if TYPE_CHECKING:
     import numpy as np
 
+    from landscape.engine.driver import Driver
     from landscape.host.explore import Job, Progress
-    from landscape.host.lanes import Driver
 
 REACH_SECONDS = 10.0  # a scheduler that has not answered by then is not there
 START_SECONDS = 120.0  # local workers start in 2 s; a machine that is busy or reads from a slow disk takes its time
@@ -339,8 +339,9 @@ class Pool:
         """
         import numpy as np
 
+        from landscape.engine.clock import Clock
+        from landscape.engine.settings import Progress
         from landscape.host import explore, store
-        from landscape.host.lanes import Clock, Progress
 
         folder = folder.resolve()
         pace = (explore.SHARD_SECONDS, explore.SHARD_ROWS)
@@ -501,7 +502,8 @@ _stopped: set[str] = set()  # the runs that this process shall not go on with
 
 def _environment(dtype: str) -> dict[str, Any]:
     """Versions, device and dtype of this process."""
-    from landscape.host.lanes import Settings, environment
+    from landscape.engine.driver import environment
+    from landscape.engine.settings import Settings
 
     return environment(Settings(dtype=dtype))
 
@@ -517,13 +519,14 @@ def _driver(order: Order) -> Driver:
     import cloudpickle
     import numpy as np
 
-    from landscape.host import merge, store
+    from landscape.census import assemble
+    from landscape.host import store
 
     job: Job = cloudpickle.loads(order.payload)
     starts = Path(order.folder) / STARTS
     if starts.exists():
         job = job._replace(starts=np.load(starts, mmap_mode="r"))
-    keep_one = partial(merge.keepers, unit=merge.loss_unit(job.problem))
+    keep_one = partial(assemble.keepers, unit=assemble.loss_unit(job.problem))
     driver = job.driver(store.read(Path(order.folder), keep_one))
     # Each of two neighbours with one core compiles one of the two large programs, and loads what the other has made.
     driver.polish_first = int(os.environ.get(NUMBER, 0)) % 2 == 1

@@ -18,14 +18,14 @@ import jax
 import numpy as np
 
 from landscape import classify
-from landscape.census import Census
-from landscape.host import merge, store
-from landscape.host.lanes import Driver, Progress, Settings, environment
-from landscape.host.merge import census, facts
-from landscape.problems.empirical import Empirical
-from landscape.problems.population import TeacherStudent
-from landscape.problems.porcupine import Porcupine
+from landscape.census import assemble
+from landscape.census.assemble import census
+from landscape.census.census import Census
+from landscape.engine.driver import Driver, environment
+from landscape.engine.settings import Progress, Settings
+from landscape.host import store
 from landscape.problems.problem import Problem
+from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import InputError, whole
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def explore(
             accelerators of a machine.
         scheduler: Do it on the workers of the dask scheduler at this address; they must see `out`.
         **settings: Fields of `Settings`: init, optimiser (a name or an optax transformation), step_size, budget, ...
-            For porcupines step_size is by default `Porcupine.step_size`, and retire 1e-4, as in their studies.
+            What is left out is as the problem's own defaults say (`problem.defaults()`).
 
     Returns:
         The census. After Ctrl-C, that of the restarts that are done.
@@ -73,19 +73,14 @@ def explore(
     """
     from landscape.host.cluster import pool
 
-    unknown = sorted(set(settings) - set(Settings._fields))
-    if unknown:
-        raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(Settings._fields)}.")
-    if isinstance(problem, Porcupine | Empirical):
-        settings = {"step_size": problem.step_size(), "retire": 1e-4, **settings}
-        problem = classify.bounded(problem)
-    chosen = Settings(**settings).check()
+    chosen = Settings.of(problem, **settings)
     if starts is not None:
         starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
         if starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
             raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
         restarts = len(starts)
     check_counts(restarts, seed)
+    problem = classify.bounded(problem)
     said = _own_manifest(problem, chosen, restarts, seed, starts)
     folder = None if out is None else Path(out)
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
@@ -119,7 +114,7 @@ def _own_manifest(
     problem: Problem, settings: Settings, restarts: int, seed: int, starts: np.ndarray | None
 ) -> dict[str, Any]:
     """The manifest of a run from Python: that of a named study where it is one, so that `landscape resume` knows it."""
-    from landscape.host.studies.teachers import TeacherStudy
+    from landscape.studies.teachers import TeacherStudy
 
     if isinstance(problem, TeacherStudent) and isinstance(settings.optimiser, str) and starts is None:
         return TeacherStudy(
@@ -132,15 +127,7 @@ def _own_manifest(
             **settings._asdict(),
         ).manifest()
     fields = {} if starts is None else {"starts": hashlib.sha256(starts.tobytes()).hexdigest()}
-    if isinstance(problem, TeacherStudent):
-        fields["teacher"] = json.dumps(problem.teacher.tolist())
-    if isinstance(problem, Porcupine):
-        arrays = (problem.lines, np.array(problem.neurons), problem.teacher)
-        fields["data"] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
-    if isinstance(problem, Empirical):
-        said = [np.ascontiguousarray(a).tobytes() for a in (problem.x, problem.y)]
-        fields["data"] = hashlib.sha256(b"".join(said) + problem.normalisation.encode()).hexdigest()
-        fields |= {"bias": problem.bias, "outer_bias": problem.outer_bias, "activation": str(problem.activation)}
+    fields["fingerprint"] = problem.fingerprint()
     return manifest("explore", fields, problem, settings, restarts, seed)
 
 
@@ -166,7 +153,7 @@ def manifest(
     return {
         "study": study,
         "fields": fields,
-        "problem": facts(problem),
+        "problem": problem.facts(),
         "restarts": restarts,
         "seed": seed,
         "settings": said,
@@ -193,7 +180,7 @@ class Job(NamedTuple):
     def driver(self, done: store.Shards) -> Driver:
         """A driver that knows the orbits of what is done."""
         driver = Driver(*self)
-        driver.restore(merge.known_orbits(self.problem, done.rows, done.weights))
+        driver.restore(assemble.known_orbits(self.problem, done.rows, done.weights))
         return driver
 
 
@@ -231,8 +218,8 @@ def run(
     begun = time.perf_counter()
     pool = POOL.get()
     job = Job(problem, settings, seed, starts)
-    unit = merge.loss_unit(problem)
-    keep_one = partial(merge.keepers, unit=unit)
+    unit = assemble.loss_unit(problem)
+    keep_one = partial(assemble.keepers, unit=unit)
     with _place(folder, pool) as place, _progress_bar(progress, title) as report:
         done = store.Shards({"restart": np.zeros(0, np.int64)}, {}, [])
         if place is not None:
@@ -302,7 +289,7 @@ def drive(
         if waiting:
             rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
             theta = np.concatenate([batch[1] for batch in waiting])
-            chosen = np.flatnonzero(merge.keepers(rows, merge.loss_unit(driver.problem)))
+            chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
             keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
             waiting.clear()
 
@@ -338,7 +325,7 @@ class _Memory:
             name: np.concatenate([self._bearing[name], column[new]]) if self._bearing else column[new]
             for name, column in rows.items()
         }
-        chosen = merge.keepers(bearing, self._unit)
+        chosen = assemble.keepers(bearing, self._unit)
         self._bearing = {name: column[chosen] for name, column in bearing.items()}
         both = self._weights | weights
         self._weights = {int(i): both[int(i)] for i in self._bearing["restart"]}

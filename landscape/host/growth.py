@@ -4,7 +4,7 @@ The meta-algorithm of Haeffele and Vidal (2017), from many starts at once. Start
 go on together, and every round is done once for each different point.
 
 - Two-layer ReLU (`empirical`): a start goes down to the optimum of its activation cells, over ties into the next ones,
-  by `theory.convex.stationary.finish`; programs solved before are used again.
+  by `theory.convex.cell_finish.finish`; programs solved before are used again.
 - Other subnetworks: L-BFGS on all starts at once, in one compiled program for several widths (zero subnetworks stay
   zero), then subnetworks that only cost are dropped and Newton's method finishes.
 """
@@ -28,12 +28,19 @@ from threadpoolctl import threadpool_limits
 from landscape import descent
 from landscape.polish import batch_size, evaluate, polish
 from landscape.problems.empirical import Empirical
-from landscape.problems.homogeneous import Homogeneous, with_width
+from landscape.problems.parallel import Homogeneous, with_width
 from landscape.problems.problem import QUICK, Problem, losses_at
 from landscape.records import InputError, whole
 from landscape.restart import start_points
-from landscape.theory import homogeneous_growth as theory
-from landscape.theory.convex import stationary
+from landscape.theory.convex.cell_finish import finish
+from landscape.theory.convex.forward_pass import forward
+from landscape.theory.convex.slopes import slopes
+from landscape.theory.growth.birth import wider
+from landscape.theory.growth.certificate import REFUTED, certificate
+from landscape.theory.growth.polar import checked
+from landscape.theory.growth.reduction import reduced
+from landscape.theory.growth.signature import signature
+from landscape.theory.growth.sizes import balanced
 
 CHUNK = 120  # gradients between two looks
 SMALL = 1e-8  # gradient norm, times the scale, at which Newton's method takes over
@@ -185,7 +192,7 @@ def grow(
     Raises:
         InputError: The theorem does not apply to the problem, or a setting makes no sense.
     """
-    theory.checked(problem)
+    checked(problem)
     begun = time.perf_counter()
     if starts is None:
         whole("restarts", restarts, 1)
@@ -238,18 +245,18 @@ def grow(
 
 def _tested(problem: Any, theta: np.ndarray, grad_norm: float, seed: int, ceiling: int) -> _Node:
     """The certificate of a stationary point, reduced, and the network to go on with."""
-    problem, theta = theory.reduced(problem, theta)
-    found = theory.certificate(problem, theta, seed)
+    problem, theta = reduced(problem, theta)
+    found = certificate(problem, theta, seed)
     width = problem.width if np.any(theta) else 0
     now = Round(found.loss, width, found.ratio, found.gap if np.isfinite(found.polar.upper) else np.inf, grad_norm)
     exact = np.isfinite(found.polar.upper)
     if found.holds and (isinstance(problem, Empirical) or problem.net.roundings is not None):
         return _Node(now, "certified", problem, theta, None)
-    if found.ratio <= 1 + (theory.REFUTED if exact else UNREFUTED):
+    if found.ratio <= 1 + (REFUTED if exact else UNREFUTED):
         return _Node(now, "not refuted", problem, theta, None)
     if width >= ceiling:
         return _Node(now, "ceiling", problem, theta, None)
-    onward = theory.wider(problem, theta, found.polar)
+    onward = wider(problem, theta, found.polar)
     return _Node(now, None if onward is not None else "stalled", problem, theta, onward)
 
 
@@ -262,19 +269,19 @@ class _Cells:
 
     def key(self, problem: Empirical, theta: np.ndarray) -> bytes:
         """Of a network."""
-        return theory.signature(problem, theta)
+        return signature(problem, theta)
 
     def settled(self, new: dict[bytes, tuple[Empirical, np.ndarray]]) -> Iterator[tuple[bytes, _Node]]:
         """The stationary points that these lead to."""
         known: dict[bytes, Any] = self.known.setdefault(0, {})  # programs depend on cells and signs, not on the width
         for key, (problem, theta) in new.items():
-            end = stationary.finish(problem, theta, known)
+            end = finish(problem, theta, known)
             if end is None:
-                here = stationary.at(problem, theta)
-                now = Round(here.loss, problem.width, np.inf, np.inf, stationary.slopes(problem, here).norm)
+                here = forward(problem, theta)
+                now = Round(here.loss, problem.width, np.inf, np.inf, slopes(problem, here).norm)
                 yield key, _Node(now, "stalled", problem, theta, None)
                 continue
-            norm = stationary.slopes(problem, stationary.at(problem, end)).norm
+            norm = slopes(problem, forward(problem, end)).norm
             yield key, _tested(problem, end, norm, self.seed, self.ceiling)
 
 
@@ -318,9 +325,9 @@ class _Smooth:
         groups: dict[int, list[tuple[bytes, np.ndarray]]] = {}
         for key, end, norm in zip(keys, ends, norms, strict=True):
             if norm > POLISHED * problem.scale:  # at kinks: Newton's method has nothing to go by
-                yield key, self._at_kinks(*theory.reduced(problem, theory.balanced(problem, end)))
+                yield key, self._at_kinks(*reduced(problem, balanced(problem, end)))
                 continue
-            small, theta = theory.reduced(problem, end)
+            small, theta = reduced(problem, end)
             groups.setdefault(small.width, []).append((key, theta))
         for some, members in groups.items():
             small = with_width(problem, some)
@@ -329,7 +336,7 @@ class _Smooth:
 
     def _at_kinks(self, problem: Homogeneous, theta: np.ndarray) -> _Node:
         """The best sizes once more, now that some subnetworks are gone."""
-        theta = theory.balanced(problem, theta)
+        theta = balanced(problem, theta)
         norm = float(np.linalg.norm(np.asarray(_gradient(problem, jnp.asarray(theta)))))
         return _tested(problem, theta, norm, self.seed, self.ceiling)
 

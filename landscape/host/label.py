@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from landscape import classify
-from landscape.host.lanes import REACH, TARGET
+from landscape.engine.settings import Tolerances
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
-from landscape.problems.network import Params
-from landscape.problems.population import TeacherStudent
-from landscape.problems.porcupine import Porcupine
+from landscape.problems.params import Params
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Label, Point, Status, Verdict
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
-from landscape.theory import porcupine as lines
-from landscape.theory.convex import stationary as convex
-from landscape.theory.convex.local_minima import exact
+from landscape.theory.convex import labels as convex
+from landscape.theory.convex.branch_and_bound import exact
+from landscape.theory.convex.cell_finish import finish
+from landscape.theory.convex.forward_pass import forward
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum
 from landscape.theory.convex.optimal_set import prune
+from landscape.theory.nearby import losses
+from landscape.theory.rooms import room_of
 
 NEAR = 1e-6  # a point this close to stationary, times the scale, is polished whatever its index
+TOLERANCES = Tolerances()
 
 
 def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
@@ -31,7 +33,8 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
 
     The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
     `unconverged`, with their loss, bound and excess. `polished` is the stationary point that a second-order descent
-    of no more than a tenth of the problem's scale reaches from there, and None where it reaches none.
+    of no more than a tenth of the problem's scale reaches from there, and None where it reaches none; on lines and on
+    finite data it is the one that an exact finish leads to.
 
     Args:
         problem: The landscape.
@@ -42,90 +45,69 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
     Raises:
         InputError: The shape is wrong or a number is not finite.
     """
-    if isinstance(problem, Porcupine):
-        if np.ndim(params) == 2:
-            return [label_one(problem, problem.write(one)) for one in params]
+    many = problem.points(params)
+    if many is None:
         return label_one(problem, problem.write(params))
-    if isinstance(problem, TeacherStudent):
-        hidden = params.hidden if isinstance(params, Params) else params
-        if np.ndim(hidden) == 3:
-            return [label_one(problem, problem.write(one)) for one in np.asarray(hidden)]
-    if isinstance(problem, Empirical) and isinstance(params, Params) and np.ndim(params.hidden) == 3:
-        return [label_one(problem, problem.write(one)) for one in points_of(params)]
-    return label_one(problem, problem.write(params))
-
-
-def points_of(params: Params) -> list[Params]:
-    """Many networks, each part with an axis of points in front, one by one."""
-    parts = [None if part is None else np.asarray(part) for part in params]
-    return [Params(*(None if part is None else part[i] for part in parts)) for i in range(len(params.hidden))]  # pyright: ignore[reportArgumentType]
+    return [label_one(problem, theta) for theta in many]
 
 
 def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
-    """The verdict of one flat point, [p]; see `label`."""
+    """The verdict of one flat point, [p]; see `label`.
+
+    Raises:
+        InputError: A coordinate is not finite.
+    """
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
-    if isinstance(problem, Porcupine):
-        return _label_at_kinks(problem, theta, lines.label, lines.finish)
-    if isinstance(problem, Empirical):
-        problem = convex.bounded(problem)
-        if problem.kinked:
-            return _label_at_kinks(problem, theta, convex.label, convex.finish)
-    given = _judge(problem, theta, moved=0.0, target=TARGET * problem.gradient_scale)
-    if given.label != Label.UNCONVERGED:
-        return replace(given, polished=None, moved=0.0)
-    end = _stationary(problem, theta)
-    polished = _judge(problem, end, moved=float(np.linalg.norm(end - theta)), target=TARGET * problem.gradient_scale)
-    if polished.label == Label.UNCONVERGED:
-        return given
-    return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
-
-
-def _label_at_kinks(
-    problem: Any, theta: np.ndarray, judge: Callable[..., Verdict], finish: Callable[..., np.ndarray | None]
-) -> Verdict:
-    """The same by slopes on both sides of the kinks; the finish goes as far down as a descent would."""
+    exact, problem = room_of(problem).finish, classify.bounded(problem)
+    judge = _judge if exact is None else _judge_exactly
     given = judge(problem, theta)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
-    end = finish(problem, theta)
+    end = _stationary(problem, theta) if exact is None else exact.down(problem, theta)
     polished = given if end is None else judge(problem, end)
-    if polished.label == Label.UNCONVERGED:
+    if end is None or polished.label == Label.UNCONVERGED:
         return given
-    assert end is not None
     return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
+
+
+def _judge_exactly(problem: Problem, theta: np.ndarray) -> Verdict:
+    """The verdict where a room judges by slopes, on both sides of kinks, and not by the gradient."""
+    point = Point(theta, np.nan, np.nan, np.nan, 0.0, Status.CONVERGED)
+    return classify.classify(problem, point, lambda: None)
 
 
 def _stationary(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """The stationary point next to theta: of any index if theta is nearly one, else down the loss."""
-    scale = problem.scale
+    scale, target = problem.scale, TOLERANCES.target * problem.gradient_scale
     grad, _ = evaluate(problem, theta)
     if np.linalg.norm(grad) <= NEAR * problem.gradient_scale:
-        end, grad_norm = newton_to_stationary(problem, theta, TARGET * problem.gradient_scale, 0.01 * scale)
-        if grad_norm <= TARGET * problem.gradient_scale:
+        end, grad_norm = newton_to_stationary(problem, theta, target, TOLERANCES.close * scale)
+        if grad_norm <= target:
             return end
     # As many as the driver polishes at once: no second program.
     many = np.tile(theta, (batch_size(len(theta)), 1))
-    return polish(
-        problem, many, TARGET * problem.gradient_scale, REACH * scale, problem.loss_error(theta), scale
-    ).theta[0]
+    return polish(problem, many, target, TOLERANCES.reach * scale, problem.loss_error(theta), scale).theta[0]
 
 
-def _judge(problem: Problem, theta: np.ndarray, moved: float, target: float) -> Verdict:
+def _judge(problem: Problem, theta: np.ndarray) -> Verdict:
+    """The verdict of a smooth problem at theta as it is."""
+    target = TOLERANCES.target * problem.gradient_scale
     grad, hessian = evaluate(problem, theta)
     norm = float(np.linalg.norm(grad))
-    loss = float(classify.losses(problem, theta[None])[0])
+    loss = float(losses(problem, theta[None])[0])
     status = Status.CONVERGED if norm <= target else Status.BUDGET
-    point = Point(theta, loss, problem.loss_error(theta), norm, moved, status)
+    point = Point(theta, loss, problem.loss_error(theta), norm, 0.0, status)
     if status == Status.CONVERGED:
         found = spectrum(problem, theta, hessian)
-        return replace(classify.classify(problem, point, found), min_curvature=found.min_curvature)
+        least = None if found is None else found.min_curvature
+        return replace(classify.classify(problem, point, lambda: found), min_curvature=least)
     # The lower bound comes first: a loss at zero is global however large a one-sided gradient looks.
     at_bound = classify.at_lower_bound(problem, point)
     if at_bound is not None and at_bound.label == Label.GLOBAL:
         return at_bound
     reason = f"not stationary: gradient norm {norm:.2g}, {target:.0e} is asked for"
-    return replace(classify.unconverged(problem, point), label=Label.UNCONVERGED, evidence=None, by=None, reason=reason)
+    return classify.complete(problem, point, Claim(Label.UNCONVERGED, reason=reason))
 
 
 # -- better networks on a data set -------------------------------------------------------------------------------------
@@ -196,15 +178,15 @@ def improve(problem: Empirical, params: Params) -> Improvement:
             "no unregularised hidden bias; here it is not."
         )
     theta = problem.write(params)
-    data, best = problem.data, convex.certified_optimum(problem)
+    data, best = problem.data, certified_optimum(problem)
     least = prune(data, best.hidden, best.outer, best.b0)
     optimum = _network(problem, least.hidden, least.outer, least.b0, "best of all widths")
     own = None
     if len(least.outer) <= problem.width:
         own = _network(problem, least.hidden, least.outer, least.b0, "best of this width and of all", problem.width)
     else:
-        found = convex.best_of_width(problem)
-        here = convex.at(problem, theta)
+        found = best_of_width(problem)
+        here = forward(problem, theta)
         if found is not None and exact(found):
             own = _network(problem, found.hidden, found.outer, found.b0, "best of this width", problem.width)
         elif found is not None and found.value < here.loss - 2 * here.loss_error:  # what an unfinished search has seen
@@ -226,18 +208,18 @@ def _network(
 
 
 def _record(problem: Empirical, theta: np.ndarray, how: str) -> Network:
-    return Network(problem.read(theta), convex.at(problem, theta).loss, how)
+    return Network(problem.read(theta), forward(problem, theta).loss, how)
 
 
 def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | None:
     """Down from a network without a rise of the loss."""
     if verdict.polished is not None:
-        end = convex.finish(problem, theta)
+        end = finish(problem, theta)
         return None if end is None else _record(problem, end, "the stationary point that it leads to")
     if verdict.escape is not None:
         return _down(problem, theta, verdict, f"down from the {verdict.label}")
-    if verdict.label == Label.SPURIOUS and verdict.flavour != "strict":
-        here = convex.at(problem, theta)
+    if verdict.label == Label.SPURIOUS and verdict.flavour != Flavour.STRICT:
+        here = forward(problem, theta)
         some = prune(problem.data, here.w, here.a, here.b0)
         merged = _network(problem, some.hidden, some.outer, some.b0, "", problem.width)
         same = problem.write(merged.params)
@@ -251,6 +233,6 @@ def _down(problem: Empirical, theta: np.ndarray, verdict: Verdict, how: str) -> 
     """Along the escape, and on to the optimum of the cells there."""
     assert verdict.escape is not None
     there = theta + verdict.escape
-    end = convex.finish(problem, there)
+    end = finish(problem, there)
     ends = [_record(problem, one, how) for one in (there, end) if one is not None]
     return min(ends, key=lambda network: network.loss)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.empirical import BIASES, Empirical, converted, empirical
-from landscape.problems.network import Params
-from landscape.problems.population import TeacherStudent, teacher_student
+from landscape.problems.params import Params
 from landscape.problems.porcupine import Porcupine, porcupine, unit_lines
+from landscape.problems.teacher_student import TeacherStudent, teacher_student
 from landscape.records import InputError, Verdict, numbers
 
 FIELDS = ("teacher", "hidden", "activation", "slope")

@@ -11,7 +11,7 @@ theta is the hidden weights neuron by neuron, each with its bias last, then the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,62 +20,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from landscape.problems.data import Data
-from landscape.problems.network import Activation, Params
-from landscape.problems.network import activation as find_activation
+from landscape.problems.activation import RELU, Activation
+from landscape.problems.activation import activation as find_activation
+from landscape.problems.datafit import Data, DataFit, datafit
+from landscape.problems.params import Params
+from landscape.problems.problem import EPS, HIGHEST, Problem, times
 from landscape.records import InputError, LowerBound, numbers, whole
 
-LOSSES = ("squared", "logistic", "huber")
 BIASES = ("none", "regularised", "free")
-EPS = float(np.finfo(float).eps)
 _NOT_NEGATIVE = LowerBound(0.0, "losses and weight decay are not negative")
-
-# s, s', s'' of one number; at a kink the inactive side, as the frameworks have it.
-Scalar = Callable[[Array], Array]
-
-
-def _functions(act: Activation) -> tuple[Scalar, Scalar, Scalar]:
-    if act.homogeneous:
-        odd, even = act.odd_and_even
-        high, low = odd + even, odd - even
-        return (
-            lambda z: jnp.where(z > 0, high, low) * z,
-            lambda z: jnp.where(z > 0, high, low).astype(z.dtype),
-            jnp.zeros_like,
-        )
-    smooth: dict[str, Scalar] = {
-        "quadratic": jnp.square,
-        "erf": jax.scipy.special.erf,
-        "gelu": partial(jax.nn.gelu, approximate=False),
-        "tanh": jnp.tanh,
-        "softplus": jax.nn.softplus,
-        "sigmoid": jax.nn.sigmoid,
-    }
-    s = smooth[act.name]
-    d1, d2 = jax.grad(s), jax.grad(jax.grad(s))
-    return s, jnp.vectorize(d1), jnp.vectorize(d2)
-
-
-def _paid(loss: str, f: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Loss, its derivative and its second derivative for each row."""
-    if loss == "squared":
-        return 0.5 * (f - y) ** 2, f - y, jnp.ones_like(f)
-    if loss == "logistic":
-        p = jax.nn.sigmoid(-y * f)
-        return jax.nn.softplus(-y * f), -y * p, p * (1 - p)
-    r = f - y
-    inside = jnp.abs(r) <= 1
-    return jnp.where(inside, 0.5 * r * r, jnp.abs(r) - 0.5), jnp.clip(r, -1.0, 1.0), inside.astype(f.dtype)
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["x", "y", "weight_decay"],
-    meta_fields=["width", "activation", "loss_name", "bias", "outer_bias"],
+    meta_fields=["width", "activation", "fit", "bias", "outer_bias"],
     drop_fields=["lower_bound"],
 )  # new data of the same shape do not recompile, a new width does
 @dataclass(frozen=True, eq=False)
-class Empirical:
+class Empirical(Problem):
     """A two-layer network of some width on a data set. Made by `empirical`.
 
     Attributes:
@@ -84,7 +47,7 @@ class Empirical:
         weight_decay: beta.
         width: Number of neurons.
         activation: Of the hidden neurons.
-        loss_name: "squared", "logistic" or "huber".
+        fit: What the outputs cost: squared, logistic or huber.
         bias: Of the hidden neurons: "none", "regularised" (weight decay acts on it too) or "free".
         outer_bias: b0, alike.
         lower_bound: No loss lies below it.
@@ -95,12 +58,17 @@ class Empirical:
     weight_decay: Any
     width: int
     activation: Activation
-    loss_name: str
+    fit: DataFit
     bias: str
     outer_bias: str
     lower_bound: LowerBound = _NOT_NEGATIVE
 
     kind = "empirical"
+
+    @property
+    def rows(self) -> int:
+        """Number of data rows."""
+        return self.y.shape[0]
 
     @property
     def d(self) -> int:
@@ -113,27 +81,49 @@ class Empirical:
         return self.width * (self.d + 1) + (self.outer_bias != "none")
 
     @property
+    def loss_name(self) -> str:
+        """Name of what the outputs cost."""
+        return self.fit.name
+
+    @property
     def kinked(self) -> bool:
-        """Whether the activation has a kink."""
+        """Whether the gradient jumps where a neuron's pre-activation at a row changes sign."""
         return self.activation.kinked
 
     @property
     def certifiable(self) -> bool:
         """Whether a convex program of finite size knows the least loss of all widths: see `theory.convex`."""
-        known = self.loss_name in ("squared", "logistic") and self.bias != "free"
-        return known and self.activation.name == "relu" and float(self.weight_decay) > 0
+        known = self.fit.dual is not None and self.bias != "free"
+        return known and self.activation == RELU and float(self.weight_decay) > 0
 
     @property
     def normalisation(self) -> str:
         """What the loss value means."""
-        data = {"squared": "1/2 |f - y|^2", "logistic": "sum log(1 + exp(-y f))", "huber": "sum huber(f - y)"}
-        return f"{data[self.loss_name]} + (weight_decay / 2) sum (|w|^2 + a^2), weight_decay = {self.weight_decay:g}"
+        return f"{self.fit.formula} + (weight_decay / 2) sum (|w|^2 + a^2), weight_decay = {self.weight_decay:g}"
 
     @property
     def scale(self) -> float:
         """Typical size of a weight: sqrt(|y| / |x|), where one neuron fits the data's size; 0.01 where y is zero."""
         x, y = float(np.linalg.norm(self.x, 2)), float(np.linalg.norm(self.y))
         return float(np.clip(np.sqrt(y / x), 1e-6, 1e6)) if x > 0 and y > 0 else 1e-2
+
+    def facts(self) -> dict[str, Any]:
+        """Sizes of the data, the activation, and what is paid, beside what every problem says."""
+        own = {"rows": len(self.y), "dimension": self.d, "activation": str(self.activation), "loss": self.fit.name}
+        own |= {"weight_decay": float(self.weight_decay), "bias": self.bias, "outer_bias": self.outer_bias}
+        return super().facts() | own
+
+    def defaults(self) -> dict[str, Any]:
+        """A step well within what is stable, and an early finish: descents do not settle at ties."""
+        return {"step_size": self.step_size(), "retire": 1e-4}
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each network where hidden is [points, width, d]."""
+        if not isinstance(params, Params) or np.ndim(params.hidden) != 3:
+            return None
+        parts = [None if part is None else np.asarray(part) for part in params]
+        many = range(len(params.hidden))
+        return [self.write(Params(*(None if part is None else part[i] for part in parts))) for i in many]  # pyright: ignore[reportArgumentType]
 
     @property
     def gradient_scale(self) -> float:
@@ -148,7 +138,7 @@ class Empirical:
     @property
     def data(self) -> Data:
         """What the convex room sees of it."""
-        return Data(self.x, self.y, float(self.weight_decay), self.loss_name, self.outer_bias)
+        return Data(self.x, self.y, float(self.weight_decay), self.fit.name, self.outer_bias)
 
     @property
     def symmetry(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -186,8 +176,8 @@ class Empirical:
         """x, y in theta's dtype, hidden, outer, pre-activations z [n, m], outputs f [n]."""
         x, y = jnp.asarray(self.x, theta.dtype), jnp.asarray(self.y, theta.dtype)
         hidden, outer, b0 = self._split(theta)
-        z = _times(x, hidden.T)
-        return x, y, hidden, outer, z, _times(_functions(self.activation)[0](z), outer) + b0
+        z = times(x, hidden.T)
+        return x, y, hidden, outer, z, times(self.activation.s(z), outer) + b0
 
     def outputs(self, theta: Float[Array, " p"]) -> Float[Array, " n"]:
         """f, the outputs at the data."""
@@ -203,32 +193,32 @@ class Empirical:
 
     def weighted_gradient(self, theta: Float[Array, " p"], weights: Float[Array, " n"] | None) -> Float[Array, " p"]:
         """The gradient with each row's loss times its weight, [n]: of a mini-batch where they are n / size or 0."""
-        s, d1, _ = _functions(self.activation)
+        act = self.activation
         x, y, _, outer, z, f = self._of(theta)
-        r = _paid(self.loss_name, f, y)[1]
+        r = self.fit.slope(f, y)
         if weights is not None:
             r = r * weights
-        inner = _times((d1(z) * r[:, None]).T, x) * outer[:, None]
-        parts = [inner.reshape(-1), _times(r, s(z))]
+        inner = times((act.d1(z) * r[:, None]).T, x) * outer[:, None]
+        parts = [inner.reshape(-1), times(r, act.s(z))]
         if self.outer_bias != "none":
             parts.append(jnp.sum(r)[None])
         return jnp.concatenate(parts) + self._decay(theta.dtype) * theta
 
     def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
         """d^2 L / dtheta^2, at a kink that of the inactive side."""
-        s, d1, d2 = _functions(self.activation)
+        act = self.activation
         x, y, _, outer, z, f = self._of(theta)
-        _, r, curved = _paid(self.loss_name, f, y)
+        r, curved = self.fit.slope(f, y), self.fit.curvature(f, y)
         n, m, d = x.shape[0], self.width, self.d
-        slope = d1(z)
+        slope = act.d1(z)
         inner = (slope * outer)[:, :, None] * x[:, None, :]
-        parts = [inner.reshape(n, m * d), s(z)]
+        parts = [inner.reshape(n, m * d), act.s(z)]
         if self.outer_bias != "none":
             parts.append(jnp.ones((n, 1), theta.dtype))
         jacobian = jnp.concatenate(parts, axis=1)
-        h = _times(jacobian.T * curved, jacobian) + jnp.diag(self._decay(theta.dtype))
-        own = jnp.einsum("kj,kd,ke->jde", d2(z) * r[:, None] * outer, x, x, precision=_HIGHEST)
-        cross = _times((slope * r[:, None]).T, x)
+        h = times(jacobian.T * curved, jacobian) + jnp.diag(self._decay(theta.dtype))
+        own = jnp.einsum("kj,kd,ke->jde", act.d2(z) * r[:, None] * outer, x, x, precision=HIGHEST)
+        cross = times((slope * r[:, None]).T, x)
         at = np.arange(m)
         block = jnp.zeros((m, d, m, d), theta.dtype).at[at, :, at, :].set(own).reshape(m * d, m * d)
         mixed = jnp.zeros((m, d, m), theta.dtype).at[at, :, at].set(cross).reshape(m * d, m)
@@ -236,24 +226,10 @@ class Empirical:
         h = h.at[: m * d, m * d : m * (d + 1)].add(mixed)
         return h.at[m * d : m * (d + 1), : m * d].add(mixed.T)
 
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """The gradients of rows."""
-        return jax.vmap(self.gradient)(theta)
-
-    trailing = False
-
     @property
     def block(self) -> int:
         """512 KB of pre-activations, and no fewer than 32 lanes."""
         return int(np.clip(1 << int(np.log2(2**16 / (self.width * len(self.y)) + 1)), 32, 512))
-
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """The gradients of columns."""
-        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
-
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " n*width"]:
-        """x_k.w_j, row by row; none where the activation is smooth."""
-        return self._of(theta)[4].reshape(-1) if self.kinked else theta[:0]
 
     def loss_error(self, theta: np.ndarray) -> float:
         """Bound on the rounding error of `loss` at theta in float64.
@@ -267,25 +243,18 @@ class Empirical:
         hidden, outer = theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)]
         b0 = float(theta[-1]) if self.outer_bias != "none" else 0.0
         size = np.abs(self.x) @ np.abs(hidden).T
-        if self.activation.name == "quadratic":
-            size = size * size
-        elif not self.activation.homogeneous:
-            size = 1.2 * size + 1.0
-        elif self.activation.name == "leaky_relu":
-            size = size * max(1.0, abs(self.activation.slope))
+        act = self.activation
+        size = act.reach(size)
         spread = size @ np.abs(outer) + abs(b0)
-        off = (m + (2 if self.activation.name == "quadratic" else 1) * d + 8) * EPS * spread
-        if self.activation.homogeneous:  # for labels, which ask thousands of times
-            odd, even = self.activation.odd_and_even
+        off = (m + act.order * d + 8) * EPS * spread
+        if act.odd_and_even is not None:  # for labels, which ask thousands of times
+            odd, even = act.odd_and_even
             z = self.x @ hidden.T
             f = (odd * z + even * np.abs(z)) @ outer + b0
         else:
             with jax.enable_x64(True):
                 f = np.asarray(self.outputs(jnp.asarray(theta)), np.float64)
-        if self.loss_name == "squared":
-            slope, value = np.abs(f - self.y), 0.5 * float(np.sum((f - self.y) ** 2))
-        else:
-            slope, value = np.ones(n), float(np.sum(np.abs(f - self.y))) + n
+        slope, value = self.fit.sizes(f, self.y)
         decay = 0.5 * float(self.weight_decay) * float((self.penalised * theta) @ theta)
         return float(np.sum(off * slope + 0.5 * off * off) + EPS * (n + 4) * value + EPS * (self.p + 4) * decay)
 
@@ -301,7 +270,7 @@ class Empirical:
         At a neuron of norm c^(1/2) on both layers that carries c = |y| / |x|, a^2 X'X and |h|^2 are both |x| |y|.
         """
         x = float(np.linalg.norm(self.x, 2))
-        y = float(np.linalg.norm(self.y)) if self.loss_name != "logistic" else 0.5 * float(np.sqrt(len(self.y)))
+        y = self.fit.residual(self.y)
         return 2 * x * max(y, x * 1e-2) + float(self.weight_decay)
 
     def step_size(self) -> float:
@@ -320,10 +289,6 @@ class Empirical:
         z = jnp.abs(self._of(theta)[4])
         norm = jnp.linalg.norm(jnp.asarray(self.x, theta.dtype), axis=1)
         return jnp.min(jnp.where(norm[:, None] > 0, z / jnp.maximum(norm, 1e-300)[:, None], jnp.inf))
-
-    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
-        """No bound is known: inf."""
-        return jnp.full((), jnp.inf, theta.dtype)
 
     def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
         """Random weights: hidden N(0, 1/d) and outer N(0, 1/m) ("xavier"), N(0, 2/d) and N(0, 2/m) ("he"), all N(0, 1)
@@ -386,17 +351,10 @@ class Empirical:
         return np.concatenate([hidden.reshape(-1), parts["outer"], *tail])
 
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-
-
-def _times(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=_HIGHEST)
-
-
 @jax.custom_jvp
 def _loss(problem: Empirical, theta: Array) -> Array:
     _, y, _, _, _, f = problem._of(theta)
-    return jnp.sum(_paid(problem.loss_name, f, y)[0]) + 0.5 * jnp.sum(problem._decay(theta.dtype) * theta * theta)
+    return jnp.sum(problem.fit.value(f, y)) + 0.5 * jnp.sum(problem._decay(theta.dtype) * theta * theta)
 
 
 @_loss.defjvp
@@ -422,7 +380,7 @@ def empirical(
         x: Inputs, [n, d].
         y: Targets, [n]; for the logistic loss labels -1 and 1 (or 0 and 1, which are taken as -1 and 1).
         width: Number of neurons.
-        activation: One of `network.ACTIVATIONS`. Certificates from convex programs are for relu.
+        activation: One of `activation.ACTIVATIONS`. Certificates from convex programs are for relu.
         loss: "squared": 1/2 |f - y|^2; "logistic": sum log(1 + exp(-y f)); "huber": with its bend at 1.
         weight_decay: beta of (beta / 2) sum (|w|^2 + a^2). See `converted` for what a framework calls weight decay.
         bias: Of the hidden neurons: "none", "regularised" (weight decay acts on it too) or "free".
@@ -439,25 +397,17 @@ def empirical(
         raise InputError(f"x must be a matrix, one input a row; found an array of shape {x.shape}.")
     if y.shape != (len(x),):
         raise InputError(f"y must be {len(x)} numbers, one for each row of x; found shape {y.shape}.")
-    for name, value, known in (("loss", loss, LOSSES), ("bias", bias, BIASES), ("outer_bias", outer_bias, BIASES)):
-        if value not in known:
-            raise InputError(f"{name} {value!r} is unknown; known are {', '.join(known)}.")
+    fit = datafit(loss)
+    for name, value in (("bias", bias), ("outer_bias", outer_bias)):
+        if value not in BIASES:
+            raise InputError(f"{name} {value!r} is unknown; known are {', '.join(BIASES)}.")
     if not 0 <= weight_decay < np.inf:
         raise InputError(f"weight_decay must be a number of at least 0, found {weight_decay}.")
-    if loss == "logistic":
-        if set(np.unique(y)) <= {0.0, 1.0}:
-            y = 2 * y - 1
-        if not set(np.unique(y)) <= {-1.0, 1.0}:
-            raise InputError("y must be labels -1 and 1 (or 0 and 1) for the logistic loss.")
+    y = fit.targets(y)
     if bias != "none":
         x = np.column_stack([x, np.ones(len(x))])
     act = find_activation(activation, slope)
-    return Empirical(x, y, float(weight_decay), whole("width", width, 1), act, loss, bias, outer_bias)
-
-
-def with_bound(problem: Empirical, bound: LowerBound) -> Empirical:
-    """The same problem with a better lower bound."""
-    return replace(problem, lower_bound=bound)
+    return Empirical(x, y, float(weight_decay), whole("width", width, 1), act, fit, bias, outer_bias)
 
 
 def converted(weight_decay: float, n: int, loss: str, reduction: str) -> float:
@@ -479,7 +429,7 @@ def converted(weight_decay: float, n: int, loss: str, reduction: str) -> float:
             "decoupled weight decay (AdamW) is not the gradient of any loss, so its ends are no stationary points; "
             "train with coupled weight decay."
         )
-    twice = 2.0 if loss in ("squared",) else 1.0
+    twice = datafit(loss).halved
     factor = {"sum_half": 1.0, "sum": 1 / twice, "mean": n / twice}
     if reduction not in factor:
         raise InputError(f"reduction {reduction!r} is unknown; known are {', '.join(factor)}.")

@@ -11,16 +11,14 @@ derivatives by hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from landscape.problems.network import Activation
+from landscape.problems.activation import Activation, Partials
 
 # asin(x) = x + x z R(z) with z = x^2 in [0, 1/4]: interpolation of R at Chebyshev nodes, 40 digits. The error of
 # z R is 4e-18 (degree 12) and 1e-9 (degree 5), below half an ulp of asin in float64 and float32.
@@ -246,92 +244,14 @@ def _homogeneous_hessian(activation: Activation, u: Array, v: Array, weight: Arr
     return own, cross + linear * eye
 
 
-class _Partials(NamedTuple):
-    """A moment as a function of a = |u|^2, b = |v|^2, c = u.v, and its partial derivatives, each [m, q].
-
-    Made from a, b, c and g = a b - c^2, which is not independent but more accurate than its formula.
-    """
-
-    value: Array
-    a: Array
-    c: Array
-    aa: Array
-    ab: Array
-    ac: Array
-    bc: Array
-    cc: Array
-
-
-def _smooth(activation: Activation, u: Array, v: Array) -> _Partials:
+def _smooth(activation: Activation, u: Array, v: Array) -> Partials:
+    """The moments of activations that are functions of a, b and c, with their partial derivatives."""
     a = jnp.sum(u * u, axis=-1)[:, None]
     b = jnp.sum(v * v, axis=-1)[None, :]
     c = _dot(u, v)
     # a b - c^2 loses a b eps where long neurons are nearly parallel; as a |v - (c / a) u|^2 it does not.
     ratio = jnp.where(a > 0, c / jnp.where(a > 0, a, 1.0), 0.0)
     apart = v[None, :, :] - ratio[:, :, None] * u[:, None, :]
-    return _SMOOTH[activation.name](a, b, c, a * jnp.sum(apart * apart, axis=-1))
-
-
-def _quadratic(a: Array, b: Array, c: Array, g: Array) -> _Partials:
-    """a b + 2 c^2 (Isserlis)."""
-    zero, one = jnp.zeros_like(c), jnp.ones_like(c)
-    return _Partials(a * b + 2 * c * c, b * one, 4 * c, zero, one, zero, zero, 4 * one)
-
-
-def _erf(a: Array, b: Array, c: Array, g: Array) -> _Partials:
-    """(2 / pi) arcsin(2 c / sqrt((1 + 2a)(1 + 2b))) (Williams 1998), for s(z) = erf(z)."""
-    aa, bb = 1 + 2 * a, 1 + 2 * b
-    d = 1 + 2 * a + 2 * b + 4 * g  # (1 + 2a)(1 + 2b) - 4 c^2
-    root = jnp.sqrt(d)
-    cube = 4 / (np.pi * d * root)
-    return _Partials(
-        value=2 / np.pi * jnp.arctan2(2 * c, root),
-        a=-4 * c / (np.pi * aa * root),
-        c=4 / (np.pi * root),
-        aa=c * (8 / (np.pi * aa * aa * root) + cube * bb / aa),
-        ab=c * cube,
-        ac=-bb * cube,
-        bc=-aa * cube,
-        cc=4 * c * cube,
-    )
-
-
-def _gelu(a: Array, b: Array, c: Array, g: Array) -> _Partials:
-    """E gelu gelu with gelu(z) = z Phi(z), by Price's theorem; A = 1 + a, B = 1 + b, D = A B - c^2.
-
-    value = c/4 + c asin(c / sqrt(A B)) / (2 pi) + N / (2 pi sqrt(D)),  N = a b - c^2 + c^2/A + c^2/B.
-    Derivatives of N D^(-1/2) by the product rule, N and D being polynomials in c and rational in a and b.
-    """
-    aa, bb = 1 + a, 1 + b
-    d = 1 + a + b + g
-    r1 = 1 / jnp.sqrt(d)
-    r3, r5 = r1 / d, r1 / (d * d)
-    c2 = c * c
-    n = g + c2 / aa + c2 / bb
-    n_a, n_b, n_c = b - c2 / aa**2, a - c2 / bb**2, 2 * c * (1 / aa + 1 / bb - 1)
-    n_aa, n_ac, n_bc, n_cc = 2 * c2 / aa**3, -2 * c / aa**2, -2 * c / bb**2, 2 * (1 / aa + 1 / bb - 1)
-    d_a, d_b, d_c = bb, aa, -2 * c
-
-    def second(nxy, nx, ny, dx, dy, dxy):
-        """d2/dxdy of N D^(-1/2)."""
-        return nxy * r1 - 0.5 * (nx * dy + ny * dx + n * dxy) * r3 + 0.75 * n * dx * dy * r5
-
-    angle = jnp.arctan2(c, jnp.sqrt(d))  # asin(c / sqrt(A B)); derivatives: 1/sqrt(D) in c, -c/(2 A sqrt(D)) in a
-    tau = 2 * np.pi
-    return _Partials(
-        value=c / 4 + (c * angle + n * r1) / tau,
-        a=(-c2 * r1 / (2 * aa) + n_a * r1 - 0.5 * n * d_a * r3) / tau,
-        c=0.25 + (angle + c * r1 + n_c * r1 - 0.5 * n * d_c * r3) / tau,
-        aa=(c2 * (r1 / (2 * aa * aa) + bb * r3 / (4 * aa)) + second(n_aa, n_a, n_a, d_a, d_a, 0.0)) / tau,
-        ab=(c2 * r3 / 4 + second(1.0, n_a, n_b, d_a, d_b, 1.0)) / tau,
-        ac=(-(c * r1 + 0.5 * c * c2 * r3) / aa + second(n_ac, n_a, n_c, d_a, d_c, 0.0)) / tau,
-        bc=(-(c * r1 + 0.5 * c * c2 * r3) / bb + second(n_bc, n_b, n_c, d_b, d_c, 0.0)) / tau,
-        cc=(2 * r1 + c2 * r3 + second(n_cc, n_c, n_c, d_c, d_c, -2.0)) / tau,
-    )
-
-
-_SMOOTH: dict[str, Callable[[Array, Array, Array, Array], _Partials]] = {
-    "quadratic": _quadratic,
-    "erf": _erf,
-    "gelu": _gelu,
-}
+    partials = activation.over_gaussian.partials
+    assert partials is not None  # all but the homogeneous ones have them
+    return partials(a, b, c, a * jnp.sum(apart * apart, axis=-1))

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from landscape.problems.population import teacher_student
+from landscape.problems.problem import Problem, times
+from landscape.problems.teacher_student import teacher_student
 from landscape.records import InputError, LowerBound, numbers, whole
 
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
@@ -53,7 +54,7 @@ def paper_loss(loss: Any) -> Any:
     drop_fields=["lower_bound"],  # compiled code does not look at it
 )  # a new teacher on as many lines does not recompile, other neuron counts do
 @dataclass(frozen=True, eq=False)
-class Porcupine:
+class Porcupine(Problem):
     """Neurons on lines, fitting a teacher over Gaussian inputs. Made by `porcupine`.
 
     theta is the coefficient of each neuron, [p], line by line. Teacher rows that lie on the lines enter as masses on
@@ -86,8 +87,6 @@ class Porcupine:
     kind = "porcupine"
     normalisation = "1/2 E (student - teacher)^2, x ~ N(0, I)"
     coercive = True  # sqrt(2 F) + |teacher| >= |student| >= E student = sum |c| / sqrt(2 pi)
-    kinked = True
-    trailing = False
 
     @property
     def d(self) -> int:
@@ -129,9 +128,28 @@ class Porcupine:
         return float(np.max(np.linalg.norm(self.teacher, axis=1)))
 
     @property
-    def gradient_scale(self) -> float:
-        """The scale: curvature is of order one."""
-        return self.scale
+    def loss_unit(self) -> float:
+        """The square of the scale where the teacher is small, for the loss goes with it; 1 above."""
+        return self.scale**2 if self.scale < 1 else 1.0
+
+    def facts(self) -> dict[str, Any]:
+        """Sizes of teacher, lines and input, and the neurons of a line, beside what every problem says."""
+        each = sorted(set(self.neurons)) if len(set(self.neurons)) > 1 else self.neurons[0]
+        own = {"teacher": len(self.teacher), "lines": len(self.neurons), "dimension": self.d, "neurons": each}
+        return super().facts() | own
+
+    def defaults(self) -> dict[str, Any]:
+        """A stable step, an early finish and a budget: the finish is exact and needs no small gradient.
+
+        200 lines in the plane come near the teacher like 1/t, for ever: nearly parallel ones would take 200,000 steps
+        to a gradient norm of 1e-5. From some 20,000 steps on the finish of a descent leads to the minimum that it leads
+        to from 200,000. Where losses fall like exp(-t) all is over by then.
+        """
+        return {"step_size": self.step_size(), "retire": 1e-4, "budget": 20_000}
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each where params are [points, p]."""
+        return [self.write(one) for one in params] if np.ndim(params) == 2 else None
 
     @property
     def on_sum(self) -> Any:
@@ -176,8 +194,8 @@ class Porcupine:
         ds = self._per_line(theta) - as_theta(self.on_sum)
         # theta sign(theta) and not |theta|, whose automatic derivative at 0 is 1.
         dq = self._per_line(theta * jnp.sign(theta)) - as_theta(self.on_mass)
-        m = _times(as_theta(self.lines).T, ds) - as_theta(self.off_sum)
-        return m, dq, _times(as_theta(self.psi), dq) - as_theta(self.off_even)
+        m = times(as_theta(self.lines).T, ds) - as_theta(self.off_sum)
+        return m, dq, times(as_theta(self.psi), dq) - as_theta(self.off_even)
 
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """F at theta. `jax.grad` of it is `gradient`, kinks included."""
@@ -188,32 +206,20 @@ class Porcupine:
     def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
         """dF/dc_i = (u_j.m + sign(c_i) (psi dq)_j) / 4; at c_i = 0 the mean of both one-sided slopes, u_j.m / 4."""
         m, _, even = self._residual(theta)
-        odd = _times(jnp.asarray(self.lines, theta.dtype), m)
+        odd = times(jnp.asarray(self.lines, theta.dtype), m)
         return 0.25 * (odd[self.line_of] + jnp.sign(theta) * even[self.line_of])
-
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """The gradients of rows: one product with the kernel for all of them."""
-        return jax.vmap(self.gradient)(theta)
 
     @property
     def block(self) -> int:
         """512 KB of coefficients, and no fewer than 64 lanes: the kernel is read once for all of them."""
         return int(np.clip(1 << int(np.log2(2**16 / self.p + 1)), 64, 1024))
 
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """The gradients of columns."""
-        return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
-
     def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
         """(u_j.u_l + sign(c_i c_k) psi_jl) / 4: constant in each sign region; at c_i = 0 the mean over both sides."""
         lines, even = jnp.asarray(self.lines, theta.dtype), jnp.asarray(self.psi, theta.dtype)
-        rho, sign, at = _times(lines, lines.T), jnp.sign(theta), self.line_of
+        rho, sign, at = times(lines, lines.T), jnp.sign(theta), self.line_of
         signs = jnp.where(jnp.eye(self.p, dtype=bool), 1.0, sign[:, None] * sign)
         return 0.25 * (rho[at][:, at] + signs * even[at][:, at])
-
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
-        """The coefficients themselves: the gradient jumps where one changes sign."""
-        return theta
 
     def totals(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """S = sum c_i and q = sum |c_i| over the neurons of each line, [r] each: all that the loss sees."""
@@ -300,10 +306,6 @@ class Porcupine:
     def weights(self, theta: np.ndarray) -> np.ndarray:
         """The neurons as rows, [p, d]: w_i = c_i u_j."""
         return np.asarray(theta)[:, None] * self.lines[self.line_of]
-
-
-def _times(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def unit_lines(lines: Any) -> np.ndarray:

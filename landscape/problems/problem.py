@@ -1,323 +1,246 @@
-"""What a landscape is: pure functions of one flat vector theta, a chart that reads it, and the facts known about it."""
+"""What a landscape is: pure functions of one flat vector theta, a chart that reads it, and the facts known about it.
+
+Two contracts. A `Loss` is all that descents, polish and paths may use. A `Problem` is a Loss that can be written down:
+it draws starting points, reads theta as the user's parameters, states its facts, and knows how exact its numbers are.
+Defaults are the honest "unknown". Concrete classes are final dataclasses, registered as pytrees: arrays are data, facts
+are static, so that new data of one shape do not recompile.
+"""
 
 from __future__ import annotations
 
+import abc
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound
 
+EPS = float(np.finfo(float).eps)
+HIGHEST = jax.lax.Precision.HIGHEST
 
-class Problem(Protocol):
-    """A loss over theta [p]. Implementations are registered as pytrees: arrays are data, facts are static.
+
+class Loss(abc.ABC):
+    """A loss of theta [p], with derivatives: automatic ones unless a class has better.
 
     Attributes:
-        kind: Name of the family, e.g. "teacher_student".
-        p: Number of coordinates of theta.
-        width: Number of neurons, None where there are none to speak of.
-        normalisation: What the loss value means, in a formula; stored with every loss.
-        scale: Length unit of theta; tolerances are multiples of it.
-        gradient_scale: Unit of the gradient, alike: its size where theta is off by about `scale`.
-        lower_bound: A number that no loss lies below, None if none is known.
-        symmetry: The group that leaves the loss unchanged, a map to canonical points, or None.
-        coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
-        kinked: Whether descents may end where the gradient jumps. Then no small gradient is waited for, and they are
-            finished and labelled by the problem's room (`classify.ends`) instead of by Newton steps and a spectrum.
+        trailing: Whether many gradients are fastest with the lanes on the last axis (`gradient_lanes`).
+        block: How many lanes are best computed together on a CPU.
+        rows: Number of data rows of which mini-batches can be drawn; None where there are none.
     """
 
-    @property
-    def kind(self) -> str:
-        """Name of the family."""
-        ...
+    trailing: bool = False
+    block: int = 32
+    rows: int | None = None
 
     @property
+    @abc.abstractmethod
     def p(self) -> int:
         """Number of coordinates of theta."""
-        ...
 
-    @property
-    def width(self) -> int | None:
-        """Number of neurons."""
-        ...
-
-    @property
-    def normalisation(self) -> str:
-        """What the loss value means."""
-        ...
-
-    @property
-    def scale(self) -> float:
-        """Length unit of theta."""
-        ...
-
-    @property
-    def gradient_scale(self) -> float:
-        """Unit of the gradient."""
-        ...
-
-    @property
-    def lower_bound(self) -> LowerBound | None:
-        """A number that no loss lies below."""
-        ...
-
-    @property
-    def symmetry(self) -> Symmetry | Callable[[np.ndarray], np.ndarray] | None:
-        """What leaves the loss unchanged."""
-        ...
-
-    @property
-    def coercive(self) -> bool:
-        """Whether the loss is known to grow without bound."""
-        ...
-
-    @property
-    def kinked(self) -> bool:
-        """Whether descents may end where the gradient jumps."""
-        ...
-
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
-        """The loss."""
-        ...
-
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
-        """The gradient of the loss."""
-        ...
-
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
-        """The Hessian of the loss."""
-        ...
-
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """The gradients at many theta, each a row."""
-        ...
-
-    @property
-    def trailing(self) -> bool:
-        """Whether the driver should keep lanes on the last axis, and call `gradient_lanes`."""
-        ...
-
-    @property
-    def block(self) -> int:
-        """How many lanes are best computed together on a CPU."""
-        ...
-
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """The gradients at many theta, each a column; only called where `trailing`."""
-        ...
-
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
-        """Signed distances to the surfaces where the gradient jumps; m = 0 where the loss is smooth."""
-        ...
-
-    def loss_error(self, theta: np.ndarray) -> float:
-        """Bound on the rounding error of `loss` at theta in float64."""
-        ...
-
-    def hessian_error(self, theta: np.ndarray) -> float:
-        """Bound on the rounding error of `hessian` in the spectral norm, beyond a few eps of the Hessian itself."""
-        ...
-
-    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
-        """The Hessian is continuous closer to theta than this."""
-        ...
-
-    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
-        """Lipschitz constant of the Hessian within `radius` of theta; inf where no bound is known."""
-        ...
-
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
-        """A random starting point in float64."""
-        ...
-
-    def read(self, theta: np.ndarray) -> Any:
-        """The parameters that theta stands for."""
-        ...
-
-    def write(self, params: Any) -> np.ndarray:
-        """The theta that stands for these parameters, float64."""
-        ...
-
-
-def _register(cls: type, data: tuple[str, ...], facts: tuple[str, ...]) -> type:
-    return jax.tree_util.register_dataclass(cls, data_fields=list(data), meta_fields=list(facts))
-
-
-class Automatic:
-    """Derivatives of a problem that has a loss only, by automatic differentiation, which takes one side of a kink."""
-
+    @abc.abstractmethod
     def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """The loss at theta."""
-        raise AssertionError("every problem has its own")
 
     def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
-        """Automatic gradient."""
+        """The gradient at theta: by default automatic, which takes one side of a kink."""
         return jax.grad(self.loss)(theta)
 
     def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
-        """Automatic Hessian, symmetrised."""
+        """The Hessian at theta: by default automatic and symmetrised."""
         h = jax.jacfwd(jax.grad(self.loss))(theta)
         return 0.5 * (h + h.T)
 
     def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
-        """Automatic gradients of rows."""
+        """The gradients at many theta, each a row."""
         return jax.vmap(self.gradient)(theta)
 
     def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
-        """Automatic gradients of columns."""
+        """The gradients at many theta, each a column."""
         return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
 
-    def kinks(self, theta: Float[Array, " p"]) -> Float[Array, " m"]:
-        """None known."""
-        return theta[:0]
+    def weighted_gradient(self, theta: Float[Array, " p"], weights: Float[Array, " rows"]) -> Float[Array, " p"]:
+        """The gradient with the loss of each data row times its weight, [rows].
+
+        Raises:
+            InputError: The loss has no data rows.
+        """
+        raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
 
 
-@dataclass(frozen=True, eq=False)
-class UserLoss(Automatic):
-    """Anyone's own loss, derivatives by automatic differentiation. Made by `from_loss`."""
+class Problem(Loss):
+    """A landscape: a Loss with a chart, starting points, facts and an error model.
 
-    function: Callable[[Any], Array]
-    unravel: Callable[[Array], Any]
-    init: Callable[[Array], Any]
-    p: int
-    bound: LowerBound | None = None
-    canonical: Callable[[Any], Any] | None = None
-    width: int | None = None
-    kind: str = "from_loss"
-    normalisation: str = "the user's own"
-    scale: float = 1.0
+    Attributes:
+        kind: Name of the family, e.g. "teacher_student".
+        width: Number of neurons, None where there are none to speak of.
+        lower_bound: A number that no loss lies below, None if none is known.
+        least_of_all_widths: The infimum of the loss over all widths, None where it is not known.
+        normalisation: What the loss value means, in a formula; stored with every loss.
+        scale: Length unit of theta; tolerances are multiples of it.
+        coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
+    """
+
+    kind: ClassVar[str]
+    width: int | None
+    lower_bound: LowerBound | None = None
+    least_of_all_widths: float | None = None
+
+    normalisation: str
+    scale: float
     coercive: bool = False
-    arrays: tuple = field(default=())  # no data of our own: what the loss closes over is constant
-
-    @property
-    def lower_bound(self) -> LowerBound | None:
-        """The bound the user gave."""
-        return self.bound
-
-    @property
-    def symmetry(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """The user's map to one representative an orbit, on flat vectors."""
-        canonical = self.canonical
-        if canonical is None:
-            return None
-        return lambda theta: self.write(canonical(self.read(theta)))
-
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
-        """The user's loss at the parameters that theta stands for."""
-        return self.function(self.unravel(theta))
 
     @property
     def gradient_scale(self) -> float:
-        """The scale, as if curvature were of order one."""
+        """Size of the gradient where theta is off by about `scale`: the scale, for curvature of order one."""
         return self.scale
 
-    kinked = False
-    trailing = False
-    block = 32
+    @property
+    def loss_unit(self) -> float:
+        """What losses are told apart in: 1, or less where a small scale makes all losses small."""
+        return 1.0
+
+    @property
+    def symmetry(self) -> Symmetry | Callable[[np.ndarray], np.ndarray] | None:
+        """What leaves the loss unchanged: a group, a map to canonical points, or None where nothing is known."""
+        return None
+
+    # -- starting points, chart, facts ---------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+        """A random starting point in float64."""
+
+    @abc.abstractmethod
+    def read(self, theta: np.ndarray) -> Any:
+        """The parameters that theta stands for, in float64."""
+
+    @abc.abstractmethod
+    def write(self, params: Any) -> np.ndarray:
+        """The theta that stands for these parameters, [p] float64.
+
+        Raises:
+            InputError: The shape is wrong or a number is not finite.
+        """
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """The theta of each of several points, where params have one more axis in front; None where they are one."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """What `--json` says of the problem: kind, width, number of parameters, and what the family adds."""
+        return {"kind": self.kind, "width": self.width, "parameters": self.p, "normalisation": self.normalisation}
+
+    def defaults(self) -> dict[str, Any]:
+        """Fields of the run's settings that suit this problem better than the general ones."""
+        return {}
+
+    def fingerprint(self) -> str:
+        """A digest of everything that defines the problem: two problems of one fingerprint may share a run folder."""
+        assert is_dataclass(self)
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lower_bound"}
+        return digest(self.kind, said)
+
+    # -- how exact the numbers are -------------------------------------------------------------------------------------
 
     def loss_error(self, theta: np.ndarray) -> float:
-        """Estimated, not bounded: four times the spread of the loss over perturbations of theta by one ulp."""
-        theta = np.asarray(theta, np.float64)
-        rng = np.random.default_rng(0)
-        nudges = theta * (1 + np.finfo(float).eps * rng.choice([-1.0, 0.0, 1.0], size=(16, theta.size)))
-        values = np.asarray(losses_at(self, np.concatenate([theta[None], nudges])), np.float64)
-        eps = float(jnp.finfo(losses_at(self, theta[None]).dtype).eps)
-        return float(4 * np.max(np.abs(values - values[0])) + 8 * eps * abs(values[0]))
+        """Bound on the rounding error of `loss` at theta in float64; by default `estimated_error`."""
+        return estimated_error(self, theta)
 
     def hessian_error(self, theta: np.ndarray) -> float:
-        """None known beyond a few eps of the Hessian itself."""
+        """Bound on the rounding error of `hessian` in the spectral norm, beyond a few eps of the Hessian itself.
+
+        Zero by default: none is known.
+        """
         return 0.0
 
     def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
-        """Unknown: taken as the scale."""
+        """The Hessian is continuous closer to theta than this; by default the scale is taken, for want of knowledge."""
         return jnp.full((), self.scale, theta.dtype)
 
     def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
-        """Unknown: inf."""
+        """Lipschitz constant of the Hessian within `radius` of theta; inf, the default, where no bound is known."""
         return jnp.full((), jnp.inf, theta.dtype)
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
-        """A draw of the user's own `init`."""
-        return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
+    @property
+    def third_derivative_known(self) -> bool:
+        """Whether `third_derivative` is ever finite, so that a basin can be shown."""
+        return False
 
-    def read(self, theta: np.ndarray) -> Any:
-        """The user's pytree."""
-        return self.unravel(jnp.asarray(theta))
-
-    def write(self, params: Any) -> np.ndarray:
-        """The pytree raveled."""
-        theta = np.asarray(ravel_pytree(params)[0], np.float64)
-        if theta.shape != (self.p,):
-            raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
-        return theta
-
-
-_register(
-    UserLoss,
-    ("arrays",),
-    ("function", "unravel", "init", "p", "bound", "canonical", "width", "kind", "normalisation", "scale", "coercive"),
-)
 
 # For programs that run rarely: compiled in a third of the time, and hardly slower.
 QUICK = {"xla_backend_optimization_level": 1}
 losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)), compiler_options=QUICK)
 
 
-def from_loss(
-    loss: Callable[[Any], Any],
-    init: Callable[[Array], Any],
-    lower_bound: float | None = None,
-    symmetry: Callable[[Any], Any] | None = None,
-    scale: float = 1.0,
-) -> UserLoss:
-    """A problem from a JAX loss over any pytree of arrays (Flax and Equinox parameters too).
+def times(a: Any, b: Any) -> Array:
+    """The matrix product a b in full precision: one TF32 product would cost three digits."""
+    return jnp.matmul(a, b, precision=HIGHEST)
 
-    Derivatives are automatic, so they are wrong where automatic differentiation is (at kinks); labels of such a
-    problem never carry more than numerical evidence.
 
-    Args:
-        loss: params -> scalar, traceable by JAX.
-        init: A `jax.random` key -> params: the distribution of the restarts.
-        lower_bound: A number that no loss can lie below (0 for a sum of squares). Without one the best loss seen is
-            only that, and no point is called global.
-        symmetry: params -> one representative of their orbit, e.g. the same network with its hidden units sorted.
-            Without it two restarts count as one point only when they are equal.
-        scale: Typical size of the parameters; tolerances are multiples of it.
+def estimated_error(problem: Problem, theta: np.ndarray, roundings: float = 8.0) -> float:
+    """The rounding error of a loss, estimated and not bounded.
+
+    Four times the spread of the loss over 16 perturbations of theta by one ulp, and some roundings of its value in the
+    dtype that the loss is computed in.
+    """
+    theta = np.asarray(theta, np.float64)
+    nudges = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], size=(16, theta.size))
+    points = np.concatenate([theta[None], theta * (1 + EPS * nudges)])
+    with jax.enable_x64(True):
+        found = losses_at(problem, jnp.asarray(points))
+        eps = float(jnp.finfo(found.dtype).eps)
+        values = np.asarray(found, np.float64)
+    return float(4 * np.max(np.abs(values - values[0])) + roundings * eps * abs(values[0]))
+
+
+# -- fingerprints ------------------------------------------------------------------------------------------------------
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of numbers, texts, arrays, and tuples, dicts and dataclasses of them, in hexadecimal.
 
     Raises:
-        InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters.
+        TypeError: A part is something else, of which two equal ones cannot be told from two different ones.
     """
-    with jax.enable_x64(True):
-        params = init(jax.random.key(0, impl="threefry2x32"))
-        leaves = jax.tree.leaves(params)
-        if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
-            raise InputError("init must return a pytree of floating-point arrays (for Equinox: eqx.filter the model).")
-        theta, _ = ravel_pytree(params)
-        theta = theta.astype(jnp.float64)
-        unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
+    feed = hashlib.sha256()
 
-        def chart(flat: Array) -> Any:
-            # A float32 descent hands in float32; ravel's own chart insists on the dtype it was made with.
-            return jax.tree.map(lambda leaf: leaf.astype(flat.dtype), unravel(flat.astype(jnp.float64)))
+    def take(part: Any) -> None:
+        if part is None or isinstance(part, str | bool | int):
+            feed.update(f"{type(part).__name__}:{part};".encode())
+        elif isinstance(part, float):
+            feed.update(f"float:{part.hex()};".encode())
+        elif isinstance(part, np.ndarray | np.generic | jax.Array):
+            array = np.ascontiguousarray(part)
+            feed.update(f"array:{array.dtype}:{array.shape}:".encode() + array.tobytes())
+        elif isinstance(part, tuple | list):
+            feed.update(f"tuple:{len(part)}:".encode())
+            for one in part:
+                take(one)
+        elif isinstance(part, dict):
+            for name in sorted(part):
+                take(name)
+                take(part[name])
+        elif hasattr(part, "__fingerprint__"):
+            take(part.__fingerprint__())
+        else:
+            raise TypeError(f"no fingerprint is known of a {type(part).__name__}")
 
-        try:
-            value = loss(chart(theta))
-        except Exception as error:  # anything can go wrong in a user's function: say what and where
-            raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
-        if jnp.shape(value) != ():
-            raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
-        if not np.isfinite(float(value)):
-            raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
-    if lower_bound is not None and not np.isfinite(lower_bound):
-        raise InputError(f"lower_bound must be a finite number or None, found {lower_bound}.")
-    bound = None if lower_bound is None else LowerBound(float(lower_bound), "given")
-    return UserLoss(
-        function=loss, unravel=chart, init=init, p=int(theta.size), bound=bound, canonical=symmetry, scale=float(scale)
-    )
+    for part in parts:
+        take(part)
+    return feed.hexdigest()
+
+
+def rounded(values: Any) -> np.ndarray:
+    """Numbers rounded to ten digits of the largest of them: alike on machines whose last bits differ."""
+    values = np.asarray(values, np.float64)
+    finite = values[np.isfinite(values)]
+    size = float(np.max(np.abs(finite))) if finite.size else 0.0
+    unit = 10.0 ** (np.floor(np.log10(size)) - 10) if size > 0 else 1.0
+    return np.where(np.isfinite(values), np.round(values / unit), values) + 0.0

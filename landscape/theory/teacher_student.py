@@ -14,7 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.problems.population import TeacherStudent, _lines
+from landscape.problems.teacher_student import TeacherStudent
+from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
+from landscape.theory.nearby import below_bound, lower_point
+from landscape.theory.room import Room, Witness
 
 # A point belongs to the zero set if it misses it by less than this fraction of the lightest thing the teacher has.
 # It is not what makes a loss zero (that is the loss's own rounding error) but a second, independent test, which has
@@ -28,60 +31,10 @@ def zero_set_gap(problem: TeacherStudent, theta: np.ndarray) -> float:
 
     ReLU: same sum of neurons, same mass sum |w| on every line. Absolute value: same mass on every line. Linear:
     same sum. Quadratic: same sum of w w^T. Erf: same neurons up to cancelling pairs. GELU: same neurons up to sign,
-    and same sum. Matching neurons to teachers one by one is not part of it: three relu teachers at 120 degrees have
-    W = -V as an exact global minimum that matches none of them.
+    and same sum. See `problems.zero_set`.
     """
     w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
-    v = np.asarray(problem.teacher, np.float64)
-    activation = problem.activation
-    lightest = float(np.min(np.linalg.norm(v, axis=1)))
-    odd_gap = float(np.linalg.norm(w.sum(0) - v.sum(0))) / lightest
-    if activation.homogeneous:
-        odd, even = activation.odd_and_even
-        return max(odd_gap if odd else 0.0, _line_gap(w, v) if even else 0.0)
-    if activation.name == "quadratic":
-        return float(np.linalg.norm(w.T @ w - v.T @ v)) / lightest**2
-    if activation.name == "erf":
-        return _ridge_gap(w, v, signed=True) / lightest
-    return max(odd_gap, _ridge_gap(w, v, signed=False) / lightest)
-
-
-def _line_gap(w: np.ndarray, v: np.ndarray) -> float:
-    """Largest mismatch of mass on a teacher line, and all mass off the lines, in units of the lightest line."""
-    directions, mass = _lines(v)
-    along = w @ directions.T  # [n, l]
-    # The residual vector, not |w|^2 - along^2, whose rounding is a neuron's own length times sqrt(eps).
-    distance = np.linalg.norm(w[:, None] - along[:, :, None] * directions[None], axis=2)
-    nearest = np.argmin(distance, axis=1)
-    off_line, on_line = distance.min(axis=1), np.abs(along[np.arange(len(w)), nearest])
-    carried = np.bincount(nearest, weights=on_line, minlength=len(mass))
-    return float(max(np.max(np.abs(carried - mass)), np.sum(off_line)) / np.min(mass))
-
-
-def _ridge_gap(w: np.ndarray, v: np.ndarray, signed: bool) -> float:
-    """How far student minus teacher is from cancelling, pair by pair; a neuron may also cancel by being zero.
-
-    Greedy: the closest two neurons (up to sign) that can cancel are paired first.
-    """
-    neurons = [(1, x) for x in w] + [(-1, x) for x in v]
-    gap = 0.0
-    while neurons:
-        best = (float(np.linalg.norm(neurons[0][1])), 0, 0)  # pairing with itself: being zero
-        for i, (si, x) in enumerate(neurons):
-            best = min(best, (float(np.linalg.norm(x)), i, i))
-            for j in range(i):
-                sj, y = neurons[j]
-                # si s(x) + sj s(y) vanishes: for odd s if x = -(si sj) y, for even s if si = -sj and x = +-y.
-                distances = []
-                if signed:
-                    distances.append(np.linalg.norm(x + si * sj * y))
-                elif si != sj:
-                    distances.extend([np.linalg.norm(x - y), np.linalg.norm(x + y)])
-                for distance in distances:
-                    best = min(best, (float(distance), i, j))
-        gap = max(gap, best[0])
-        neurons = [neuron for index, neuron in enumerate(neurons) if index not in best[1:]]
-    return gap
+    return problem.activation.over_gaussian.gap(w, np.asarray(problem.teacher, np.float64))
 
 
 def realisable(problem: TeacherStudent) -> bool:
@@ -90,7 +43,7 @@ def realisable(problem: TeacherStudent) -> bool:
         return True
     if not problem.activation.homogeneous:
         return False
-    if problem.activation.name == "linear":
+    if problem.activation.parts[1] == 0.0:  # linear: the sum of the neurons is all
         return True
     unit = problem.teacher / np.linalg.norm(problem.teacher, axis=1, keepdims=True)
     rays: list[np.ndarray] = []
@@ -208,3 +161,87 @@ def _alive(problem: TeacherStudent, theta: np.ndarray) -> tuple[np.ndarray, np.n
     w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
     w = w[np.linalg.norm(w, axis=1) > 0]
     return np.concatenate([w, problem.teacher]), np.repeat([1.0, -1.0], [len(w), len(problem.teacher)])
+
+
+# -- the room ----------------------------------------------------------------------------------------------------------
+
+
+def _at_bound(problem: TeacherStudent, point: Point) -> Claim | None:
+    """GLOBAL if the loss is within its rounding error of zero and the network lies on the exact zero set.
+
+    Comes before anything else, because curvature never overrules it: at a width above the teacher's the global set is
+    degenerate, and polished points on it show eigenvalues down to -0.1.
+    """
+    if not np.isfinite(point.loss) or point.loss > point.loss_error:
+        return None
+    wrong = below_bound(problem, point)
+    if wrong is not None:
+        return wrong
+    gap = zero_set_gap(problem, point.theta)
+    if gap <= ZERO_SET_TOLERANCE:
+        return Claim(Label.GLOBAL, evidence=Evidence.CERTIFIED, by="zero loss, zero set", margin=gap)
+    reason = f"the loss is within its rounding error of 0, but the network misses the exact zero set by {gap:.2g}"
+    return Claim(Label.UNDECIDED, reason=reason)
+
+
+DEAD = 1e-9  # a neuron of this norm or less, times the scale, is at the cone at zero
+WEAK = 1e-6  # a neuron of this norm or less, times the scale, is too close to the cone for a Hessian to be trusted
+
+
+def _dead_neuron(problem: TeacherStudent, point: Point) -> Claim | None:
+    """TRAP or UNDECIDED where a neuron is zero and the loss has a cone there; None if all neurons are alive."""
+    if not problem.activation.kinked:
+        return None
+    w = point.theta.reshape(problem.width, problem.d)
+    norms = np.linalg.norm(w, axis=1)
+    dead = np.flatnonzero(norms <= DEAD * problem.scale)
+    if not len(dead):
+        weak = int(np.argmin(norms))
+        if norms[weak] < WEAK * problem.scale:
+            reason = f"neuron {weak} has norm {norms[weak]:.1g}: too close to the cone at zero to trust a Hessian"
+            return Claim(Label.UNDECIDED, reason=reason)
+        return None
+    u, slope = steepest_birth(problem, point.theta)
+    direction = np.zeros_like(w)
+    direction[dead[0]] = u
+    found = lower_point(problem, point, direction.reshape(-1)) if slope < 0 else None
+    if found is not None:
+        return Claim(
+            Label.TRAP, Flavour.DEAD_NEURON, Evidence.NUMERICAL, by="birth of a neuron", margin=-slope, escape=found[0]
+        )
+    reason = "a neuron is zero and no first-order descent brings it to life: the loss is not differentiable here"
+    return Claim(Label.UNDECIDED, reason=reason)
+
+
+def _certificate(problem: TeacherStudent, point: Point, spectrum: Spectrum) -> Claim | None:
+    """SPURIOUS, certified, if a small ball around the point is shown to hold a minimum above zero."""
+    if not realisable(problem):
+        return None
+    certificate = spurious_certificate(
+        problem,
+        point.theta,
+        loss=point.loss,
+        loss_error=point.loss_error,
+        grad_norm=point.grad_norm,
+        min_curvature=spectrum.min_curvature - spectrum.error,
+        hessian_norm=float(np.max(np.abs(spectrum.eigenvalues))) + spectrum.error,
+    )
+    if not certificate.holds:
+        return None
+    by = "ball with a minimum above zero"
+    return Claim(Label.SPURIOUS, Flavour.STRICT, Evidence.CERTIFIED, by=by, margin=certificate.margin)
+
+
+def _witness(problem: TeacherStudent) -> Witness | None:
+    """The teacher, where a student of this width is known to equal it."""
+    return Witness(0.0, "teacher as witness") if realisable(problem) else None
+
+
+ROOM = Room(
+    "teacher and student",
+    applies=lambda problem: isinstance(problem, TeacherStudent),
+    at_bound=_at_bound,
+    judge=_dead_neuron,
+    certificate=_certificate,
+    witness=_witness,
+)

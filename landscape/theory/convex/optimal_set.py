@@ -17,10 +17,11 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.optimize import nnls
 
-from landscape.problems.data import Data, minus_gradient
+from landscape.problems.datafit import Data, minus_gradient
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, local_maxima
-from landscape.theory.convex.program import Optimum
+from landscape.theory.arrangement.maxima import local_maxima
+from landscape.theory.arrangement.records import Cells
+from landscape.theory.convex.column_generation import CertifiedOptimum
 
 
 class OptimalSet(NamedTuple):
@@ -71,13 +72,13 @@ class Pruned(NamedTuple):
     b0: float
 
 
-def optimal_set(data: Data, best: Optimum, known: Cells | None = None, most: int = 20_000) -> OptimalSet:
+def optimal_set(data: Data, best: CertifiedOptimum, listed: Cells | None = None, most: int = 20_000) -> OptimalSet:
     """All optimal networks of all widths, from one certified optimum.
 
     Args:
         data: The data set.
         best: Its optimum, with an exact phi and a gap at rounding.
-        known: All activation cells of data.x if they are at hand; listed otherwise.
+        listed: All activation cells of data.x if they are at hand; listed otherwise.
         most: Extreme rays that may be kept in the search for vertices.
 
     Raises:
@@ -92,7 +93,7 @@ def optimal_set(data: Data, best: Optimum, known: Cells | None = None, most: int
     f = np.maximum(data.x @ best.hidden.T, 0.0) @ best.outer + best.b0
     # The network's own residual, close to nu* itself: best.nu may be right only up to a factor.
     nu = minus_gradient(data, f)
-    us, signs, values = local_maxima(data.x, nu - nu.mean() if data.outer_bias == "free" else nu, known=known)
+    us, signs, values = local_maxima(data.x, nu - nu.mean() if data.outer_bias == "free" else nu, listed=listed)
     sizes = np.linalg.norm(np.maximum(data.x @ us.T, 0.0), axis=0)
     # The dual is strongly concave: |nu - nu*|^2 <= 2 gap, so a tight direction is found within |nu - nu*| |z|.
     slack = math.sqrt(2 * max(best.gap, 0.0)) * sizes / beta + 1e-9

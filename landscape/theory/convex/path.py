@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import qr
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
+from landscape.theory.convex.column_generation import CertifiedOptimum
 from landscape.theory.convex.optimal_set import eliminations
-from landscape.theory.convex.program import Optimum
 
 
 class Path(NamedTuple):
@@ -58,7 +58,9 @@ class Verified(NamedTuple):
     relative_increase: float
 
 
-def descending_path(data: Data, hidden: np.ndarray, outer: np.ndarray, target: Optimum, b0: float = 0.0) -> Path:
+def descending_path(
+    data: Data, hidden: np.ndarray, outer: np.ndarray, target: CertifiedOptimum, b0: float = 0.0
+) -> Path:
     """From the network (hidden [m, d], outer [m], b0) to a global minimum, the loss never rising.
 
     Args:

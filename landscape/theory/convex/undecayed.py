@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from landscape.problems.data import Data, objective
+from landscape.problems.datafit import Data, objective
 from landscape.records import InputError
-from landscape.theory.arrangement import Cells, cells
-from landscape.theory.convex.local_minima import Best
+from landscape.theory.arrangement.cells import cells
+from landscape.theory.arrangement.records import Cells
+from landscape.theory.convex.branch_and_bound import LeastLoss
 
 EPS = float(np.finfo(float).eps)
 # A singular value of unit rows is zero up to the first number, the resolution of the cells, and not zero from the
@@ -26,7 +27,7 @@ EPS = float(np.finfo(float).eps)
 DEPENDENT = (1e-13, 1e-8)
 
 
-def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000) -> Best:
+def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000) -> LeastLoss:
     """The least squared loss of networks of this width.
 
     The lower bound is the dual one of every set's least squares problem, as solved; zero where rows of x are so nearly
@@ -35,7 +36,7 @@ def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000)
     Args:
         data: Squared loss, no weight decay; an outer bias, if there is one, is free.
         width: m.
-        known: All cells of data.x.
+        listed: All cells of data.x.
         most: Sets of signed cells at most; some 3000 a second.
 
     Raises:
@@ -43,7 +44,7 @@ def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000)
     """
     if data.loss != "squared" or data.weight_decay != 0:
         raise InputError("without weight decay only squared loss can be enumerated.")
-    found = cells(data.x) if known is None else known
+    found = cells(data.x) if listed is None else listed
     patterns = found.patterns[found.patterns.any(axis=1)]
     count = math.comb(2 * len(patterns) + width - 1, width) if len(patterns) else 1
     if not found.complete or count > most:
@@ -87,7 +88,7 @@ def best(data: Data, width: int, known: Cells | None = None, most: int = 20_000)
             if value < least:
                 least, hidden, outer, b0 = value, w, a, shift
     lower = min(lower, least) if rays.clear else 0.0
-    return Best(width, least, hidden, outer, b0, max(lower, 0.0), programs, "enumeration of cells")
+    return LeastLoss(width, least, hidden, outer, b0, max(lower, 0.0), programs, "enumeration of cells")
 
 
 def _bound(atoms: np.ndarray, weights: np.ndarray, y: np.ndarray, blur: np.ndarray) -> float:
@@ -141,10 +142,10 @@ def _rays(x: np.ndarray) -> _Rays:
     _, size, turned = np.linalg.svd(units[some])
     least = size[:, -1] if rank > 1 else np.ones(len(some))
     clear &= not np.any((least > DEPENDENT[0]) & (least < DEPENDENT[1]))
-    known = np.argsort(-least, kind="stable")  # of each ray the best known version
-    known = known[least[known] > DEPENDENT[0]]
+    order = np.argsort(-least, kind="stable")  # of each ray the version known best
+    order = order[least[order] > DEPENDENT[0]]
     taken: dict[bytes, tuple[np.ndarray, np.ndarray, float]] = {}
-    for ray, sure in zip(turned[known, -1], least[known], strict=True):
+    for ray, sure in zip(turned[order, -1], least[order], strict=True):
         height = units @ ray
         error = 16 * EPS * math.sqrt(len(x)) / float(sure)
         side = np.where(np.abs(height) <= error, 0, np.sign(height)).astype(np.int8)

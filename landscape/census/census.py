@@ -1,0 +1,159 @@
+"""What a run found: counts, levels and shares of its restarts, as a record that prints itself."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from landscape.census.levels import Level
+from landscape.census.statistics import share
+from landscape.records import Label
+
+SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a run found. Prints itself as a table.
+
+    Attributes:
+        study: Name of the study.
+        problem: Facts of the problem: kind, width, parameters and more.
+        restarts: Number asked for.
+        seed: Of the run.
+        rows: One entry a finished restart in every column, ascending in "restart".
+        weights: theta of one restart of every orbit and class, by restart number.
+        levels: By loss.
+        lower_bound: Value and source, None if there is none.
+        unseen: Estimated unseen mass and its 95% upper limit.
+        seconds: Where the time went.
+        environment: Versions, device, dtype.
+        findings: What the study measures beyond the census.
+        folder: Where it is stored, None if nowhere.
+    """
+
+    study: str
+    problem: dict[str, Any]
+    restarts: int
+    seed: int
+    rows: dict[str, np.ndarray]
+    weights: dict[int, np.ndarray]
+    levels: list[Level]
+    lower_bound: dict[str, Any] | None
+    unseen: tuple[float, float]
+    seconds: dict[str, float]
+    environment: dict[str, Any]
+    findings: dict[str, Any] = field(default_factory=dict)
+    folder: str | None = None
+
+    @property
+    def finished(self) -> int:
+        """Number of restarts that are done."""
+        return len(self.rows["restart"])
+
+    @property
+    def best_seen(self) -> float | None:
+        """The lowest loss of any restart, None if there are none."""
+        finite = self.rows["loss"][np.isfinite(self.rows["loss"])] if self.finished else np.zeros(0)
+        return float(finite.min()) if len(finite) else None
+
+    def labels(self) -> dict[str, int]:
+        """Number of restarts with each label, every label named."""
+        counts = Counter(self.rows["label"]) if self.finished else Counter()
+        return {str(label): int(counts[str(label)]) for label in Label}
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Share of all finished restarts with each label, with its 95% Wilson interval."""
+        return {label: share(count, self.finished) for label, count in self.labels().items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Exactly what `landscape run --json` prints."""
+        return {
+            "study": self.study,
+            "problem": self.problem,
+            "restarts": self.restarts,
+            "seed": self.seed,
+            "labels": self.labels(),
+            "shares": self.shares(),
+            "levels": [level.as_dict() for level in self.levels],
+            "lower_bound": self.lower_bound,
+            "best_seen": self.best_seen,
+            "unseen_mass": self.unseen[0],
+            "seconds": self.seconds,
+            "environment": self.environment,
+            "findings": {"finished": self.finished, "unseen_mass_upper": self.unseen[1], **self.findings},
+        }
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+def _number(loss: float) -> str:
+    """A loss to twelve places, without the sign that rounding leaves on a zero."""
+    return f"{round(loss, 12) + 0.0:.12f}" if abs(loss) < 1e4 else f"{loss:.6g}"
+
+
+def render(census: Census, width: int = 150) -> str:
+    """The census as a table, with how to read it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("loss", "label", "evidence", "by", "count", "share [95%]", "orbits", "min curv.", "grad norm"):
+        table.add_column(name, justify="left" if name in ("label", "evidence", "by") else "right", no_wrap=True)
+    for level in census.levels[:SHOWN_LEVELS]:
+        flavour = f" ({level.flavour})" if level.flavour else ""
+        table.add_row(
+            _number(level.loss),
+            level.label + flavour,
+            level.evidence or "-",
+            level.by or "-",
+            str(level.count),
+            f"{100 * level.share:.1f}% [{100 * level.share_low:.1f}, {100 * level.share_high:.1f}]",
+            "-" if level.orbits is None else str(level.orbits),
+            "-" if level.min_curvature != level.min_curvature else f"{level.min_curvature:.4g}",
+            f"{level.grad_norm:.0e}",
+        )
+    text = io.StringIO()
+    # In a notebook rich would display the lines itself and leave the text empty.
+    console = Console(file=text, width=width, color_system=None, highlight=False, force_jupyter=False)
+    facts = census.problem
+    title = ", ".join(
+        f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
+    )
+    console.print(f"{census.study}: {title or facts.get('kind')} (seed {census.seed})")
+    console.print(f"loss: {facts.get('normalisation', '')}")
+    if "dynamics" in census.environment:
+        console.print(f"basins of: {census.environment['dynamics']}")
+    console.print()
+    console.print(table)
+    rest = census.levels[SHOWN_LEVELS:]
+    if rest:
+        counts: Counter[str] = Counter()
+        for level in rest:
+            counts[level.label] += level.count
+        ends = ", ".join(f"{count} {label}" for label, count in counts.items())
+        many = f"{len(rest)} more level" + ("s" if len(rest) > 1 else "")
+        console.print(f"... and {many} (restarts: {ends}); --json has all")
+    console.print()
+    said = [
+        f"{label} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
+        for label, s in census.shares().items()
+        if s["share"]
+    ]
+    console.print(f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}")
+    if census.lower_bound is not None:
+        console.print(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']})")
+    elif census.best_seen is not None:
+        console.print(f"no lower bound is known; best seen {census.best_seen:.12g}")
+    console.print(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
+    seconds = census.seconds
+    if seconds["total"]:  # a run read from its folder took no time
+        console.print(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
+    if census.folder:
+        console.print(f"stored in {census.folder}")
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -1,0 +1,5 @@
+"""`python -m landscape.cli`."""
+
+from landscape.cli.command import main
+
+main()

@@ -1,0 +1,185 @@
+"""Arguments of the command: studies and their fields from options and TOML files, flags, positions."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from landscape.records import InputError
+from landscape.studies import DEFAULT, STUDIES
+
+OK, BAD_INPUT, STOPPED = 0, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where a run goes.
+
+    Attributes:
+        out: A new folder to keep the run in; it can be resumed, shown and plotted.
+        json: Print one JSON object on standard output and nothing else there.
+        quiet: No progress bar.
+        workers: Do it in so many processes of this machine.
+        scheduler: Do it on the workers of the dask scheduler at this address, or in this scheduler file.
+    """
+
+    out: str | None = None
+    json: bool = False
+    quiet: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+
+
+def parse_run(arguments: list[str]) -> tuple[Any, Output]:
+    """Study and output options from `run`'s arguments; a TOML file gives defaults that options override."""
+    study, given = DEFAULT, {}
+    if arguments and not arguments[0].startswith("-"):
+        first, arguments = arguments[0], arguments[1:]
+        if first.endswith(".toml"):
+            study, given = _read_toml(Path(first))
+        else:
+            study = study_named(first)
+    default = _build(study, given)
+    parsed, output = _tyro(study, default, arguments)
+    return parsed, output
+
+
+def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
+    """tyro's reading of the options, its errors as one line."""
+    import tyro
+
+    # One flat list of options from two records.
+    options = dataclasses.make_dataclass(
+        "Options", [("study", study, default), ("output", Output, dataclasses.field(default=Output()))], frozen=True
+    )
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            read = tyro.cli(
+                tyro.conf.OmitArgPrefixes[options],
+                args=arguments,
+                prog=f"landscape run {study.name}",
+                description=study.about,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(one_line(errors.getvalue())) from None
+    return read.study, read.output
+
+
+def one_line(message: str, more: str = "`landscape studies NAME` lists the fields") -> str:
+    """tyro's framed message without its frame, title and repeated help text, and where to read more."""
+    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
+    lines = [line for line in lines if line.strip("─")]
+    text = " ".join(lines).split(" Argument helptext:")[0].split(" For full helptext")[0]
+    return f"{text.rstrip('. ')}. {more}."
+
+
+def _read_toml(path: Path) -> tuple[Any, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    if "study" not in content:
+        raise InputError(f'{path} names no study; add a line like study = "{DEFAULT.name}".')
+    return study_named(content.pop("study")), content
+
+
+def _build(study: Any, given: dict[str, Any]) -> Any:
+    """The study with these fields, types checked: what a TOML file says goes by the names of the options."""
+    fields = {f.name: f for f in dataclasses.fields(study)}
+    values = {}
+    for name, value in given.items():
+        key = name.replace("-", "_")
+        if key not in fields:
+            raise InputError(f"study {study.name} has no field {name!r}; its fields are {', '.join(fields)}.")
+        wanted = str(fields[key].type)
+        if wanted.startswith("tuple"):
+            good = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+            value = tuple(value) if good else value
+        elif wanted.startswith("str"):
+            # A matrix or a size is also a teacher.
+            value = (
+                json.dumps(value) if isinstance(value, list) or (key == "teacher" and isinstance(value, int)) else value
+            )
+            good = isinstance(value, str)
+        elif wanted.startswith("float"):
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+        else:
+            good = isinstance(value, int) and not isinstance(value, bool)
+        if not good:
+            raise InputError(f"field {name!r} of {study.name} must be of type {wanted}, found {value!r}.")
+        values[key] = value
+    return study(**values)
+
+
+def study_named(name: Any) -> Any:
+    if name not in STUDIES:
+        raise InputError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
+    return STUDIES[name]
+
+
+def flag(arguments: list[str], name: str) -> bool:
+    """Whether the flag is there; takes it out."""
+    if name in arguments:
+        arguments.remove(name)
+        return True
+    return False
+
+
+def option(arguments: list[str], name: str) -> str | None:
+    """What follows the option, None if it is not there; takes both out."""
+    for i, argument in enumerate(arguments):
+        if argument == name or argument.startswith(f"{name}="):
+            del arguments[i]
+            if argument != name:
+                return argument.removeprefix(f"{name}=")
+            if i == len(arguments):
+                raise InputError(f"option {name} needs a value.")
+            return arguments.pop(i)
+    return None
+
+
+def positional(arguments: list[str], usage: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: landscape {usage}")
+        sys.exit(OK)
+    wrong = [a for a in arguments if a.startswith("-")]
+    if wrong:
+        raise InputError(f"option {wrong[0]!r} is unknown; usage: landscape {usage}.")
+    if (exactly is not None and len(arguments) != exactly) or (at_most is not None and len(arguments) > at_most):
+        raise InputError(f"{len(arguments)} arguments were given; usage: landscape {usage}.")
+    return arguments
+
+
+def field_help(study: Any) -> dict[str, str]:
+    """What each field means, from the docstrings' Attributes."""
+    said: dict[str, str] = {}
+    for cls in reversed(study.__mro__[:-1]):
+        lines = (cls.__doc__ or "").splitlines()
+        name = None
+        for line in lines[lines.index("    Attributes:") + 1 :] if "    Attributes:" in lines else []:
+            head, _, rest = line.strip().partition(": ")
+            if line.startswith("        ") and not line.startswith("         ") and head.isidentifier():
+                name, said[head] = head, rest
+            elif name and line.strip():
+                said[name] += " " + line.strip()
+    return {f.name: said.get(f.name, "") for f in dataclasses.fields(study)}
+
+
+def use_64_bits(alone: bool = True) -> None:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if not alone:  # the accelerators belong to the workers
+        jax.config.update("jax_platforms", "cpu")

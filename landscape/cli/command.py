@@ -1,0 +1,97 @@
+"""The `landscape` command."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from landscape.cli import labels, runs
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, one_line, use_64_bits
+from landscape.records import InputError
+from landscape.studies import DEFAULT
+
+USAGE = """\
+landscape: a census of where gradient descent ends, every end labelled global or spurious, with the evidence.
+
+  landscape run [NAME | FILE.toml] [options]   run a study (default: {default}); landscape run NAME --help lists options
+  landscape studies [NAME]                     the built-in studies; one in full
+  landscape show DIR [--json]                  the census of a run again
+  landscape resume DIR [--json]                go on where a run stopped
+  landscape plot DIR                           figures of a run, as PNG files in DIR/figures
+  landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too
+  landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
+  landscape --version
+
+Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
+--restarts N, --seed S. Of run and resume: --workers N does it in N processes of this machine, --scheduler ADDRESS on
+the workers of a dask scheduler. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits with its status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill keeps what is done, like Ctrl-C
+    try:
+        status = dispatch(arguments)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"landscape: {error}", file=sys.stderr)
+        status = BAD_INPUT
+    except KeyboardInterrupt:
+        print("landscape: stopped.", file=sys.stderr)
+        status = STOPPED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: no traceback at exit
+        status = OK
+    sys.exit(status)
+
+
+def dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(default=DEFAULT.name), end="")
+        return OK
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"landscape {version('landscape')}")
+        return OK
+    commands = {
+        "run": runs.run,
+        "studies": runs.list_studies,
+        "show": runs.show,
+        "resume": runs.resume,
+        "plot": runs.plot,
+        "label": labels.label,
+        "bench": bench,
+    }
+    if arguments[0] not in commands:
+        raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
+    return commands[arguments[0]](arguments[1:])
+
+
+def bench(arguments: list[str]) -> int:
+    import tyro
+
+    use_64_bits()
+    from landscape.host.bench import bench as bench_
+    from landscape.host.bench.asked import Bench
+
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            asked = tyro.cli(Bench, args=arguments, prog="landscape bench", description=bench_.__doc__)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(one_line(errors.getvalue(), "`landscape bench --help` lists the options")) from None
+    result = bench_.bench(asked, None if asked.json else partial(print, flush=True))
+    if asked.json:
+        print(json.dumps(result, allow_nan=False))
+    return OK

@@ -1,0 +1,103 @@
+"""Labels of the points in a file, and better networks, in sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from landscape.cli.arguments import OK, flag, positional, use_64_bits
+from landscape.records import InputError
+
+
+def label(arguments: list[str]) -> int:
+    as_json, better = flag(arguments, "--json"), flag(arguments, "--improve")
+    (where,) = positional(arguments, "label FILE [--json] [--improve]", exactly=1)
+    use_64_bits()
+    from landscape.host.label import improve, label_one
+    from landscape.host.points import in_order, read_points
+    from landscape.problems.empirical import Empirical
+
+    problem, points, order = read_points(Path(where))
+    if better and not isinstance(problem, Empirical):
+        raise InputError(f"--improve is for networks on a data set; {where} has none.")
+    verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
+    improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    if as_json:
+        said = [
+            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            for v, i in zip(verdicts, improved, strict=True)
+        ]
+        print(json.dumps(said, allow_nan=False))
+        return OK
+    if isinstance(problem, Empirical):
+        print(f"loss: {problem.normalisation}")
+    for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
+        print(f"point {i}: {sentence(verdict)}")
+        _more(verdict, problem)
+        if verdict.polished is not None:
+            print(f"  leads, {verdict.moved:.2g} away, to: {sentence(verdict.polished)}")
+            _more(verdict.polished, problem, "    ")
+        if found is not None:
+            _improvement(found)
+    return OK
+
+
+def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
+    """Bounds and ways out of a point on a data set, in lines."""
+    from landscape.problems.empirical import Empirical
+
+    if not isinstance(problem, Empirical):
+        return
+    bound = f"{indent}lower bound {verdict.lower_bound:.10g}, excess {verdict.excess:.3g}"
+    if verdict.lower_bound > 0:
+        bound += f" ({100 * verdict.excess / verdict.lower_bound:.3g}%)"
+    if verdict.wider is not None and verdict.flavour == "for this width":
+        bound += f"; wider networks go {verdict.wider:.3g} lower"
+    print(bound)
+    if verdict.min_curvature is not None:
+        print(f"{indent}curvature {verdict.min_curvature:.3g} along a new neuron")
+    if verdict.escape is not None:
+        print(f"{indent}way out: {_where(problem, verdict.escape)}")
+    elif verdict.label == "spurious" and verdict.flavour == "strict":
+        print(f"{indent}way out: none without a rise of the loss; --improve prints a better network")
+    elif verdict.label == "spurious":
+        print(f"{indent}way out: merge neurons at constant loss until one is free, then down; --improve does it")
+
+
+def _where(problem: Any, escape: Any) -> str:
+    """Which weights a step changes, and how."""
+    import numpy as np
+
+    m, d = problem.width, problem.d
+    hidden, outer = escape[: m * d].reshape(m, d), escape[m * d : m * (d + 1)]
+    moved = np.flatnonzero(np.any(hidden != 0, axis=1) | (outer != 0))
+    steps = [f"neuron {j}: hidden {_vector(hidden[j])}, outer {outer[j]:+.3g}" for j in moved[:3]]
+    return "add to " + "; ".join(steps) + (f"; and {len(moved) - 3} more" if len(moved) > 3 else "")
+
+
+def _vector(row: Any) -> str:
+    return "[" + ", ".join(f"{x:+.3g}" for x in row[:6]) + (", ..." if len(row) > 6 else "") + "]"
+
+
+def _improvement(found: Any) -> None:
+    """Better networks, weights included."""
+    print(f"  global optimum: loss {found.optimum.loss:.12g}, gap {max(found.gap, 0.0):.1e}, "
+          f"{len(found.optimum.params.hidden)} neurons")  # fmt: skip
+    for network in (found.optimum, found.best_of_width, found.next):
+        if network is None or (network is found.best_of_width and network.loss <= found.optimum.loss * (1 + 1e-12)):
+            continue
+        if network is not found.optimum:
+            print(f"  {network.how}: loss {network.loss:.12g}, {len(network.params.hidden)} neurons")
+        for j, (w, a) in enumerate(zip(network.params.hidden, network.params.outer, strict=True)):
+            b = "" if network.params.hidden_bias is None else f", bias {network.params.hidden_bias[j]:+.6g}"
+            print(f"    hidden {_vector(w)}{b}, outer {a:+.6g}")
+        if network.params.outer_bias is not None:
+            print(f"    outer bias {network.params.outer_bias:+.6g}")
+
+
+def sentence(verdict: Any) -> str:
+    """A verdict in one line."""
+    ground = f"{verdict.evidence} by {verdict.by}" if verdict.evidence else verdict.reason
+    flavour = f" ({verdict.flavour})" if verdict.flavour else ""
+    return f"{verdict.label}{flavour}, loss {verdict.loss:.12g}, gradient norm {verdict.grad_norm:.1e}; {ground}"

@@ -1,0 +1,1 @@
+"""Restarts in parallel: the only place where lanes are compiled, batched and sharded."""

@@ -1,0 +1,224 @@
+"""Lanes in blocks: what is compiled to move them, and the host's book of who is in them.
+
+Lanes stand in blocks that fit a core's cache, and a block runs its whole chunk before the next one begins. Leaves of
+lanes are [blocks, lanes of a block, ...], or [blocks, ..., lanes of a block] where the problem wants the lanes on the
+last axis; scalars of a lane are [blocks, lanes of a block] in both. This is the only place where vmap, jit and sharding
+are applied to lanes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from landscape import descent
+from landscape.descent import Lane, Method
+from landscape.engine.kernels import on_last_axis
+from landscape.engine.queue import Restart
+from landscape.polish import DECENT
+from landscape.problems.problem import QUICK, Problem
+
+CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
+KEPT = 64  # compiled chunks that a process keeps
+
+
+class Group:
+    """Lanes that advance together, and the host's book of who is in them."""
+
+    def __init__(
+        self, problem: Problem, method: Method, dtype: np.dtype, blocks: int, size: int, sharding: NamedSharding
+    ):
+        """Lanes of zeros, with nobody in them.
+
+        Args:
+            problem: The landscape.
+            method: The way down.
+            dtype: Of the lanes.
+            blocks: On all devices together.
+            size: Lanes of a block.
+            sharding: Over the devices.
+        """
+        places = blocks * size
+        self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
+        self.trailing = on_last_axis(problem, method)
+        devices = sharding.mesh.size
+        # Places in the order they are filled: the first blocks of every device, then the second ones.
+        order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
+        self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
+        self.per_device = blocks // devices
+        self.idle = 0  # gradients since the last restart came in
+        self.restarts: list[Restart | None] = [None] * places
+        self.taken = np.zeros(places, bool)
+        self.steps = np.zeros(places, np.int64)
+        self.threshold = np.zeros(places)
+        self.mark = np.zeros(places)
+        self.rest = np.zeros(places, np.int64)
+        row = jax.eval_shape(
+            partial(descent.init, problem, method),
+            jax.ShapeDtypeStruct((problem.p,), dtype),
+            jax.ShapeDtypeStruct((), dtype),
+        )
+
+        def leaf(x: Any) -> Any:
+            shape = (blocks, *x.shape, size) if self.trailing else (blocks, size, *x.shape)
+            return jax.device_put(np.zeros(shape, x.dtype), sharding)
+
+        self.lanes: Lane = jax.tree.map(leaf, row)
+
+    # -- the book ------------------------------------------------------------------------------------------------------
+
+    def put(self, place: int, restart: Restart) -> None:
+        """Gives a restart this place."""
+        self.restarts[place], self.taken[place] = restart, True
+        self.steps[place], self.threshold[place], self.mark[place] = restart.steps, restart.threshold, restart.mark
+        self.rest[place] = restart.rest
+
+    def leave(self, place: int) -> Restart:
+        """Frees this place, and returns the restart that had it."""
+        restart = self.restarts[place]
+        assert restart is not None
+        self.restarts[place], self.taken[place] = None, False
+        restart.steps, restart.mark = int(self.steps[place]), float(self.mark[place])
+        return restart
+
+    def free(self) -> np.ndarray:
+        """The places nobody has, in the order they are filled."""
+        return self.order[~self.taken[self.order]]
+
+    def active(self) -> np.ndarray:
+        """How many blocks each device has to run, [devices]: up to the last with a lane in it."""
+        blocks = self.taken.reshape(-1, self.per_device, self.size).any(axis=2)
+        return np.max(np.where(blocks, 1 + np.arange(self.per_device), 0), axis=1).astype(np.int32)
+
+    def _moves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places to be emptied, and free ones before them, so that whole blocks fall idle; none if none would."""
+        filled = np.flatnonzero(self.taken[self.order])
+        count = len(filled)
+        blocks = -(-count // self.size)
+        if not count or blocks * self.size > filled[-1]:
+            return np.zeros(0, int), np.zeros(0, int)
+        late = filled[filled >= blocks * self.size]
+        free = np.flatnonzero(~self.taken[self.order][: blocks * self.size])[: len(late)]
+        return self.order[late], self.order[free]
+
+    def compact(self) -> None:
+        """Moves lanes together where whole blocks fall idle by it."""
+        source, target = self._moves()
+        if not len(source):
+            return
+        rows = self.rows(source)
+        for a, b in zip(source, target, strict=True):
+            self.restarts[b], self.restarts[a] = self.restarts[a], None
+        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest):
+            column[target] = column[source]
+        self.taken[source] = False
+        self.place(target, rows)
+
+    # -- the lanes -----------------------------------------------------------------------------------------------------
+
+    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> None:
+        """Lanes at the start of their descents, from theta [m, p], in these places [m]."""
+        m = self._padded(len(places))
+        theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
+        self.place(places, _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype)))
+
+    def place(self, places: np.ndarray, rows: Lane) -> None:
+        """Puts rows of lanes in these places [m]; rows beyond the m-th are padding."""
+        m = self._padded(len(places))
+        where = np.full(m, len(self.taken), np.int32)
+        where[: len(places)] = places
+        rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
+        self.lanes = _placed(self.trailing, self.lanes, where, rows)
+
+    def rows(self, places: np.ndarray) -> Lane:
+        """The lanes in these places, as rows on the host."""
+        where = np.resize(np.asarray(places, np.int32), self._padded(len(places)))
+        rows = _taken(self.trailing, self.lanes, where)
+        return jax.tree.map(lambda x: np.asarray(x)[: len(places)], rows)
+
+    def _padded(self, count: int) -> int:
+        """A number of rows that is one of two, so that two programs do."""
+        return self.size if count <= self.size else len(self.taken)
+
+    def chunk(self, problem: Problem) -> Callable[[], Lane]:
+        """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
+        active = jax.device_put(self.active(), self.sharding)
+        program = _program(problem, self.method, self.lanes, active, self.sharding)
+
+        def run() -> Lane:
+            with jax.enable_x64(True):
+                return jax.block_until_ready(program(problem, self.lanes, active))
+
+        return run
+
+
+# -- compiled pieces ---------------------------------------------------------------------------------------------------
+
+_PROGRAMS: OrderedDict[Any, Any] = (
+    OrderedDict()
+)  # compiled chunks, by all that they depend on; the last used at the end
+
+
+def _program(problem: Problem, method: Method, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
+    """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
+    leaves, facts = jax.tree.flatten((problem, lanes))
+    key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+    if key not in _PROGRAMS:
+        chunk = partial(_chunk, method)
+        if sharding.mesh.size > 1:
+            spec = PartitionSpec("lanes")
+            chunk = jax.shard_map(
+                chunk, mesh=sharding.mesh, in_specs=(PartitionSpec(), spec, spec), out_specs=spec, check_vma=False
+            )
+        made = jax.jit(chunk, donate_argnums=1).lower(problem, lanes, active)
+        on_cpu = next(iter(sharding.device_set)).platform == "cpu"
+        _PROGRAMS[key] = made.compile(compiler_options=CPU if on_cpu else None)
+        if len(_PROGRAMS) > KEPT:
+            _PROGRAMS.popitem(last=False)
+    _PROGRAMS.move_to_end(key)
+    return _PROGRAMS[key]
+
+
+def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+    steps = method.chunk
+    trailing = on_last_axis(problem, method)
+
+    def block(i: Any, lanes: Lane) -> Lane:
+        one = jax.tree.map(lambda x: x[i], lanes)
+        if trailing:
+            one = descent.advance(problem, method, one, steps)
+        else:
+            one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
+        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
+
+    return jax.lax.fori_loop(0, active[0], block, lanes)
+
+
+@partial(jax.jit, static_argnames="method", compiler_options=QUICK)
+def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any) -> Lane:
+    """Rows of lanes at the start of their descents, as `_taken` gives them."""
+    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
+
+
+@partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
+def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
+    """The lanes with rows put in these places [m]; a place beyond the last is none."""
+    size = lanes.loss.shape[1]
+    at = (where // size, ..., where % size) if trailing else (where // size, where % size)
+    return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
+
+
+@partial(jax.jit, static_argnames="trailing", compiler_options=QUICK)
+def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
+    """Rows of the lanes in these places [m]."""
+    size = lanes.loss.shape[1]
+    return jax.tree.map(
+        lambda x: x[(where // size, ..., where % size) if trailing else (where // size, where % size)], lanes
+    )

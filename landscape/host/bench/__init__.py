@@ -1,0 +1,1 @@
+"""`landscape bench`: what this machine does with our kernels, each beside the machine's own limit."""

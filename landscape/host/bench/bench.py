@@ -1,0 +1,61 @@
+"""What this machine does with our kernels, each beside the machine's own limit measured in the same run.
+
+Three limits are measured: the matrix product rate, the rate of fused multiply-adds on data in cache, and the
+bandwidth of a copy that fits no cache. The work of a kernel is counted from its formulas (`*_work`): what any program
+must do, so that a fraction of a limit says how much faster it could get at most. The larger of the fractions of the
+matrix product and of the copy is the one to read. Where neither is near one, elementwise work (the angle functions)
+binds, and its own fraction says how far that is from the limit of the vector units.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from landscape.engine.driver import environment
+from landscape.engine.settings import Settings
+from landscape.host.bench.asked import Bench
+from landscape.host.bench.machine import machine
+from landscape.host.bench.measure import cells, census_or_reason
+from landscape.host.bench.table import FOOTER, heading, table_rows
+from landscape.host.bench.timing import limits
+from landscape.problems.teacher_student import orthonormal_teacher
+
+
+def bench(asked: Bench, report: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Everything asked for, as one record.
+
+    Args:
+        asked: What to measure.
+        report: Called with each line of the table as soon as it is known.
+
+    Raises:
+        InputError: A field of `asked` makes no sense.
+    """
+    asked = asked.check()
+    report = report or (lambda line: None)
+    with jax.enable_x64(True):
+        if asked.optimiser != Settings().optimiser:
+            census_or_reason(
+                orthonormal_teacher(2), 1, asked.dtype[0], asked
+            )  # an unknown one is refused before any timing
+        where = environment(Settings()) | machine() | {"devices": len(jax.local_devices())}
+        where.pop("dtype")  # it is each cell's own
+        found = limits(tuple(dict.fromkeys((*asked.dtype, "float64"))), asked.quick)
+        for line in heading(where, found):
+            report(line)
+        done = []
+        for cell in cells(asked, found):
+            done.append(cell)
+            for line in table_rows(cell):
+                report(line)
+    report(FOOTER)
+    said = {name: value for name, value in vars(asked).items() if name not in ("out", "json")}
+    result = {"bench": said, "environment": where, "limits": found, "cells": done}
+    if asked.out is not None:
+        Path(asked.out).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    return result

@@ -1,0 +1,169 @@
+"""Anyone's own JAX loss over a pytree, as a landscape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from landscape.problems.problem import Problem, digest, rounded
+from landscape.records import InputError, LowerBound
+
+PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["arrays"],
+    meta_fields=["function", "unravel", "init", "size", "bound", "canonical", "scale"],
+)
+@dataclass(frozen=True, eq=False)
+class UserLoss(Problem):
+    """Anyone's own loss, derivatives by automatic differentiation. Made by `from_loss`.
+
+    Attributes:
+        function: params -> scalar.
+        unravel: theta [p] -> params, in theta's dtype.
+        init: A `jax.random` key -> params.
+        size: Number of coordinates.
+        bound: The lower bound that the user gave, None without.
+        canonical: params -> one representative of their orbit, None without.
+        scale: Typical size of the parameters.
+        arrays: Empty: what the loss closes over is constant.
+    """
+
+    function: Callable[[Any], Array]
+    unravel: Callable[[Array], Any]
+    init: Callable[[Array], Any]
+    size: int
+    bound: LowerBound | None = None
+    canonical: Callable[[Any], Any] | None = None
+    scale: float = 1.0
+    arrays: tuple = field(default=())
+
+    kind = "from_loss"
+    width = None
+    normalisation = "the user's own"
+
+    @property
+    def p(self) -> int:
+        """Number of coordinates of theta."""
+        return self.size
+
+    @property
+    def lower_bound(self) -> LowerBound | None:
+        """The bound the user gave."""
+        return self.bound
+
+    @property
+    def symmetry(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The user's map to one representative an orbit, on flat vectors."""
+        canonical = self.canonical
+        if canonical is None:
+            return None
+
+        def on_vectors(theta: np.ndarray) -> np.ndarray:
+            with jax.enable_x64(True):
+                return self.write(canonical(self.read(theta)))
+
+        return on_vectors
+
+    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+        """The user's loss at the parameters that theta stands for."""
+        return self.function(self.unravel(theta))
+
+    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+        """A draw of the user's own `init`."""
+        return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
+
+    def read(self, theta: np.ndarray) -> Any:
+        """The user's pytree, its arrays in float64."""
+        with jax.enable_x64(True):  # whatever the caller's setting: no digit is lost
+            return self.unravel(jnp.asarray(theta, jnp.float64))
+
+    def write(self, params: Any) -> np.ndarray:
+        """The pytree raveled.
+
+        Raises:
+            InputError: The number of coordinates does not fit.
+        """
+        with jax.enable_x64(True):
+            theta = np.asarray(ravel_pytree(params)[0], np.float64)
+        if theta.shape != (self.p,):
+            raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
+        return theta
+
+    def fingerprint(self) -> str:
+        """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
+
+        Functions cannot be compared, so that is all there is: two losses that agree to ten digits at all these points
+        are taken for one.
+        """
+        with jax.enable_x64(True):
+            keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
+            draws = jnp.stack([ravel_pytree(self.init(key))[0].astype(jnp.float64) for key in keys])
+            value, gradient = jax.vmap(jax.value_and_grad(lambda theta: self.loss(theta).astype(jnp.float64)))(draws)
+            shapes = str(jax.tree.map(jnp.shape, self.unravel(draws[0])))
+        bound = None if self.bound is None else self.bound.value
+        return digest(self.kind, shapes, bound, self.scale, *map(rounded, (draws, value, gradient)))
+
+
+def from_loss(
+    loss: Callable[[Any], Any],
+    init: Callable[[Array], Any],
+    lower_bound: float | None = None,
+    symmetry: Callable[[Any], Any] | None = None,
+    scale: float = 1.0,
+) -> UserLoss:
+    """A problem from a JAX loss over any pytree of arrays (Flax and Equinox parameters too).
+
+    Derivatives are automatic, so they are wrong where automatic differentiation is (at kinks); labels of such a
+    problem never carry more than numerical evidence.
+
+    Args:
+        loss: params -> scalar, traceable by JAX.
+        init: A `jax.random` key -> params: the distribution of the restarts.
+        lower_bound: A number that no loss can lie below (0 for a sum of squares). Without one the best loss seen is
+            only that, and no point is called global.
+        symmetry: params -> one representative of their orbit, e.g. the same network with its hidden units sorted.
+            Without it two restarts count as one point only when they are equal.
+        scale: Typical size of the parameters; tolerances are multiples of it.
+
+    Raises:
+        InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters.
+    """
+    with jax.enable_x64(True):
+        params = init(jax.random.key(0, impl="threefry2x32"))
+        leaves = jax.tree.leaves(params)
+        if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
+            raise InputError("init must return a pytree of floating-point arrays (for Equinox: eqx.filter the model).")
+        theta, _ = ravel_pytree(params)
+        theta = theta.astype(jnp.float64)
+        unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
+
+        def chart(flat: Array) -> Any:
+            # A float32 descent hands in float32; ravel's own chart insists on the dtype it was made with.
+            return jax.tree.map(lambda leaf: leaf.astype(flat.dtype), unravel(flat.astype(jnp.float64)))
+
+        try:
+            value = loss(chart(theta))
+        except Exception as error:  # anything can go wrong in a user's function: say what and where
+            raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
+        if jnp.shape(value) != ():
+            raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
+        if not np.isfinite(float(value)):
+            raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
+    if lower_bound is not None and not np.isfinite(lower_bound):
+        raise InputError(f"lower_bound must be a finite number or None, found {lower_bound}.")
+    bound = None if lower_bound is None else LowerBound(float(lower_bound), "given")
+    return UserLoss(
+        function=loss, unravel=chart, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
+        scale=float(scale),
+    )  # fmt: skip

@@ -1,0 +1,42 @@
+"""The named studies: frozen dataclasses of settings. Importing them needs no JAX; running them does.
+
+A study's fields are the options of `landscape run NAME` and the keys of its TOML file.
+"""
+
+from __future__ import annotations
+
+from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.growing import GrowUntilGlobal
+from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.porcupines import (
+    PorcupineApproximation,
+    PorcupineLandscape,
+    PorcupineLikelihood,
+    PorcupineMismatch,
+    PorcupineRegions,
+    PorcupineStudy,
+)
+from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.zeros import ZeroSubnetwork
+
+STUDIES = {
+    study.name: study
+    for study in (
+        SafranShamir,
+        SafranShamirTable,
+        TeacherStudy,
+        PorcupineStudy,
+        PorcupineRegions,
+        PorcupineLandscape,
+        PorcupineApproximation,
+        PorcupineLikelihood,
+        PorcupineMismatch,
+        HiddenConvex,
+        CriticalWidth,
+        DescendingPath,
+        GrowUntilGlobal,
+        DegreeMismatch,
+        ZeroSubnetwork,
+    )
+}
+DEFAULT = SafranShamir

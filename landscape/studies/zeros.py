@@ -1,0 +1,213 @@
+"""Ends of descents with a zero neuron: global minima or saddles (Haeffele and Vidal 2017)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from landscape.records import InputError, Label, whole
+from landscape.studies.reported import Report, Reported, keep
+from landscape.studies.sources import random_data, read_arrays
+from landscape.studies.teachers import Descents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from landscape.problems.empirical import Empirical
+
+
+@dataclass(frozen=True)
+class ZeroSubnetwork(Descents):
+    """Ends of descents at growing width: how many have a zero neuron, and whether those are global or saddles.
+
+    A zero neuron at a local minimum proves it global. Descents stop at saddles with zero neurons too: the polar value
+    tells them apart.
+
+    Attributes:
+        data: A JSON or npz file with x and y; random Gaussian data by default.
+        rows: Of random data.
+        dimension: Of random inputs.
+        draw: Seed of random data.
+        weight_decay: beta.
+        widths: Numbers of neurons.
+    """
+
+    name: ClassVar[str] = "zero-subnetwork"
+    about: ClassVar[str] = "Haeffele and Vidal 2017: ends with a zero neuron by width, global or saddles by polar value"
+
+    restarts: int = 200
+    step_size: float = 0.0
+    retire: float = 1e-4
+    data: str = ""
+    rows: int = 8
+    dimension: int = 2
+    draw: int = 0
+    weight_decay: float = 0.1
+    widths: tuple[int, ...] = (1, 2, 4, 6, 9, 15, 30)
+
+    def problem_of(self, width: int) -> Empirical:
+        """The landscape at a width."""
+        from landscape.problems.empirical import empirical
+
+        x, y = read_arrays(self.data, True) if self.data else random_data(self.rows, self.dimension, self.draw)
+        return empirical(x, y, width, weight_decay=self.weight_decay)
+
+    def problem(self) -> Empirical:
+        """The landscape at the largest width.
+
+        Raises:
+            InputError: There is no width, or the polar test does not apply.
+        """
+        from landscape.theory.growth.polar import checked
+
+        if not self.widths:
+            raise InputError("zero-subnetwork needs at least one width.")
+        for width in self.widths:
+            whole("widths", width, 1)
+        problem = self.problem_of(max(self.widths))
+        checked(problem)
+        return problem
+
+    def settings(self) -> Any:
+        """The driver's settings, with the problem's own step where none is given."""
+        from landscape.engine.settings import Settings
+
+        given = {name: getattr(self, name) for name in Settings._fields}
+        given["step_size"] = self.step_size or self.problem().step_size()
+        return Settings(**given).check()
+
+    def manifest(self) -> dict[str, Any]:
+        """What the run folder says; also checks every field."""
+        said = super().manifest()
+        said["restarts"] = self.restarts * len(self.widths)
+        said["fields"] = {key: list(v) if isinstance(v, tuple) else v for key, v in said["fields"].items()}
+        return said
+
+    run = Reported.run  # pyright: ignore[reportAssignmentType]  # a report, not a census
+    restored = Reported.restored
+
+    def report(self, folder: Path | None, progress: bool | None) -> Report:
+        """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""
+        import time
+        from collections import Counter
+
+        from landscape.census.statistics import share
+        from landscape.classify import bounded
+        from landscape.host.growth import bar
+
+        begun = time.perf_counter()
+        table: list[dict[str, Any]] = []
+        with bar(self.name, progress) as tell:
+            for width in self.widths:
+                kept = None if folder is None else folder / f"width{width:04d}.json"
+                if kept is not None and kept.exists():
+                    table.append(json.loads(kept.read_text()))
+                    continue
+                row = self._row(width, tell, len(table) * self.restarts)
+                if row is None:
+                    break
+                table.append(row)
+                if kept is not None:
+                    keep(kept, row)
+        total, done = self.restarts * len(self.widths), self.restarts * len(table)
+        labels: Counter[str] = Counter({str(label): 0 for label in Label})
+        for row in table:
+            labels.update(row["labels"])
+        bound = bounded(self.problem()).lower_bound  # of all widths
+        assert bound is not None
+        manifest = self.manifest()
+        record = {
+            "study": self.name, "problem": manifest["problem"], "restarts": total, "seed": self.seed,
+            "labels": dict(labels), "shares": {label: share(count, max(done, 1)) for label, count in labels.items()},
+            "levels": [], "lower_bound": {"value": bound.value, "by": bound.by}, "best_seen": None,
+            "unseen_mass": None, "seconds": {"total": round(time.perf_counter() - begun, 3)},
+            "environment": manifest["environment"], "findings": {"finished": done, "widths": table},
+        }  # fmt: skip
+        return Report(record, _zero_text(table, self.restarts), done, total)
+
+    def _row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
+        """What becomes of the descents of a width; None after Ctrl-C."""
+        from collections import Counter
+
+        import jax
+        import numpy as np
+
+        from landscape.census.statistics import share
+        from landscape.classify import bounded
+        from landscape.engine.driver import Driver
+
+        problem: Any = bounded(self.problem_of(width))
+        polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
+        without: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        total = self.restarts * len(self.widths)
+        try:
+            with jax.enable_x64(True):
+                for rows, thetas in Driver(problem, self.settings(), self.seed).run(np.arange(self.restarts)):
+                    _sorted_ends(problem, rows, thetas, polars, without)
+                    labels.update(rows["label"].tolist())
+                    if tell is not None:
+                        tell(before + sum(labels.values()), total)
+        except KeyboardInterrupt:
+            return None
+        zero = sum(map(len, polars.values()))
+        return {
+            "width": width,
+            "labels": dict(labels),
+            "with_zero": {kind: len(values) for kind, values in polars.items()},
+            "zero_share": share(zero, self.restarts),
+            "polar": polars,
+            "without_zero": dict(without),
+        }
+
+    def figures(self, result: Report, folder: Path) -> list[Path]:
+        """Draws shares by width, and polar values."""
+        from landscape.figures import growth
+        from landscape.figures.style import save
+
+        return [save(growth.zeros(result.record), folder / "zero.png")]
+
+
+def _sorted_ends(
+    problem: Empirical, rows: dict[str, np.ndarray], thetas: np.ndarray, polars: dict[str, list[float]], without: Any
+) -> None:
+    """Counts ends: polar / lambda of those with a zero neuron by label, the labels of the others."""
+    import numpy as np
+
+    from landscape.theory.convex.forward_pass import ZERO, forward
+    from landscape.theory.growth.certificate import certificate
+
+    for label, theta in zip(rows["label"].tolist(), thetas, strict=True):
+        here = forward(problem, theta)
+        size = np.maximum(np.linalg.norm(here.w, axis=1), np.abs(here.a))
+        if label == "unconverged" or np.all(size > ZERO * problem.scale):
+            without[label] += 1
+            continue
+        kind = label if label in ("global", "saddle") else "other"
+        polars[kind].append(certificate(problem, theta).ratio)
+
+
+def _zero_text(table: list[dict[str, Any]], restarts: int) -> str:
+    rows = [("width", "with a zero neuron [95%]", "global", "saddle", "other", "least polar / lambda of saddles",
+             "largest of global", "without: global", "spurious", "others")]  # fmt: skip
+    for row in table:
+        counts, share, without = row["with_zero"], row["zero_share"], dict(row["without_zero"])
+        polar = row["polar"]
+        good, bad = without.pop("global", 0), without.pop("spurious", 0)
+        rows.append(
+            (
+                str(row["width"]),
+                f"{100 * share['share']:.1f}% [{100 * share['low']:.1f}, {100 * share['high']:.1f}]",
+                str(counts["global"]), str(counts["saddle"]), str(counts["other"]),
+                f"{min(polar['saddle']):.6f}" if polar["saddle"] else "-",
+                f"1 + {max(polar['global']) - 1:.0e}" if polar["global"] else "-",
+                str(good), str(bad), str(sum(without.values())),
+            )
+        )  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = ["  ".join(value.rjust(w) for value, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*text, "", f"zero-subnetwork: {restarts} descents a width"])

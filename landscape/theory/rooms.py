@@ -1,0 +1,19 @@
+"""The rooms, in the order in which they are asked whether they apply. The last one applies to every problem."""
+
+from __future__ import annotations
+
+from landscape.problems.problem import Problem
+from landscape.theory import nearby, teacher_student
+from landscape.theory.convex import room as convex
+from landscape.theory.growth import room as growth
+from landscape.theory.porcupine import room as porcupine
+from landscape.theory.room import Room
+
+GENERAL = Room("lower bound and curvature", lambda problem: True, at_bound=nearby.at_bound)
+
+ROOMS = (teacher_student.ROOM, porcupine.ROOM, convex.ROOM, growth.ROOM, GENERAL)
+
+
+def room_of(problem: Problem) -> Room:
+    """The room for a problem."""
+    return next(room for room in ROOMS if room.applies(problem))

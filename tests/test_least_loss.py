@@ -1,0 +1,38 @@
+"""The least loss of a problem's own width: skipped where it would take too long, a witness where it stays open."""
+
+import numpy as np
+import pytest
+from finite_data import A
+from finite_networks import problem_of
+
+import landscape as ls
+from landscape.problems.datafit import objective
+from landscape.problems.empirical import empirical
+from landscape.theory.convex.branch_and_bound import exact
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+
+
+def test_the_least_loss_of_a_width_is_skipped_where_it_would_take_too_long():
+    rng = np.random.default_rng(0)
+    large = empirical(rng.normal(size=(30, 3)), rng.normal(size=30), 3, weight_decay=0.1)
+    assert best_of_width(large) is None  # 1744 signed cells
+    two = best_of_width(problem_of(A, 2))
+    assert two is not None
+    assert two.value == pytest.approx(A["P_m"]["2"], abs=1e-9)
+
+
+def test_the_network_of_an_unfinished_search_is_a_witness():
+    """Its loss is attained and its interval holds the least loss, however wide."""
+    rng = np.random.default_rng(14)
+    problem = empirical(rng.normal(size=(8, 3)), rng.normal(size=8), 3, weight_decay=0.01)
+    found = best_of_width(problem)
+    assert found is not None
+    assert not exact(found)
+    assert found.by.startswith("an interval")
+    assert objective(problem.data, found.hidden, found.outer, found.b0) == found.value
+    assert certified_optimum(problem).lower_bound <= found.lower_bound * (1 + 1e-9)
+    network = ls.Params(hidden=1e-3 * rng.normal(size=(3, 3)), outer=np.zeros(3))
+    better = ls.improve(problem, network).best_of_width
+    assert better.how == "better, of this width"
+    assert better.loss == pytest.approx(found.value, rel=1e-12)
+    assert ls.improve(problem, better.params).best_of_width is None  # no better one is known
