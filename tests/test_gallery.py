@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from landscape import gallery
-from landscape.problems.problem import UserLoss, from_loss
-from landscape.records import Flavour, InputError, Label, Point, Status, Verdict
+from landscape.problems.from_loss import UserLoss
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
 
 EXAMPLES = gallery.examples()
 MINIMA = {Flavour.STRICT_MINIMUM: "strict", Flavour.FLAT_MINIMUM: "flat", Flavour.MINIMUM_NOT_CLEAR: None}
 
 
-def of(problem: UserLoss, params) -> Verdict:
+def of(problem: UserLoss, params) -> Claim:
     theta = problem.write(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))
     return judge(problem, Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
 
@@ -27,8 +27,8 @@ def array(known: gallery.Known):
     return np.asarray(known.params, float) if isinstance(known.params, list) else known.params
 
 
-def outcome(known: gallery.Known, verdict: Verdict, bound: bool) -> str:
-    """"right", "undecided" or "wrong"."""
+def outcome(known: gallery.Known, verdict: Claim, bound: bool) -> str:
+    """ "right", "undecided" or "wrong"."""
     label = verdict.label
     if label == known.label:
         return "right"

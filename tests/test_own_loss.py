@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jax.nn import relu
 
 from landscape import gallery
-from landscape.problems.problem import UserLoss, from_loss
-from landscape.records import Evidence, Flavour, Label, Point, Status, Verdict
+from landscape.problems.from_loss import UserLoss, from_loss
+from landscape.records import Claim, Evidence, Flavour, Label, Point, Status
 from landscape.theory.own_loss.degenerate import degenerate
 from landscape.theory.own_loss.finish import finish
 from landscape.theory.own_loss.judge import judge
@@ -24,22 +24,24 @@ from landscape.theory.own_loss.stationary import rest
 from landscape.theory.own_loss.view import view
 
 
-def problem(function, p: int, bound: float | None = None, size: float = 1.0) -> UserLoss:
-    return from_loss(function, lambda key: size * jax.random.normal(key, (p,)), lower_bound=bound)
+def problem(function, p: int, bound: float | None = None, size: float = 1.0, **more) -> UserLoss:
+    return from_loss(function, lambda key: size * jax.random.normal(key, (p,)), lower_bound=bound, **more)
 
 
-def at(landscape: UserLoss, theta, **more) -> Verdict:
-    found = judge(landscape, Point(np.asarray(theta, float), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED), **more)
+def at(landscape: UserLoss, theta) -> Claim:
+    found = judge(landscape, Point(np.asarray(theta, float), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
     assert found.evidence in (None, Evidence.NUMERICAL)
     assert found.label not in (Label.UNDECIDED, Label.UNCONVERGED) or found.reason
     return found
 
 
-def falls(landscape: UserLoss, theta, verdict: Verdict) -> bool:
+def falls(landscape: UserLoss, theta, verdict: Claim) -> bool:
     """Whether the loss at the end of the escape is lower, in a computation of the test's own."""
     assert verdict.escape is not None
     with jax.enable_x64(True):
-        before, after = (float(landscape.loss(jnp.asarray(t))) for t in (np.asarray(theta, float), theta + verdict.escape))
+        before, after = (
+            float(landscape.loss(jnp.asarray(t))) for t in (np.asarray(theta, float), theta + verdict.escape)
+        )
     return after < before
 
 
@@ -69,7 +71,7 @@ def test_a_start_of_another_size_changes_nothing_at_infinity():
 def test_global_by_a_bound_needs_no_global_float64():
     code = (
         "import jax.numpy as jnp, jax, numpy as np\n"
-        "from landscape.problems.problem import from_loss\n"
+        "from landscape.problems.from_loss import from_loss\n"
         "from landscape.records import Point\n"
         "from landscape.theory.own_loss.judge import judge\n"
         "def label(f, theta, bound):\n"
@@ -173,7 +175,7 @@ def test_singular_points_of_known_type_are_never_called_another(seed, terms):
         assert verdict.flavour not in (Flavour.STRICT_MINIMUM, Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
         assert verdict.escape is None or falls(landscape, np.zeros(len(powers)), verdict)
     else:
-        # One is not a lower bound of the search for lower losses, so that SPURIOUS would be a lower loss than the least.
+        # The least loss there is: nothing lower can be seen.
         assert verdict.label == Label.UNDECIDED
         allowed = {"strict": Flavour.STRICT_MINIMUM, "flat": Flavour.FLAT_MINIMUM}[truth]
         assert verdict.flavour in (allowed, Flavour.MINIMUM_NOT_CLEAR, None)
@@ -190,7 +192,7 @@ def test_declared_symmetries_are_taken_out_of_the_null_space():
         return jnp.array([c * x[0] - s * x[1], s * x[0] + c * x[1], x[2]])
 
     for sign, expected in ((1.0, Flavour.FLAT_MINIMUM), (-1.0, None)):
-        one = view(problem(loss, 3), None, (turned,))
+        one = view(problem(loss, 3, invariances=(turned,)))
         there = rest(one, np.array([0.6, 0.8, 0.0]) / one.scale)
         assert there is not None
         found = degenerate(one, there)
@@ -199,8 +201,9 @@ def test_declared_symmetries_are_taken_out_of_the_null_space():
 
 
 def test_a_symmetry_that_does_not_hold_is_not_believed():
-    landscape = problem(lambda x: x[0] ** 2 - x[1] ** 4, 2)
-    assert at(landscape, [0.0, 0.0], invariances=(lambda x, small: x + jnp.array([0.0, small]),)).label == Label.SADDLE
+    along = lambda x, small: x + jnp.array([0.0, small])  # noqa: E731
+    landscape = problem(lambda x: x[0] ** 2 - x[1] ** 4, 2, invariances=(along,))
+    assert at(landscape, [0.0, 0.0]).label == Label.SADDLE
 
 
 # -- kinks -------------------------------------------------------------------------------------------------------------
@@ -246,7 +249,17 @@ def test_finished_descents_on_a_lasso_stand_at_its_optimum(seed, p):
 
 # -- units -------------------------------------------------------------------------------------------------------------
 
-UNITS = ["tilted-well", "peano", "circle", "matrix-sensing", "falling-valley", "relu-pair", "lasso", "separable", "ring-5"]
+UNITS = [
+    "tilted-well",
+    "peano",
+    "circle",
+    "matrix-sensing",
+    "falling-valley",
+    "relu-pair",
+    "lasso",
+    "separable",
+    "ring-5",
+]
 
 
 @pytest.mark.parametrize(("loss_unit", "unit"), [(1e-6, 1.0), (1e6, 1.0), (1.0, 1e-3), (1.0, 1e3)])
@@ -269,11 +282,8 @@ def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, un
 
 
 def test_units_of_single_parameters_do_not_matter_where_their_scale_is_given():
-    stretch = np.array([1e-5, 1e4])
-    landscape = from_loss(
-        lambda x: (x[0] / 1e-5) ** 2 - (x[1] / 1e4) ** 4, lambda key: jnp.ones(2) * jax.random.normal(key)
-    )
-    verdict = at(landscape, [0.0, 0.0], scale=tuple(stretch))
+    landscape = problem(lambda x: (x[0] / 1e-5) ** 2 - (x[1] / 1e4) ** 4, 2, scale=np.array([1e-5, 1e4]))
+    verdict = at(landscape, [0.0, 0.0])
     assert verdict.label == Label.SADDLE
     assert falls(landscape, np.zeros(2), verdict)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from landscape.gallery.record import Example, Known, problem_of
-from landscape.problems.problem import UserLoss
+from landscape.problems.from_loss import UserLoss
 from landscape.records import InputError
 
 __all__ = ["Example", "Known", "examples", "problem"]

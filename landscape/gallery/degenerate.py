@@ -77,7 +77,7 @@ EXAMPLES = (
         "slow-fall",
         lambda x: 1.0 / (1.0 + jnp.log1p(x[0] ** 2 + x[1] ** 2)),
         normal(2),
-        (Known([3.0, 4.0], AT_INFINITY), Known([300.0, 4.0], AT_INFINITY)) + saddles([0.0, 0.0]),
+        (Known([3.0, 4.0], AT_INFINITY), Known([300.0, 4.0], AT_INFINITY), *saddles([0.0, 0.0])),
         SIGHT,
         0.0,
     ),

@@ -85,7 +85,12 @@ EXAMPLES = (
         (_scaled,),
     ),
     Example(
-        "chain", chain, normal(3), flat(GLOBAL, [1.0, 1.0, 1.0], [2.0, 0.5, 1.0]) + saddles([0.0, 0.0, 0.0]), "by sight", 0.0
+        "chain",
+        chain,
+        normal(3),
+        flat(GLOBAL, [1.0, 1.0, 1.0], [2.0, 0.5, 1.0]) + saddles([0.0, 0.0, 0.0]),
+        "by sight",
+        0.0,
     ),
     Example(
         "lifted-chain",

@@ -51,7 +51,7 @@ EXAMPLES = (
         "bent-rosenbrock",
         bent_rosenbrock,
         normal(2),
-        strict(GLOBAL, [1.0, 1.0]) + (Known([0.0, -1.0], TRAP),),
+        (*strict(GLOBAL, [1.0, 1.0]), Known([0.0, -1.0], TRAP)),
         "Guerbuezbalaban and Overton 2012",
         0.0,
     ),

@@ -24,7 +24,7 @@ def xor(hidden: Callable[[Array], Array]) -> Callable[[dict[str, Array]], Array]
     """Squared loss of a 2-2-1 network with a sigmoid at its end on exclusive or."""
 
     def loss(x: dict[str, Array]) -> Array:
-        inner = hidden(_INPUTS @ x["w"].T + x["b"])
+        inner = hidden(jnp.asarray(_INPUTS) @ x["w"].T + x["b"])
         return jnp.sum((jax.nn.sigmoid(inner @ x["a"] + x["c"]) - _XOR) ** 2)
 
     return loss

@@ -1,4 +1,4 @@
-"""Particles: Lennard-Jones clusters, electrons on a sphere, and oscillators on a ring. All minima are flat: they turn."""
+"""Particles: Lennard-Jones clusters, electrons on a sphere, oscillators on a ring. Minima are flat: they turn."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ def _bipyramid() -> np.ndarray:
 EXAMPLES = (
     Example("lennard-jones-3", lennard_jones, normal(9), flat(GLOBAL, _TRIANGLE) + saddles(_chain()), CLUSTERS, -3.0),
     Example(
-        "lennard-jones-4", lennard_jones, normal(12), flat(GLOBAL, (_PAIR / 8**0.5 * _TETRAHEDRON).ravel()), CLUSTERS, -6.0
+        "lennard-jones-4",
+        lennard_jones,
+        normal(12),
+        flat(GLOBAL, (_PAIR / 8**0.5 * _TETRAHEDRON).ravel()),
+        CLUSTERS,
+        -6.0,
     ),
     Example("lennard-jones-7", lennard_jones, normal(21), flat(GLOBAL, _bipyramid()), CLUSTERS),
     Example(
@@ -71,7 +76,9 @@ EXAMPLES = (
         "ring-5",
         ring,
         normal(5, 2.0),
-        flat(GLOBAL, np.zeros(5)) + flat(SPURIOUS, 2 * np.pi / 5 * np.arange(5)) + saddles(4 * np.pi / 5 * np.arange(5)),
+        flat(GLOBAL, np.zeros(5))
+        + flat(SPURIOUS, 2 * np.pi / 5 * np.arange(5))
+        + saddles(4 * np.pi / 5 * np.arange(5)),
         "Wiley, Strogatz and Girvan 2006: twisted states are stable up to a quarter turn",
         -5.0,
     ),
@@ -79,7 +86,9 @@ EXAMPLES = (
         "ring-8",
         ring,
         normal(8, 2.0),
-        flat(GLOBAL, np.zeros(8)) + flat(SPURIOUS, 2 * np.pi / 8 * np.arange(8)) + saddles(6 * np.pi / 8 * np.arange(8)),
+        flat(GLOBAL, np.zeros(8))
+        + flat(SPURIOUS, 2 * np.pi / 8 * np.arange(8))
+        + saddles(6 * np.pi / 8 * np.arange(8)),
         "Wiley, Strogatz and Girvan 2006",
         -8.0,
     ),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array
 
-from landscape.problems.problem import UserLoss, from_loss
+from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Label
 
 
@@ -50,7 +50,7 @@ class Example(NamedTuple):
 
 def problem_of(example: Example) -> UserLoss:
     """The landscape of an example."""
-    return from_loss(example.loss, example.init, lower_bound=example.lower_bound)
+    return from_loss(example.loss, example.init, lower_bound=example.lower_bound, invariances=example.invariances)
 
 
 def normal(p: int, size: float = 1.0, centre: float = 0.0) -> Callable[[Array], Array]:

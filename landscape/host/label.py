@@ -59,8 +59,9 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
     """
     if not np.all(np.isfinite(theta)):
         raise InputError(f"coordinate {int(np.flatnonzero(~np.isfinite(theta))[0])} of the point is not finite.")
-    exact, problem = room_of(problem).finish, classify.bounded(problem)
-    judge = _judge if exact is None else _judge_exactly
+    room, problem = room_of(problem), classify.bounded(problem)
+    exact = room.finish
+    judge = _judge if exact is None and not room.everywhere else _judge_exactly
     given = judge(problem, theta)
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)

@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """What a degenerate stationary point is.
 
     Attributes:
-        flavour: Of a minimum: `STRICT_MINIMUM`, `FLAT_MINIMUM`, `MINIMUM_NOT_CLEAR`; None where it is not shown to be one.
+        flavour: Of a minimum, strict, flat or not clear; None where it is not shown to be one.
         escape: A step to a lower loss, [p], and None where there is none.
         drop: How much lower, less errors.
         power: The power of the distance that the loss falls with.

@@ -89,9 +89,7 @@ def _followed(loss: Loss, u: np.ndarray, rounds: int = 40) -> list[np.ndarray]:
     return [*seen, here - u] if np.any(here != u) else seen
 
 
-def _fall(
-    loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray, values: np.ndarray
-) -> Escape | None:
+def _fall(loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray, values: np.ndarray) -> Escape | None:
     whole = np.concatenate([[value], values])
     if not np.all(np.isfinite(whole)):
         return None
@@ -149,7 +147,8 @@ def saturated(loss: Loss, u: np.ndarray) -> np.ndarray | None:
     ends = np.array([u + way * factor for way in ways for factor in (0.1, 1.0, 3.0)]).reshape(-1, len(u))
     if not len(ends):
         return None
-    level = (np.abs(loss.losses(ends) - value) <= 10.0 * (error + loss.errors(ends))).reshape(-1, 3).all(axis=1)
+    off = np.abs(loss.losses(ends) - value) - 10.0 * (error + loss.errors(ends))
+    level = np.max(off.reshape(-1, 3), axis=1) <= 0.0
     for way, one in zip(ways, level, strict=True):
         if one and _approached(loss, u, way, value, error):
             return way / np.linalg.norm(way)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape.problems.problem import UserLoss
-from landscape.records import Evidence, Flavour, Label, Point, Spectrum, Verdict, index_flavour
+from landscape.problems.from_loss import UserLoss
+from landscape.records import WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
@@ -19,45 +19,30 @@ from landscape.theory.own_loss.stationary import Rest, rest
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
 
-NOT_ATTAINED = "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
-LOWER = {
-    Flavour.STRICT_MINIMUM: Flavour.STRICT,
-    Flavour.FLAT_MINIMUM: Flavour.FLAT,
-    Flavour.MINIMUM_NOT_CLEAR: Flavour.NOT_CLEAR,
-}  # what minima are called where a lower loss is known
+NOT_ATTAINED = (
+    "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
+)
 
 
-def judge(
-    problem: UserLoss,
-    point: Point,
-    spectrum: Spectrum | None = None,
-    scale: tuple[float, ...] | None = None,
-    invariances: tuple[Any, ...] = (),
-    path: np.ndarray | None = None,
-) -> Verdict:
-    """The label of a point of a user's loss.
+def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Claim:
+    """The label of a point of a user's loss, polished or not.
 
     A point within a thousandth of the scale of a stationary one is judged as that one.
 
     Args:
         problem: The landscape.
-        point: A point, polished or not.
-        spectrum: Of the automatic Hessian there, if it is known; it is not needed.
-        scale: The size of every coordinate, [p]; None for an automatic one.
-        invariances: Functions (params, small number) -> params that leave the loss as it is.
+        point: A point; its theta alone is used.
         path: Earlier points of the descent, [n, p], if known.
     """
-    loss = view(problem, scale, invariances)
+    loss = view(problem)
     u = np.asarray(point.theta, np.float64) / loss.scale
     if not np.all(np.isfinite(u)) or not np.isfinite(loss.losses(u[None])[0]):
-        return Verdict(label=Label.UNCONVERGED, reason="the loss is not finite here", loss=point.loss)
-    known = _known(loss, point, u)
-    if spectrum is not None:
-        known["min_curvature"] = spectrum.min_curvature
+        return Claim(Label.UNCONVERGED, reason="the loss is not finite here")
+    known = _known(loss, u)
     wrong = _wrong_bound(known)
     if wrong is not None:
         return wrong
-    if loss.bound is not None and known["excess"] <= known["loss_error"]:
+    if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
         return _at_bound(loss, u, known)
     there = rest(loss, u)
     if there is None or not there.stationary:
@@ -69,11 +54,10 @@ def judge(
     return _smooth(problem, loss, there, known)
 
 
-def _known(loss: Loss, point: Point, u: np.ndarray) -> dict[str, Any]:
+def _known(loss: Loss, u: np.ndarray) -> dict[str, Any]:
     value, error = loss.loss(u)
-    excess = None if loss.bound is None else value - loss.bound
     norm = float(np.linalg.norm(loss.gradients(u[None])[0] / loss.scale))
-    return {"loss": value, "loss_error": error, "lower_bound": loss.bound, "excess": excess, "grad_norm": norm}
+    return {"loss": value, "loss_error": error, "lower_bound": loss.bound, "grad_norm": norm}
 
 
 def _grain(loss: Loss, u: np.ndarray) -> float:
@@ -83,26 +67,24 @@ def _grain(loss: Loss, u: np.ndarray) -> float:
     return float(2.0 * np.max(np.abs(values - values[0])))
 
 
-def _wrong_bound(known: dict[str, Any]) -> Verdict | None:
-    if known["excess"] is None or known["excess"] >= -known["loss_error"]:
+def _wrong_bound(known: dict[str, Any]) -> Claim | None:
+    bound = known["lower_bound"]
+    if bound is None or known["loss"] - bound >= -known["loss_error"]:
         return None
-    reason = f"the lower bound {known['lower_bound']:.10g} is wrong: the loss here is {known['loss']:.10g}, below it"
-    return Verdict(label=Label.UNDECIDED, reason=reason, **known)
+    reason = f"the lower bound {bound:.10g} is wrong: the loss here is {known['loss']:.10g}, below it"
+    return Claim(label=Label.UNDECIDED, reason=reason, **known)
 
 
-def _at_bound(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Verdict:
+def _at_bound(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
     """GLOBAL, unless the bound is reached by rounding alone and never attained."""
     way = saturated(loss, u)
     if way is not None:
         return _runs_away(loss, way, known, "bound within rounding, approached like an exponential", None)
-    margin = known["loss_error"] - known["excess"]
-    return Verdict(
-        label=Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=max(margin, 0.0), **known
-    )
+    return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 
-def _runs_away(loss: Loss, direction: np.ndarray, known: dict[str, Any], by: str, margin: float | None) -> Verdict:
-    return Verdict(
+def _runs_away(loss: Loss, direction: np.ndarray, known: dict[str, Any], by: str, margin: float | None) -> Claim:
+    return Claim(
         label=Label.AT_INFINITY,
         evidence=Evidence.NUMERICAL,
         by=by,
@@ -114,7 +96,7 @@ def _runs_away(loss: Loss, direction: np.ndarray, known: dict[str, Any], by: str
 
 def _moving(
     problem: UserLoss, loss: Loss, u: np.ndarray, there: Rest | None, known: dict[str, Any], path: np.ndarray | None
-) -> Verdict:
+) -> Claim:
     """A point that Newton steps do not hold: at a kink, on the way to infinity, or not at rest."""
     if there is None or kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u)):
         return _kink(problem, loss, u, known)
@@ -122,10 +104,10 @@ def _moving(
     if way is not None:
         return _runs_away(loss, way.direction, known, f"ray to a loss of {way.limit:.6g}", way.drop)
     reason = f"not stationary: gradient norm {known['grad_norm']:.2g}, and steps downhill do not come to an end here"
-    return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
+    return Claim(label=Label.UNCONVERGED, reason=reason, **known)
 
 
-def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Verdict:
+def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
     found = kinks.at_kink(loss, u)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
@@ -133,8 +115,8 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         stays = found.rests or automatic == 0.0
         if found.first_order and not stays:
             reason = f"not stationary: at this kink the least subgradient has norm {found.slope:.2g}"
-            return Verdict(label=Label.UNCONVERGED, reason=reason, **known)
-        return Verdict(
+            return Claim(label=Label.UNCONVERGED, reason=reason, **known)
+        return Claim(
             label=Label.TRAP if found.first_order else Label.SADDLE,
             evidence=Evidence.NUMERICAL,
             by="slope at a kink, lower point" if found.first_order else "lower points about a kink",
@@ -143,15 +125,17 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
             **known,
         )
     if found.flavour is None:
-        return Verdict(label=Label.UNDECIDED, reason=found.reason, **known)
-    return _minimum(problem, known["loss"] - known["loss_error"] - found.left, found.flavour, "points about a kink", known)
+        return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
+    return _minimum(
+        problem, known["loss"] - known["loss_error"] - found.left, found.flavour, "points about a kink", known
+    )
 
 
-def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Verdict:
+def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Claim:
     """A stationary point of a loss that is smooth there."""
     least = there.loss - there.error - there.left
     negative = there.values < -there.curvature_error
-    known = {**known, "min_curvature": known.get("min_curvature", float(there.values[0]))}
+    known = {**known, "min_curvature": float(there.values[0])}
     if negative.any():
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
@@ -163,11 +147,11 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     if found.escape is not None:
         return _degenerate_saddle(loss, there, found, known)
     if found.flavour is None:
-        return Verdict(label=Label.UNDECIDED, reason=found.reason, **known)
+        return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     return _minimum(problem, least, found.flavour, "loss in the null space", known)
 
 
-def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Verdict:
+def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Claim:
     """SADDLE with the clearest fall along the direction of least curvature that the quadratic model foretells."""
     radii = np.geomspace(1e-6, 0.5, 48)
     best: tuple[float, np.ndarray] | None = None
@@ -182,8 +166,8 @@ def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Verdi
                 best = (float(fall[i]), steps[i])
     if best is None:
         reason = f"an eigenvalue of {there.values[0]:.2g} but no lower loss along its direction beyond rounding"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **known)
-    return Verdict(
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
+    return Claim(
         label=Label.SADDLE,
         flavour=index_flavour(index),
         evidence=Evidence.NUMERICAL,
@@ -194,10 +178,10 @@ def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Verdi
     )
 
 
-def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, Any]) -> Verdict:
+def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, Any]) -> Claim:
     assert found.escape is not None
     assert found.power is not None
-    return Verdict(
+    return Claim(
         label=Label.SADDLE,
         flavour=Flavour.DEGENERATE,
         evidence=Evidence.NUMERICAL,
@@ -208,20 +192,20 @@ def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, A
     )
 
 
-def _minimum(problem: UserLoss, least: float, flavour: Flavour, by: str, known: dict[str, Any]) -> Verdict:
+def _minimum(problem: UserLoss, least: float, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
     """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one."""
     best = witness(problem)
     margin = least - best.loss - best.error
     if margin > 0 and np.isfinite(margin):
-        return Verdict(
+        return Claim(
             label=Label.SPURIOUS,
-            flavour=LOWER[flavour],
+            flavour=WITNESSED[flavour],
             evidence=Evidence.NUMERICAL,
             by=f"{by}, lower loss seen",
             margin=margin,
             **known,
         )
-    return Verdict(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
+    return Claim(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
 
 
 def _hessian(there: Rest) -> np.ndarray:

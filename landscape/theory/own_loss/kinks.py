@@ -99,7 +99,9 @@ def _torn(loss: Loss, u: np.ndarray, lines: np.ndarray) -> bool:
     # Rounding of the loss itself goes through to derivatives: that is no kink.
     least = 1e3 * loss.loss(u)[1]
     size = float(np.nanmax(slopes))
-    return slope_error > max(TORN * size, least) or curvature_error > max(TORN * max(float(np.nanmax(bends)), size), least)
+    return slope_error > max(TORN * size, least) or curvature_error > max(
+        TORN * max(float(np.nanmax(bends)), size), least
+    )
 
 
 def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
@@ -160,7 +162,12 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
         return Found(slope, rests, reason="the loss is lower near this kink, but by no clear power of the distance")
-    return Found(slope, rests, Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR, left=left)
+    return Found(
+        slope,
+        rests,
+        Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR,
+        left=left,
+    )
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:

@@ -11,19 +11,71 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(
-    "neg reshape broadcast_in_dim squeeze expand_dims transpose slice dynamic_slice dynamic_update_slice concatenate pad "
-    "rev select_n select_and_gather_add max min abs sign floor ceil round clamp stop_gradient gather scatter copy copy_p "
-    "copy_to real imag reduce_max reduce_min sort argmax argmin iota eq ne lt le gt ge and or not xor is_finite "
-    "split optimization_barrier convert_element_type device_put symbolic_zeros zeros_like".split()
+    [
+        "neg",
+        "reshape",
+        "broadcast_in_dim",
+        "squeeze",
+        "expand_dims",
+        "transpose",
+        "slice",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "concatenate",
+        "pad",
+        "rev",
+        "select_n",
+        "select_and_gather_add",
+        "max",
+        "min",
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "clamp",
+        "stop_gradient",
+        "gather",
+        "scatter",
+        "copy",
+        "copy_p",
+        "copy_to",
+        "real",
+        "imag",
+        "reduce_max",
+        "reduce_min",
+        "sort",
+        "argmax",
+        "argmin",
+        "iota",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "xor",
+        "is_finite",
+        "split",
+        "optimization_barrier",
+        "convert_element_type",
+        "device_put",
+        "symbolic_zeros",
+        "zeros_like",
+    ]
 )
 # Sums of many terms: the error goes with the terms and not with their sum, so that the terms are disturbed.
-SUMS = frozenset("dot_general reduce_sum cumsum conv_general_dilated scatter-add reduce_window_sum".split())
+SUMS = frozenset(["dot_general", "reduce_sum", "cumsum", "conv_general_dilated", "scatter-add", "reduce_window_sum"])
 
 
 def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:

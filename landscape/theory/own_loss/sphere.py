@@ -132,7 +132,7 @@ def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: n
 
 
 def _begins_later(ray: Ray) -> bool:
-    """Whether a fall begins at a distance: level for half a decade and more, then powers that come down from high ones."""
+    """Whether a fall begins at a distance: level for half a decade, then powers that come down from high ones."""
     seen = ray.values < -ray.errors
     first = int(np.argmax(seen))
     if first < 4 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):

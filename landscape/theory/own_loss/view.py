@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from landscape.polish import float64
-from landscape.problems.problem import QUICK, UserLoss
+from landscape.problems.from_loss import UserLoss
+from landscape.problems.problem import QUICK
 from landscape.theory.own_loss.rounding import disturbed
 
 BLOCKS = (8, 64, 512)  # evaluations a call: the least that holds a batch, so that few programs do
@@ -58,21 +59,17 @@ class Loss(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def view(problem: UserLoss, scale: tuple[float, ...] | None = None, invariances: tuple[Any, ...] = ()) -> Loss:
+def view(problem: UserLoss) -> Loss:
     """A problem's loss in the units of its scales.
 
-    Args:
-        problem: The landscape.
-        scale: The size of every coordinate, [p]; None for an automatic one: the root mean square over starts, which
-            has the units that the user gave the parameters.
-        invariances: Functions (params, small number) -> params that leave the loss as it is.
+    A scale that the user did not give is the root mean square over starts, which has the units of the parameters.
     """
     with float64():
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), i))(jnp.arange(DRAWS))
         starts = np.stack([np.asarray(problem.start(key, "", 1.0), np.float64) for key in keys])
         parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.read(starts[0]))]
     leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
-    sizes = np.asarray(scale, np.float64) if scale is not None else _sizes(starts, leaves, problem.scale)
+    sizes = _sizes(starts, leaves) if problem.sizes is None else np.asarray(problem.sizes, np.float64)
     unit = np.exp2(np.round(np.log2(sizes)))
     return Loss(
         losses=_blocks(partial(_losses, problem, unit)),
@@ -84,14 +81,12 @@ def view(problem: UserLoss, scale: tuple[float, ...] | None = None, invariances:
         starts=starts / unit,
         leaves=leaves,
         bound=None if problem.lower_bound is None else problem.lower_bound.value,
-        invariances=tuple(_flat(problem, unit, one) for one in invariances),
+        invariances=tuple(_flat(problem, unit, one) for one in problem.invariances),
     )
 
 
-def _sizes(starts: np.ndarray, leaves: tuple[np.ndarray, ...], given: float) -> np.ndarray:
-    """The size of every coordinate: what the user gave, else of starts, else of its leaf's, else of all, [p]."""
-    if given != 1.0:
-        return np.full(starts.shape[1], given)
+def _sizes(starts: np.ndarray, leaves: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The size of every coordinate at starts, else that of its leaf, else that of all, [p]."""
     sizes = np.sqrt(np.mean(np.square(starts), axis=0))
     for leaf in leaves:
         whole = np.sqrt(np.mean(np.square(sizes[leaf])))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from landscape.problems.problem import UserLoss
+from landscape.problems.from_loss import UserLoss
 from landscape.theory.own_loss.view import Loss, view
 
 ROUNDS = 200
