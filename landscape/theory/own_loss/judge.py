@@ -6,7 +6,7 @@ what it has met. What is not shown is undecided, with the reason.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from landscape.theory.own_loss.witness import witness
 NOT_ATTAINED = (
     "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
 )
+CURVATURE = "curvature"
+BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
 def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Claim:
@@ -126,29 +128,25 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         )
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
-    return _minimum(
-        problem, known["loss"] - known["loss_error"] - found.left, found.flavour, "points about a kink", known
-    )
+    held = _Held(u, known["loss"] - known["loss_error"] - found.left)
+    return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
 
 
 def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Claim:
     """A stationary point of a loss that is smooth there."""
-    least = there.loss - there.error - there.left
+    held = _Held(there.u, there.loss - there.error - there.left)
     negative = there.values < -there.curvature_error
     known = {**known, "min_curvature": float(there.values[0])}
     if negative.any():
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
-        return _minimum(problem, least, Flavour.STRICT_MINIMUM, "curvature", known)
-    way = saturated(loss, there.u)
-    if way is not None:
-        return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)
+        return _minimum(problem, loss, held, Flavour.STRICT_MINIMUM, CURVATURE, known)
     found = degenerate(loss, there)
     if found.escape is not None:
         return _degenerate_saddle(loss, there, found, known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
-    return _minimum(problem, least, found.flavour, "loss in the null space", known)
+    return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
 
 
 def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Claim:
@@ -192,10 +190,28 @@ def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, A
     )
 
 
-def _minimum(problem: UserLoss, least: float, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
-    """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one."""
+class _Held(NamedTuple):
+    """Where a minimum is, [p] in u, and the least loss that it can have."""
+
+    u: np.ndarray
+    least: float
+
+
+def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
+    """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one.
+
+    Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
+    that is level because it has come to its limit is no minimum.
+    """
+    if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+        way = saturated(loss, held.u)
+        if way is not None:
+            return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)
+        if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
+            reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
+            return Claim(Label.UNDECIDED, reason=reason, **known)
     best = witness(problem)
-    margin = least - best.loss - best.error
+    margin = held.least - best.loss - best.error
     if margin > 0 and np.isfinite(margin):
         return Claim(
             label=Label.SPURIOUS,
