@@ -20,6 +20,7 @@ from landscape.theory.own_loss.view import Loss
 
 REACHES = (0.3, 0.03, 0.003)  # a fall with the fourth power shows at the last, 1e-10 of the loss's own size
 RADII = np.geomspace(3e-3, 1.0, 16)  # of each reach; six to a decade
+CUBIC = 2.6  # without curvature the first power is three: a fall with less is that of a kink close by
 CHORDS = 12  # simplified Newton steps in w: each gains a factor of the radius
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 FINE = 1e-6  # a loss whose rounding is above this part of its own variation cannot be said to be constant
@@ -62,17 +63,18 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     k = flat.shape[1]
     rng = np.random.default_rng(0)
     starts = np.concatenate([np.eye(k), rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
-    function, seen = Function(reduced.values, reduced.errors, reduced.gradients), None
+    function, seen, bent = Function(reduced.values, reduced.errors, reduced.gradients), None, False
     for reach in REACHES:
         radii = reach * RADII[reach * RADII >= 30.0 * point.step]
         if len(radii) < 6:
             break
         seen = search(function, starts, reach=reach, radii=radii)
-        if not seen.doubtful:  # else a fall that begins some way off is another place's
+        bent = seen.down is not None and seen.down.power is not None and seen.down.power < CUBIC
+        if not seen.doubtful and not bent:  # else a fall that begins some way off is another place's
             break
     if seen is None:
         return Found(reason=f"a Newton step of {point.step:.1g} is left beside directions of zero curvature")
-    if seen.down is not None:
+    if seen.down is not None and not bent:
         assert seen.down.best is not None
         z = seen.down.radii[seen.down.best] * seen.down.direction
         end = reduced.points(z[None])[0]

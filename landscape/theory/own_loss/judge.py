@@ -210,6 +210,8 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
         if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
             reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
             return Claim(Label.UNDECIDED, reason=reason, **known)
+    # Two points beside one minimum are not told apart by what each is short of it.
+    known = {**known, "loss_error": max(known["loss_error"], known["loss"] - held.least)}
     best = witness(problem)
     margin = held.least - best.loss - best.error
     if margin > 0 and np.isfinite(margin):

@@ -136,8 +136,8 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
     combined = least_norm(slopes)
     slope = float(np.linalg.norm(combined))
     rests = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
-    # A minimum no further than the first sphere is no lower than by the steepest slope on the way.
-    left = float(RADII[0] * np.max(np.linalg.norm(slopes, axis=1)))
+    # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
+    left = 2.0 * PIECES * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * PIECES
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
     function = Function(
         values=lambda z: loss.losses(u + z) - value,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
 POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
+COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
 HALVED = 5  # rounds that all starts of a descent on a sphere take
 STEADY = 0.5  # how much the power may change from a radius to the next
 
@@ -124,11 +125,24 @@ def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: n
     if seen.any() and not np.any(values[:first] > errors[:first]):
         run = first + int(np.argmin(np.append(seen[first:], False)))
         inside = np.arange(len(radii)) < run
-        if _is_power(radii, np.where(seen & inside, -values, 0.0), seen & inside):
+        sizes = np.where(seen & inside, -values, 0.0)
+        if _is_power(radii, sizes, seen & inside) and not _displaced(radii[first:run], -values[first:run]):
             powers = np.diff(np.log(-values[first:run])) / np.diff(np.log(radii[first:run]))
             power = float(np.median(powers[: max(3, len(powers) // 2)]))
             best = first + int(np.argmin(values[first:run]))
     return Ray(direction, radii, values, errors, power, best)
+
+
+def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether powers come down to a whole number from above, as those of (r - r0)^2 do: a fall that begins at r0.
+
+    A fall that begins at zero has a whole power there, or half of one, and keeps it while the radius is small.
+    """
+    powers = np.diff(np.log(sizes[1:])) / np.diff(np.log(radii[1:]))  # the first size may be half error
+    if len(powers) < 2 or powers[1] >= powers[0]:
+        return False
+    above = 2 * powers[0] - np.floor(2 * powers[0] + 0.1)
+    return bool(powers[0] - powers[1] > COMES_DOWN or (above > 2 * COMES_DOWN and powers[0] - powers[1] > 0.01))
 
 
 def _begins_later(ray: Ray) -> bool:
