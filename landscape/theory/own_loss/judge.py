@@ -36,6 +36,12 @@ def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Cl
         point: A point; its theta alone is used.
         path: Earlier points of the descent, [n, p], if known.
     """
+    # Far probes overflow where the loss does, and are asked whether they are finite.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _judge(problem, point, path)
+
+
+def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     loss = view(problem)
     u = np.asarray(point.theta, np.float64) / loss.scale
     if not np.all(np.isfinite(u)) or not np.isfinite(loss.losses(u[None])[0]):
@@ -73,7 +79,8 @@ def _wrong_bound(known: dict[str, Any]) -> Claim | None:
     bound = known["lower_bound"]
     if bound is None or known["loss"] - bound >= -known["loss_error"]:
         return None
-    reason = f"the lower bound {bound:.10g} is wrong: the loss here is {known['loss']:.10g}, below it"
+    below = bound - known["loss"]
+    reason = f"the loss lies {below:.3g} below the lower bound that was given: the bound is wrong"
     return Claim(label=Label.UNDECIDED, reason=reason, **known)
 
 

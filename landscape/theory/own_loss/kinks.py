@@ -82,8 +82,9 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     sizes = np.linalg.norm(steps, axis=1)
     remainder = np.abs(loss.losses(u + steps) - model)
     noise = 4.0 * (loss.errors(u + steps) + error) + sizes * slope_error + 0.5 * sizes**2 * curvature_error
-    # The model's own terms round, and so does u + step.
-    noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + np.linalg.norm(gradient) * np.linalg.norm(u))
+    # The model's own terms round, and so does u + step, which the slope there makes a change of the loss.
+    there = np.linalg.norm(gradient) + np.linalg.norm(steps @ hessian, axis=1)
+    noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + there * np.linalg.norm(u))
     rows = (x.reshape(len(lines), len(PROBES)) for x in (remainder, noise))
     return any(_bent(*one) for one in zip(*rows, strict=True))
 
@@ -162,12 +163,10 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
         return Found(slope, rests, reason="the loss is lower near this kink, but by no clear power of the distance")
-    return Found(
-        slope,
-        rests,
-        Flavour.STRICT_MINIMUM if seen.rises and seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR,
-        left=left,
-    )
+    # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
+    sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
+    strict = seen.rises and (p == 1 or sharp)
+    return Found(slope, rests, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:

@@ -64,6 +64,7 @@ class Search(NamedTuple):
         flat: Whether nothing anywhere is above zero by more than its error.
         steep: The least rise over the median one, both at the largest radius: of the order of one at a minimum that
             is strict alike in all directions, and next to zero where a set of minima passes through the sphere.
+        power: The power of the radius that the least rise goes with over all radii; None where it does not rise.
         later: Whether every fall begins some way off: nothing below it, and powers of the radius that come down from
             high ones, as those of (r - r0)^2 do and those of r^4 do not.
     """
@@ -73,6 +74,7 @@ class Search(NamedTuple):
     rises: bool
     flat: bool
     steep: float
+    power: float | None
     later: bool
 
 
@@ -101,10 +103,13 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     least = np.min([one.values - one.errors for one in rays], axis=0)
     top = np.max([np.abs(one.values) - one.errors for one in rays], axis=0)
     lower = [one for one in rays if np.any(one.values < -one.errors)]
+    low = np.min([one.values for one in rays], axis=0)
+    rises = _is_power(radii, np.where(least > 0, low, 0.0), least > 0)
     return Search(
         down=down,
         doubtful=down is None and bool(lower),
-        rises=_is_power(radii, np.where(least > 0, np.min([one.values for one in rays], axis=0), 0.0), least > 0),
+        rises=rises,
+        power=_power(radii[least > 0], low[least > 0]) if rises else None,
         flat=bool(np.all(top <= 0)),
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
         later=bool(lower) and all(_begins_later(one) for one in lower),
@@ -131,6 +136,11 @@ def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: n
             power = float(np.median(powers[: max(3, len(powers) // 2)]))
             best = first + int(np.argmin(values[first:run]))
     return Ray(direction, radii, values, errors, power, best)
+
+
+def _power(radii: np.ndarray, sizes: np.ndarray) -> float:
+    """The power of the radius between the least and the largest that is seen."""
+    return float(np.log(sizes[-1] / sizes[0]) / np.log(radii[-1] / radii[0]))
 
 
 def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ from landscape.theory.own_loss.view import Loss
 
 ROUNDS = 24  # Newton steps: at x^4 each takes a third of the way, so that 1e-3 becomes 6e-8
 REACH = 1e-3  # a point further than this from a stationary one, in units of the scale, is not at it
+NEAR = 1e-5  # where the gradient is as small as it gets, a point this close to a stationary one is at it
 SHRINK = 0.97  # steps whose geometric mean ratio is above this do not shrink: 0.95 at x^20, 1 at exp(-x)
 
 
@@ -77,18 +78,19 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
     start = here = _at(loss, u)
     if here is None or start is None:
         return None
-    lengths = [float(np.linalg.norm(here.step))]
+    lengths, stuck = [float(np.linalg.norm(here.step))], False
     for _ in range(ROUNDS):
         if lengths[-1] <= 1e-15 * (1.0 + np.linalg.norm(here.u)) or lengths[-1] > 100 * REACH:
             break
         there = _at(loss, here.u + here.step)
         if there is None or not np.linalg.norm(there.gradient) < np.linalg.norm(here.gradient):
+            stuck = True
             break
         here = there
         lengths.append(float(np.linalg.norm(here.step)))
     moved = float(np.linalg.norm(here.u - start.u))
     value, error = loss.loss(here.u)
-    small = lengths[-1] <= REACH and moved <= REACH and _shrinks(lengths)
+    small = lengths[-1] <= REACH and moved <= REACH and (_shrinks(lengths) or (stuck and lengths[-1] <= NEAR))
     drift = _drift(loss, here) if small else 0.0
     return Rest(
         u=here.u,
