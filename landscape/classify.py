@@ -61,9 +61,13 @@ def classify(problem: Problem, point: Point, spectrum: Callable[[], Spectrum | N
 
 
 def _claim(problem: Problem, point: Point, spectrum: Callable[[], Spectrum | None]) -> Claim:
+    room = room_of(problem)
+    if room.everywhere and np.all(np.isfinite(point.theta)):
+        claim = room.judge(problem, point)
+        assert claim is not None
+        return claim
     if point.status not in (Status.CONVERGED, Status.STALLED):
         return unconverged(problem, point)
-    room = room_of(problem)
     claim = room.at_bound(problem, point)
     if claim is not None:
         return claim

@@ -57,6 +57,7 @@ class Flavour(enum.StrEnum):
     ZERO_NEURON = "zero neuron"  # a saddle that a neuron at zero leaves
     ESCAPE_NEURON = "escape neuron"  # a saddle that a neuron with outer weight zero leaves
     ZERO_SUBNETWORK = "zero subnetwork"  # a saddle that a subnetwork at zero leaves
+    DEGENERATE = "degenerate"  # a saddle that only terms of third or higher order leave
 
 
 # What an undecided minimum is called once a lower loss has been seen.

@@ -65,8 +65,9 @@ def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
 
 
 def _label(problem: Problem, theta: np.ndarray) -> Verdict:
-    exact, problem = room_of(problem).finish, overflow.bounded(classify.bounded(problem))
-    judge = _judge if exact is None else _judge_exactly
+    room, problem = room_of(problem), overflow.bounded(classify.bounded(problem))
+    exact = room.finish
+    judge = _judge if exact is None and not room.everywhere else _judge_exactly
     given = overflow.checked(problem, judge(problem, theta))
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,18 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["arrays"],
-    meta_fields=["function", "unravel", "init", "size", "bound", "canonical", "scale"],
+    meta_fields=[
+        "function",
+        "unravel",
+        "init",
+        "size",
+        "bound",
+        "canonical",
+        "scale",
+        "sizes",
+        "invariances",
+        "steepness",
+    ],
 )
 @dataclass(frozen=True, eq=False)
 class UserLoss(Problem):
@@ -37,6 +48,9 @@ class UserLoss(Problem):
         bound: The lower bound that the user gave, None without.
         canonical: params -> one representative of their orbit, None without.
         scale: Typical size of the parameters.
+        sizes: Typical size of every coordinate, [p], None where the user gave none: it is read off starts then.
+        invariances: Functions (params, small number) -> params that the user says leave the loss as it is.
+        steepness: Size of the gradient at starts where that is far from the scale, in units of the scale; else one.
         arrays: Empty: what the loss closes over is constant.
     """
 
@@ -47,6 +61,9 @@ class UserLoss(Problem):
     bound: LowerBound | None = None
     canonical: Callable[[Any], Any] | None = None
     scale: float = 1.0
+    sizes: tuple[float, ...] | None = None
+    invariances: tuple[Callable[[Any, Any], Any], ...] = ()
+    steepness: float = 1.0
     arrays: tuple = field(default=())
 
     kind = "from_loss"
@@ -58,6 +75,11 @@ class UserLoss(Problem):
     def p(self) -> int:
         """Number of coordinates of theta."""
         return self.size
+
+    @property
+    def gradient_scale(self) -> float:
+        """Size of the gradient where theta is off by about `scale`."""
+        return self.scale * self.steepness
 
     @property
     def lower_bound(self) -> LowerBound | None:
@@ -114,7 +136,7 @@ class UserLoss(Problem):
             value, gradient = jax.vmap(jax.value_and_grad(lambda theta: self.loss(theta).astype(jnp.float64)))(draws)
             shapes = str(jax.tree.map(jnp.shape, self.unravel(draws[0])))
         bound = None if self.bound is None else self.bound.value
-        return digest(self.kind, shapes, bound, self.scale, *map(rounded, (draws, value, gradient)))
+        return digest(self.kind, shapes, bound, self.scale, self.sizes, *map(rounded, (draws, value, gradient)))
 
 
 def from_loss(
@@ -122,7 +144,8 @@ def from_loss(
     init: Callable[[Array], Any],
     lower_bound: float | None = None,
     symmetry: Callable[[Any], Any] | None = None,
-    scale: float = 1.0,
+    scale: Any = None,
+    invariances: Sequence[Callable[[Any, Any], Any]] = (),
 ) -> UserLoss:
     """A problem from a JAX loss over any pytree of arrays (Flax and Equinox parameters too).
 
@@ -136,10 +159,14 @@ def from_loss(
             only that, and no point is called global.
         symmetry: params -> one representative of their orbit, e.g. the same network with its hidden units sorted.
             Without it two restarts count as one point only when they are equal.
-        scale: Typical size of the parameters; tolerances are multiples of it.
+        scale: Typical size of the parameters, of which tolerances are multiples: a number, or a pytree like params
+            of sizes for every leaf or coordinate. Without it labels take the root mean square over draws of `init`.
+        invariances: Continuous symmetries, each a function (params, small number) -> params that leaves the loss as it
+            is: directions of zero curvature along them are known to be flat, once the loss has been asked.
 
     Raises:
-        InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters.
+        InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters; a
+            scale is not positive or not of the shape of params.
     """
     with float64():
         params = init(jax.random.key(0, impl="threefry2x32"))
@@ -165,7 +192,39 @@ def from_loss(
     if lower_bound is not None and not np.isfinite(lower_bound):
         raise InputError(f"lower_bound must be a finite number or None, found {lower_bound}.")
     bound = None if lower_bound is None else LowerBound(float(lower_bound), "given")
-    return UserLoss(
+    sizes = None if scale is None else _sizes(scale, params)
+    whole = UserLoss(
         function=loss, unravel=chart, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
-        scale=float(scale),
+        scale=1.0 if sizes is None else float(np.exp(np.mean(np.log(sizes)))),
+        sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
+    return replace(whole, steepness=_steepness(whole))
+
+
+def _sizes(scale: Any, params: Any) -> np.ndarray:
+    """The size of every coordinate, [p]."""
+    leaves = jax.tree.leaves(params)
+    given = jax.tree.leaves(scale)
+    if len(given) == 1:
+        given = given * len(leaves)
+    try:
+        parts = [np.broadcast_to(np.asarray(a, float), np.shape(b)).ravel() for a, b in zip(given, leaves, strict=True)]
+    except ValueError:
+        raise InputError("scale must be a number or a pytree like the parameters, a size for every leaf.") from None
+    sizes = np.concatenate(parts)
+    if not np.all(np.isfinite(sizes) & (sizes > 0)):
+        raise InputError("every scale must be a positive finite number.")
+    return sizes
+
+
+def _steepness(problem: UserLoss) -> float:
+    """The median gradient norm at starts over the scale, where that is not of the order of one; else one.
+
+    Thresholds on gradients are in these units, so that a loss in millionths or in millions ends where others do.
+    """
+    with jax.enable_x64(True):
+        keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
+        draws = [ravel_pytree(problem.init(key))[0].astype(jnp.float64) for key in keys]
+        sizes = [float(jnp.linalg.norm(problem.gradient(theta))) for theta in draws]
+    ratio = float(np.median(sizes)) / problem.scale
+    return 1.0 if not np.isfinite(ratio) or ratio == 0.0 or 1e-3 < ratio < 1e3 else ratio

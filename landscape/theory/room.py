@@ -113,6 +113,7 @@ class Room:
         certificate: (problem, point, spectrum) -> SPURIOUS or GLOBAL for a point without a direction of descent.
         witness: problem -> a loss that is known to be attained.
         finish: The exact finish; None where Newton steps finish.
+        everywhere: Whether `judge` is the whole judgement of every point, unconverged ones included.
     """
 
     name: str
@@ -123,3 +124,4 @@ class Room:
     certificate: Callable[[Any, Point, Spectrum], Claim | None] = no_certificate
     witness: Callable[[Any], Witness | None] = no_witness
     finish: Finish | None = None
+    everywhere: bool = False

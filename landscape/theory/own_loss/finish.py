@@ -1,0 +1,89 @@
+"""Where a descent on a kinked loss ends: a quasi-Newton descent whose line search asks for slopes of one sign only.
+
+BFGS with a weak Wolfe line search goes to the kinks that a minimum stands on, to rounding, where gradient descent
+jumps to and fro (Lewis and Overton 2013, algorithm 4.6). Near its end a step is looked for in the span of the
+gradients of the pieces that meet there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.theory.own_loss.kinks import least_norm, pieces
+from landscape.theory.own_loss.view import Loss
+
+ROUNDS = 400
+STEPS = np.exp2(np.arange(-40.0, 8.0))  # lengths of a step, in units of the quasi-Newton one, asked all at once
+DESCENT, SLOPE = 1e-4, 0.9  # the two constants of the weak Wolfe conditions (Nocedal and Wright, chapter 3)
+
+
+def finish(loss: Loss, u: np.ndarray, reach: float = 1.0) -> Float[np.ndarray, " p"] | None:
+    """The end of a descent from u; None if it goes further than `reach` or to no end.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        reach: Longest way from u, in scales.
+    """
+    here = u
+    for _ in range(3):
+        end = _bfgs(loss, here)
+        if end is None or np.linalg.norm(end - u) > reach:
+            return None
+        moved, here = float(np.linalg.norm(end - here)), end
+        if moved <= 1e-12:
+            break
+    return here
+
+
+def _bfgs(loss: Loss, u: np.ndarray) -> np.ndarray | None:
+    p = len(u)
+    here, value, grad = u, float(loss.losses(u[None])[0]), loss.gradients(u[None])[0]
+    inverse = np.eye(p) / max(1.0, float(np.linalg.norm(grad)))
+    fresh = True
+    for _ in range(ROUNDS):
+        if not (np.isfinite(value) and np.all(np.isfinite(grad))):
+            return None
+        if not np.any(grad):
+            return here
+        way = -inverse @ grad
+        slope = float(grad @ way)
+        found = _step(loss, here, value, slope, way) if slope < 0 else None
+        if found is None:
+            if fresh:
+                return here
+            combined = least_norm(pieces(loss, here))
+            inverse, fresh = np.eye(p) / max(1e-12, float(np.linalg.norm(combined))), True
+            continue
+        new, new_value, new_grad = found
+        moved, change = new - here, new_grad - grad
+        here, value, grad, fresh = new, new_value, new_grad, False
+        bend = float(moved @ change)
+        if bend > 0:
+            left = np.eye(p) - np.outer(moved, change) / bend
+            inverse = left @ inverse @ left.T + np.outer(moved, moved) / bend
+    return here
+
+
+def _step(
+    loss: Loss, here: np.ndarray, value: float, slope: float, way: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """A step that falls by its share and after which the slope along it is not steep any more; by bisection."""
+    low, high, step = 0.0, np.inf, 1.0
+    best = None
+    for _ in range(60):
+        trial = here + step * way
+        new = float(loss.losses(trial[None])[0])
+        if not new <= value + DESCENT * step * slope or not new < value:
+            high = step
+        else:
+            grad = loss.gradients(trial[None])[0]
+            best = (trial, new, grad)
+            if grad @ way >= SLOPE * slope:
+                return best
+            low = step
+        step = 0.5 * (low + high) if np.isfinite(high) else 2.0 * low
+        if step * np.linalg.norm(way) <= 1e-17 * (1.0 + np.linalg.norm(here)):
+            break
+    return best

@@ -1,0 +1,187 @@
+"""Does the loss keep falling while the parameters diverge? Along rays, and along the descent's own curve.
+
+A ray counts from a point where no step of Newton's comes to an end, if the loss falls along it without a rise from the
+first step up to a million scales, or until it is within rounding of its limit. Growth with time plays no part: the norm
+of a separable logistic regression grows like log t.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.theory.own_loss.view import Loss
+
+DISTANCES = np.geomspace(1e-2, 1e6, 65)  # eight to a decade, in scales
+FAR = 2.0  # a bottom nearer to zero than this, in scales, is not looked at as an end at infinity
+
+
+class Escape(NamedTuple):
+    """A way to infinity.
+
+    Attributes:
+        direction: Of escape, a unit vector in u, [p].
+        limit: The loss that is approached.
+        drop: How much of it is left to fall from the point.
+    """
+
+    direction: Float[np.ndarray, " p"]
+    limit: float
+    drop: float
+
+
+def at_infinity(loss: Loss, u: np.ndarray, path: np.ndarray | None = None) -> Escape | None:
+    """A ray from u along which the loss falls for ever; None if none is found.
+
+    Args:
+        loss: The loss.
+        u: A point that is not stationary, [p].
+        path: Earlier points of the descent that led to u, [n, p], if known: its last direction is tried too.
+    """
+    value, error = loss.loss(u)
+    rays = _unit(_candidates(loss, u, path))
+    points = u + rays[:, None, :] * DISTANCES[:, None]
+    values = loss.losses(points.reshape(-1, len(u))).reshape(len(rays), -1)
+    found = [_fall(loss, u, value, error, *one) for one in zip(rays, values, strict=True)]
+    falls = [one for one in found if one is not None]
+    return max(falls, key=lambda one: one.drop) if falls else None
+
+
+def _candidates(loss: Loss, u: np.ndarray, path: np.ndarray | None) -> np.ndarray:
+    """Directions to try: down the gradient, on the path, outwards in all or some of the parameters, [r, p]."""
+    rows = [-loss.gradients(u[None])[0]]
+    rows += [rows[0] / max(float(np.linalg.norm(rows[0])), 1e-300)]
+    values, vectors = np.linalg.eigh(loss.hessian(u))
+    # A Newton step with the curvature's sign turned: down in every direction, and of the loss's own length.
+    size = np.maximum(np.abs(values), 1e-12 * np.max(np.abs(values), initial=1e-300))
+    rows.append(-vectors @ ((vectors.T @ -rows[0]) / size))
+    rows += [u, *_followed(loss, u)]
+    for count, leaf in enumerate(loss.leaves):
+        for part in (leaf, np.concatenate(loss.leaves[count:]), np.concatenate(loss.leaves[: count + 1])):
+            row = np.zeros_like(u)
+            row[part] = u[part]
+            rows.append(row)
+    if path is not None and len(path):
+        rows.append(u - path[-1])
+    return np.array(rows)
+
+
+def _followed(loss: Loss, u: np.ndarray, rounds: int = 40) -> list[np.ndarray]:
+    """Where descent by normalised gradients leads, step lengths chosen from many at once: directions from u."""
+    here, value = u, float(loss.losses(u[None])[0])
+    seen = []
+    lengths = np.geomspace(1e-3, 1e3, 25)
+    for i in range(rounds):
+        grad = loss.gradients(here[None])[0]
+        size = float(np.linalg.norm(grad))
+        if not np.isfinite(size) or size == 0.0:
+            break
+        trials = here - (lengths[:, None] * grad) / size
+        values = loss.losses(trials)
+        best = int(np.nanargmin(np.where(np.isfinite(values), values, np.inf)))
+        if not values[best] < value:
+            break
+        here, value = trials[best], float(values[best])
+        if i in (3, 9, 19, 39):
+            seen.append(here - u)
+    return [*seen, here - u] if np.any(here != u) else seen
+
+
+def _fall(loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray, values: np.ndarray) -> Escape | None:
+    whole = np.concatenate([[value], values])
+    if not np.all(np.isfinite(whole)):
+        return None
+    limit = _limit(whole)
+    # Cheap first: the errors of a ray are eight more runs a point.
+    if not value - values[-1] > error or np.any(np.diff(whole) > 1e-6 * (value - values[-1]) + 4 * error):
+        return None
+    errors = loss.errors(u + ray * DISTANCES[:, None])
+    steps = np.append(error, errors)
+    if np.any(np.diff(whole) > steps[1:] + steps[:-1]) or not value - values[-1] > 4.0 * (error + errors[-1]):
+        return None
+    # Still falling far out, or there already within rounding: a loss that is constant from some place on above
+    # rounding has a bottom there, and it is attained.
+    far = DISTANCES >= FAR
+    left = np.append(values[:-1] - values[1:], 0.0)
+    falling = left[far] > errors[far]
+    settled = np.abs(values[far] - limit) <= 2.0 * errors[far]
+    if not np.any(falling) and not _tail(whole, np.append(error, errors)):
+        return None
+    return Escape(ray, limit, value - limit) if np.any(falling) or np.all(settled[-1:]) else None
+
+
+def _tail(values: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether the last of the fall that is seen goes on smaller and smaller, and does not stop at once."""
+    falls = values[:-1] - values[1:]
+    seen = np.flatnonzero(falls > errors[:-1] + errors[1:])
+    return len(seen) > 3 and bool(falls[seen[-1]] < 0.5 * np.max(falls[seen]))
+
+
+def _limit(values: np.ndarray) -> float:
+    """The limit of a falling sequence at geometric distances, by Aitken's extrapolation of its last values."""
+    a, b, c = (float(values[i]) for i in (-9, -5, -1))
+    if not a - b > 1e-290 or not 0.0 < b - c < 0.999 * (a - b):
+        return c
+    return c - (c - b) ** 2 / ((c - b) - (b - a))
+
+
+def saturated(loss: Loss, u: np.ndarray) -> np.ndarray | None:
+    """A direction in which the loss reaches its value at u by rounding alone, [p]; None where it does not.
+
+    On the line from zero to u, in all or some of the parameters, where does the loss come to its last value? One that
+    is attained goes there like a power of the distance to that place, so that a thousandth of the way before it
+    stands far above its rounding; one that is approached goes like an exponential and stands near its rounding still.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+    """
+    value, error = loss.loss(u)
+    ways = [u]
+    ways += [_part(u, leaf) for leaf in loss.leaves if len(loss.leaves) > 1]
+    ways += [_part(u, np.array([i])) for i in np.argsort(-np.abs(u))[:32]]
+    ways = [way for way in ways if np.linalg.norm(way) >= FAR]
+    # Beyond u nothing may change: that leaves few ways, and none at a point that is isolated.
+    ends = np.array([u + way * factor for way in ways for factor in (0.1, 1.0, 3.0)]).reshape(-1, len(u))
+    if not len(ends):
+        return None
+    off = np.abs(loss.losses(ends) - value) - 10.0 * (error + loss.errors(ends))
+    level = np.max(off.reshape(-1, 3), axis=1) <= 0.0
+    for way, one in zip(ways, level, strict=True):
+        if one and _approached(loss, u, way, value, error):
+            return way / np.linalg.norm(way)
+    return None
+
+
+def _part(u: np.ndarray, where: np.ndarray) -> np.ndarray:
+    row = np.zeros_like(u)
+    row[where] = u[where]
+    return row
+
+
+def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error: float) -> bool:
+    """Whether the loss comes to its value at u, on the way there, as an exponential does."""
+    floor = max(10.0 * error, 1e-300)
+
+    def excess(parts: np.ndarray) -> np.ndarray:
+        return np.abs(loss.losses(u - way * (1.0 - parts[:, None])) - value)
+
+    parts = np.linspace(0.0, 1.0, 401)
+    sizes = excess(parts)
+    above = np.flatnonzero(sizes > floor)
+    if not len(above) or above[-1] == len(parts) - 1:
+        return False
+    low, high = parts[above[-1]], parts[above[-1] + 1]
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(np.array([middle]))[0] > floor else (low, middle)
+    before = max(float(excess(np.array([0.999 * low]))[0]), floor)
+    return bool(np.log(before / floor) < 0.1 * np.log(float(np.max(sizes)) / floor))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1)
+    good = np.isfinite(norms) & (norms > 0)
+    return rows[good] / norms[good][:, None]

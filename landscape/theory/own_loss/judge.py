@@ -1,0 +1,237 @@
+"""The verdict of a point of a user's loss: wrong bound, bound, infinity, kinks, curvature, and what is degenerate.
+
+All of it is numerical: derivatives are automatic, the rounding error is an estimate, and a search on spheres has met
+what it has met. What is not shown is undecided, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from landscape.problems.from_loss import UserLoss
+from landscape.records import WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
+from landscape.theory.own_loss import kinks
+from landscape.theory.own_loss.degenerate import Found, degenerate
+from landscape.theory.own_loss.infinity import at_infinity, saturated
+from landscape.theory.own_loss.stationary import Rest, rest
+from landscape.theory.own_loss.view import Loss, view
+from landscape.theory.own_loss.witness import witness
+
+NOT_ATTAINED = (
+    "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
+)
+CURVATURE = "curvature"
+BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
+
+
+def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Claim:
+    """The label of a point of a user's loss, polished or not.
+
+    A point within a thousandth of the scale of a stationary one is judged as that one.
+
+    Args:
+        problem: The landscape.
+        point: A point; its theta alone is used.
+        path: Earlier points of the descent, [n, p], if known.
+    """
+    # Far probes overflow where the loss does, and are asked whether they are finite.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _judge(problem, point, path)
+
+
+def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
+    loss = view(problem)
+    u = np.asarray(point.theta, np.float64) / loss.scale
+    if not np.all(np.isfinite(u)) or not np.isfinite(loss.losses(u[None])[0]):
+        return Claim(Label.UNCONVERGED, reason="the loss is not finite here")
+    known = _known(loss, u)
+    wrong = _wrong_bound(known)
+    if wrong is not None:
+        return wrong
+    if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
+        return _at_bound(loss, u, known)
+    there = rest(loss, u)
+    if there is None or not there.stationary:
+        return _moving(problem, loss, u, there, known, path)
+    if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
+        return _kink(problem, loss, u, known)
+    if loss.bound is not None and there.loss - loss.bound <= there.error + 2.0 * there.left + _grain(loss, there.u):
+        return _at_bound(loss, there.u, known)
+    return _smooth(problem, loss, there, known)
+
+
+def _known(loss: Loss, u: np.ndarray) -> dict[str, Any]:
+    value, error = loss.loss(u)
+    norm = float(np.linalg.norm(loss.gradients(u[None])[0] / loss.scale))
+    return {"loss": value, "loss_error": error, "lower_bound": loss.bound, "grad_norm": norm}
+
+
+def _grain(loss: Loss, u: np.ndarray) -> float:
+    """How much the loss changes when coordinates move by their last digit."""
+    nudges = np.random.default_rng(0).choice([-1.0, 1.0], size=(16, len(u))) * np.finfo(float).eps * u
+    values = loss.losses(np.concatenate([u[None], u + nudges]))
+    return float(2.0 * np.max(np.abs(values - values[0])))
+
+
+def _wrong_bound(known: dict[str, Any]) -> Claim | None:
+    bound = known["lower_bound"]
+    if bound is None or known["loss"] - bound >= -known["loss_error"]:
+        return None
+    below = bound - known["loss"]
+    reason = f"the loss lies {below:.3g} below the lower bound that was given: the bound is wrong"
+    return Claim(label=Label.UNDECIDED, reason=reason, **known)
+
+
+def _at_bound(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
+    """GLOBAL, unless the bound is reached by rounding alone and never attained."""
+    way = saturated(loss, u)
+    if way is not None:
+        return _runs_away(loss, way, known, "bound within rounding, approached like an exponential", None)
+    return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
+
+
+def _runs_away(loss: Loss, direction: np.ndarray, known: dict[str, Any], by: str, margin: float | None) -> Claim:
+    return Claim(
+        label=Label.AT_INFINITY,
+        evidence=Evidence.NUMERICAL,
+        by=by,
+        margin=margin,
+        escape=direction * loss.scale,
+        **known,
+    )
+
+
+def _moving(
+    problem: UserLoss, loss: Loss, u: np.ndarray, there: Rest | None, known: dict[str, Any], path: np.ndarray | None
+) -> Claim:
+    """A point that Newton steps do not hold: at a kink, on the way to infinity, or not at rest."""
+    if there is None or kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u)):
+        return _kink(problem, loss, u, known)
+    way = at_infinity(loss, u, None if path is None else np.asarray(path) / loss.scale)
+    if way is not None:
+        return _runs_away(loss, way.direction, known, f"ray to a loss of {way.limit:.6g}", way.drop)
+    reason = f"not stationary: gradient norm {known['grad_norm']:.2g}, and steps downhill do not come to an end here"
+    return Claim(label=Label.UNCONVERGED, reason=reason, **known)
+
+
+def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
+    found = kinks.at_kink(loss, u)
+    automatic = known["grad_norm"]
+    known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
+    if found.escape is not None:
+        stays = found.rests or automatic == 0.0
+        if found.first_order and not stays:
+            reason = f"not stationary: at this kink the least subgradient has norm {found.slope:.2g}"
+            return Claim(label=Label.UNCONVERGED, reason=reason, **known)
+        return Claim(
+            label=Label.TRAP if found.first_order else Label.SADDLE,
+            evidence=Evidence.NUMERICAL,
+            by="slope at a kink, lower point" if found.first_order else "lower points about a kink",
+            margin=found.drop,
+            escape=found.escape * loss.scale,
+            **known,
+        )
+    if found.flavour is None:
+        return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
+    held = _Held(u, known["loss"] - known["loss_error"] - found.left)
+    return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
+
+
+def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Claim:
+    """A stationary point of a loss that is smooth there."""
+    held = _Held(there.u, there.loss - there.error - there.left)
+    negative = there.values < -there.curvature_error
+    known = {**known, "min_curvature": float(there.values[0])}
+    if negative.any():
+        return _saddle(loss, there, int(np.sum(negative)), known)
+    if np.all(there.values > there.curvature_error):
+        return _minimum(problem, loss, held, Flavour.STRICT_MINIMUM, CURVATURE, known)
+    found = degenerate(loss, there)
+    if found.escape is not None:
+        return _degenerate_saddle(loss, there, found, known)
+    if found.flavour is None:
+        return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
+    return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
+
+
+def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Claim:
+    """SADDLE with the clearest fall along the direction of least curvature that the quadratic model foretells."""
+    radii = np.geomspace(1e-6, 0.5, 48)
+    best: tuple[float, np.ndarray] | None = None
+    for sign in (1.0, -1.0):
+        steps = sign * radii[:, None] * there.vectors[:, 0]
+        fall = there.loss - loss.losses(there.u + steps) - loss.errors(there.u + steps) - there.error
+        model = -0.5 * there.values[0] * radii**2
+        # Up to where the fall leaves its model: what lies further on is another place's.
+        here = np.flatnonzero((fall > 0) & (fall > 0.1 * model) & (fall < 10.0 * model + there.left))
+        for i in here:
+            if best is None or fall[i] > best[0]:
+                best = (float(fall[i]), steps[i])
+    if best is None:
+        reason = f"an eigenvalue of {there.values[0]:.2g} but no lower loss along its direction beyond rounding"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
+    return Claim(
+        label=Label.SADDLE,
+        flavour=index_flavour(index),
+        evidence=Evidence.NUMERICAL,
+        by="curvature, lower point",
+        margin=best[0],
+        escape=best[1] * loss.scale,
+        **known,
+    )
+
+
+def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, Any]) -> Claim:
+    assert found.escape is not None
+    assert found.power is not None
+    return Claim(
+        label=Label.SADDLE,
+        flavour=Flavour.DEGENERATE,
+        evidence=Evidence.NUMERICAL,
+        by=f"a fall with power {found.power:.2g} of the distance, lower point",
+        margin=found.drop,
+        escape=found.escape * loss.scale,
+        **known,
+    )
+
+
+class _Held(NamedTuple):
+    """Where a minimum is, [p] in u, and the least loss that it can have."""
+
+    u: np.ndarray
+    least: float
+
+
+def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
+    """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one.
+
+    Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
+    that is level because it has come to its limit is no minimum.
+    """
+    if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+        way = saturated(loss, held.u)
+        if way is not None:
+            return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)
+        if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
+            reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
+            return Claim(Label.UNDECIDED, reason=reason, **known)
+    # Two points beside one minimum are not told apart by what each is short of it.
+    known = {**known, "loss_error": max(known["loss_error"], known["loss"] - held.least)}
+    best = witness(problem)
+    margin = held.least - best.loss - best.error
+    if margin > 0 and np.isfinite(margin):
+        return Claim(
+            label=Label.SPURIOUS,
+            flavour=WITNESSED[flavour],
+            evidence=Evidence.NUMERICAL,
+            by=f"{by}, lower loss seen",
+            margin=margin,
+            **known,
+        )
+    return Claim(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
+
+
+def _hessian(there: Rest) -> np.ndarray:
+    return (there.vectors * there.values) @ there.vectors.T

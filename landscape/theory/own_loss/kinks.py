@@ -1,0 +1,197 @@
+"""Is the loss smooth here, and what is the point if it is not? Its own quadratic model against its own values.
+
+An automatic Hessian at a kink is that of one of the pieces that meet there, and says nothing of the others. Where the
+loss leaves its quadratic model with a power of the distance below three, only evaluations on spheres about the point
+and gradients of the pieces near it decide.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from landscape.records import Flavour
+from landscape.theory.own_loss.sphere import Function, search
+from landscape.theory.own_loss.view import Loss
+
+PROBES = np.geomspace(1e-7, 1e-1, 13)
+SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
+TORN = 1e-4  # of derivatives a tenth of a scale away; rounding in float32 moves them by 1e-6
+RADII = np.geomspace(1e-5, 0.03, 15)
+CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
+STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
+PIECES = 1e-7  # gradients of pieces are taken this far away
+FIRST_ORDER = 1.4  # a fall with a power below this has a slope
+REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
+
+
+class Found(NamedTuple):
+    """What a point at a kink is.
+
+    Attributes:
+        slope: Least norm of a convex combination of gradients of the pieces met near the point, in u.
+        rests: Whether that is zero beside the gradients of the pieces.
+        flavour: Of a minimum: `STRICT_MINIMUM` or `MINIMUM_NOT_CLEAR`; None where it is not shown to be one.
+        escape: A step to a lower loss, [p], and None where there is none.
+        drop: How much lower, less errors.
+        first_order: Whether the loss falls with a slope along it.
+        reason: What could not be shown.
+        left: How much lower a minimum here may be than the point, which stands beside its kink by rounding.
+    """
+
+    slope: float
+    rests: bool
+    flavour: Flavour | None = None
+    escape: Float[np.ndarray, " p"] | None = None
+    drop: float | None = None
+    first_order: bool = False
+    reason: str | None = None
+    left: float = 0.0
+
+
+def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> bool:
+    """Whether the loss leaves its quadratic model at u as no smooth function does.
+
+    Along each direction, the two smallest distances at which the remainder is clear of rounding give its power. A
+    kink that is some way off shows as a remainder that is there from some distance on, and not below it.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        gradient: Its automatic gradient there, [p].
+        hessian: Its automatic Hessian there, [p, p].
+    """
+    p = len(u)
+    rng = np.random.default_rng(0)
+    lines = rng.normal(size=(12, p))
+    # Few coordinates at a time as well: in a random direction of many a weak kink is faint.
+    axes = np.eye(p)[rng.permutation(p)[: min(p, 12)]]
+    lines = np.concatenate([lines / np.linalg.norm(lines, axis=1)[:, None], axes])
+    lines = np.concatenate([lines, -lines])
+    if _torn(loss, u, lines):
+        return True
+    steps = (lines[:, None, :] * PROBES[:, None]).reshape(-1, p)
+    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        return True
+    value, error = loss.loss(u)
+    slope_error, curvature_error = loss.derivative_errors(u)
+    model = value + steps @ gradient + 0.5 * np.sum((steps @ hessian) * steps, axis=1)
+    sizes = np.linalg.norm(steps, axis=1)
+    remainder = np.abs(loss.losses(u + steps) - model)
+    noise = 4.0 * (loss.errors(u + steps) + error) + sizes * slope_error + 0.5 * sizes**2 * curvature_error
+    # The model's own terms round, and so does u + step, which the slope there makes a change of the loss.
+    there = np.linalg.norm(gradient) + np.linalg.norm(steps @ hessian, axis=1)
+    noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + there * np.linalg.norm(u))
+    rows = (x.reshape(len(lines), len(PROBES)) for x in (remainder, noise))
+    return any(_bent(*one) for one in zip(*rows, strict=True))
+
+
+def _torn(loss: Loss, u: np.ndarray, lines: np.ndarray) -> bool:
+    """Whether rounding alone decides which piece a derivative is taken of: it changes by far more than by rounding."""
+    around = u + 0.1 * lines
+    slopes = np.linalg.norm(loss.gradients(around), axis=1)
+    bends = np.linalg.norm(loss.hessian(around[0])), np.linalg.norm(loss.hessian(around[-1]))
+    slope_error, curvature_error = loss.derivative_errors(u)
+    if not (np.any(np.isfinite(slopes)) and np.any(np.isfinite(bends))):
+        return True
+    # Rounding of the loss itself goes through to derivatives: that is no kink.
+    least = 1e3 * loss.loss(u)[1]
+    size = float(np.nanmax(slopes))
+    return slope_error > max(TORN * size, least) or curvature_error > max(
+        TORN * max(float(np.nanmax(bends)), size), least
+    )
+
+
+def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
+    """Whether a remainder on the line of `PROBES` begins at the point itself, with a power below `SMOOTH`."""
+    if not np.all(np.isfinite(remainder)):
+        return True
+    seen = remainder > 10.0 * noise
+    if not seen.any():
+        return False
+    first = int(np.argmax(seen))
+    some = slice(first, first + 4)
+    if first + 4 > len(PROBES) or not np.all(seen[some]):
+        return False
+    # Every power of three in a row: terms of a smooth function that cancel at one distance do not at the next.
+    powers = np.diff(np.log(remainder[some])) / np.diff(np.log(PROBES[some]))
+    if not np.all(powers < SMOOTH):
+        return False
+    before = max(first - 1, 0)
+    expected = remainder[first] * (PROBES[before] / PROBES[first]) ** float(np.median(powers))
+    return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
+
+
+def at_kink(loss: Loss, u: np.ndarray) -> Found:
+    """The kind of a point at a kink, by evaluations.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+    """
+    value, error = loss.loss(u)
+    slopes = pieces(loss, u)
+    combined = least_norm(slopes)
+    slope = float(np.linalg.norm(combined))
+    rests = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
+    # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
+    left = 2.0 * PIECES * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * PIECES
+    floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
+    function = Function(
+        values=lambda z: loss.losses(u + z) - value,
+        errors=lambda z: loss.errors(u + z) + error + floor,
+        gradients=lambda z: loss.gradients(u + z),
+    )
+    p = len(u)
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
+    starts += [combined[None], _bent_down(loss, u)]
+    many = np.concatenate([one for one in starts if len(one)])
+    seen = search(function, many, reach=RADII[-1], radii=RADII)
+    if seen.doubtful:  # a fall that begins some way off is another kink's
+        seen = search(function, many, reach=CLOSE, radii=RADII)
+    if seen.down is not None:
+        assert seen.down.best is not None
+        assert seen.down.power is not None
+        step = seen.down.radii[seen.down.best] * seen.down.direction
+        drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
+        return Found(slope, rests, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
+    if seen.doubtful and seen.later:
+        return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
+    if seen.doubtful:
+        return Found(slope, rests, reason="the loss is lower near this kink, but by no clear power of the distance")
+    # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
+    sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
+    strict = seen.rises and (p == 1 or sharp)
+    return Found(slope, rests, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
+
+
+def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
+    """Gradients of the pieces of the loss that meet near u, by a sample of points about it."""
+    p = len(u)
+    rng = np.random.default_rng(1)
+    around = np.concatenate([rng.normal(size=(2 * p + 20, p)), np.eye(p), -np.eye(p)])
+    around /= np.linalg.norm(around, axis=1)[:, None]
+    found = loss.gradients(u + PIECES * around)
+    return found[np.all(np.isfinite(found), axis=1)]
+
+
+def least_norm(slopes: np.ndarray) -> Float[np.ndarray, " p"]:
+    """The convex combination of rows [r, p] of least norm, by non-negative least squares, [p]."""
+    size = float(np.max(np.linalg.norm(slopes, axis=1), initial=0.0))
+    if size == 0.0:
+        return np.zeros(slopes.shape[1])
+    rows = np.vstack([slopes.T / size, np.full(len(slopes), 1e3)])  # the weights add up to one
+    weights = nnls(rows, np.append(np.zeros(slopes.shape[1]), 1e3))[0]
+    return weights @ slopes / weights.sum()
+
+
+def _bent_down(loss: Loss, u: np.ndarray) -> np.ndarray:
+    """Directions of least curvature of the pieces about u, [r, p]."""
+    p = len(u)
+    around = np.random.default_rng(2).normal(size=(8 if p <= 100 else 2, p))
+    hessians = [loss.hessian(u + 1e-5 * one / np.linalg.norm(one)) for one in around]
+    return np.array([np.linalg.eigh(h)[1][:, 0] for h in hessians if np.all(np.isfinite(h))]).reshape(-1, p)

@@ -1,0 +1,123 @@
+"""The room of users' losses: every point is judged by evaluations; descents on losses with kinks are finished."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import jaxprs_in_params
+
+from landscape.problems.from_loss import UserLoss
+from landscape.problems.problem import Problem
+from landscape.records import Claim, Label, Point, Status
+from landscape.theory.own_loss.finish import finish
+from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.view import view
+from landscape.theory.room import End, Finish, NotYet, Room
+
+# Operations that take one of several branches.
+BRANCHES = frozenset(
+    [
+        "max",
+        "min",
+        "abs",
+        "sign",
+        "clamp",
+        "select_n",
+        "sort",
+        "reduce_max",
+        "reduce_min",
+        "argmax",
+        "argmin",
+        "floor",
+        "ceil",
+        "round",
+        "rem",
+    ]
+)
+# Functions that branch against overflow only and are smooth.
+SMOOTH = frozenset(
+    [
+        "logaddexp",
+        "logaddexp2",
+        "softplus",
+        "logsumexp",
+        "softmax",
+        "log_softmax",
+        "log_sigmoid",
+        "logistic",
+        "_logsumexp",
+    ]
+)
+REACH = 4.0  # a finish further than this from where the descent stood, in scales, is another descent's
+SAME = 1e-6  # ends nearer than this, in scales, are one
+
+
+@lru_cache(maxsize=64)
+def branches(problem: UserLoss) -> bool:
+    """Whether the program of a loss has an operation that takes one of several branches: it may have kinks."""
+    with jax.enable_x64(True):
+        return _branches(jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr)
+
+
+def _branches(jaxpr: Any) -> bool:
+    for eqn in jaxpr.eqns:
+        if eqn.params.get("name") in SMOOTH:
+            continue
+        if eqn.primitive.name in BRANCHES or any(_branches(one) for one in jaxprs_in_params(eqn.params)):
+            return True
+    return False
+
+
+def _ends(problem: UserLoss, thetas: np.ndarray, cache: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
+    return [_end(problem, theta) for theta in thetas]
+
+
+def _end(problem: UserLoss, theta: np.ndarray) -> End | NotYet:
+    end = _down(problem, theta)
+    if end is None:
+        claim = _judge(problem, _point(theta))
+        # Where it only goes back and forth a shorter step comes nearer.
+        return NotYet(shorter=False) if claim.label != Label.AT_INFINITY else End(theta, claim, False, None)
+    claim = _judge(problem, _point(end))
+    if claim.label == Label.UNCONVERGED:
+        return NotYet(shorter=False)
+    isolated = claim.flavour is not None and "strict" in str(claim.flavour) and "flat" not in str(claim.flavour)
+    return End(end, claim, False, key(problem, end) if isolated else None)
+
+
+def _down(problem: UserLoss, theta: np.ndarray) -> np.ndarray | None:
+    loss = view(problem)
+    end = finish(loss, theta / loss.scale, REACH)
+    return None if end is None else end * loss.scale
+
+
+def key(problem: UserLoss, theta: np.ndarray) -> bytes:
+    """An isolated end to a millionth of the scale, after the user's own map to one representative of each orbit."""
+    one = theta if problem.symmetry is None else problem.symmetry(theta)
+    return np.round(one / view(problem).scale / SAME).astype(np.int64).tobytes()
+
+
+def _point(theta: np.ndarray) -> Point:
+    return Point(theta, np.nan, np.nan, np.nan, 0.0, Status.CONVERGED)
+
+
+def _judge(problem: UserLoss, point: Point) -> Claim:
+    return judge(problem, point)
+
+
+def _own(problem: Problem) -> bool:
+    return isinstance(problem, UserLoss)
+
+
+ROOM = Room("own loss", applies=_own, judge=_judge, everywhere=True)
+KINKED = Room(
+    "own loss with branches",
+    applies=lambda problem: isinstance(problem, UserLoss) and branches(problem),
+    judge=_judge,
+    everywhere=True,
+    # No step is known to be stable everywhere, so that no end is shown to be the descent's.
+    finish=Finish(ends=_ends, down=_down, key=key, stable_step=lambda problem: 0.0),
+)

@@ -1,0 +1,217 @@
+"""The least of a function on spheres about a point: where a loss is neither smooth nor curved, evaluations decide.
+
+A way down shows as a fall that grows like one power of the radius, over a decade of radii at least; a minimum as a
+rise on whole spheres. Directions are looked for by descents on the sphere from many starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
+POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
+COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
+HALVED = 5  # rounds that all starts of a descent on a sphere take
+STEADY = 0.5  # how much the power may change from a radius to the next
+
+
+class Function(NamedTuple):
+    """A function of z about a point, zero there.
+
+    Attributes:
+        values: At rows, [r, k] -> [r].
+        errors: Error bounds of the values, [r, k] -> [r].
+        gradients: At rows, [r, k] -> [r, k].
+    """
+
+    values: Callable[[np.ndarray], np.ndarray]
+    errors: Callable[[np.ndarray], np.ndarray]
+    gradients: Callable[[np.ndarray], np.ndarray]
+
+
+class Ray(NamedTuple):
+    """A function along one direction.
+
+    Attributes:
+        direction: Unit vector, [k].
+        radii: Distances, [n].
+        values: The function there, [n].
+        errors: Their error bounds, [n].
+        power: The power of the radius that it falls with; None where it does not fall, or by no steady power.
+        best: Index of the radius of the clearest fall; None likewise.
+    """
+
+    direction: Float[np.ndarray, " k"]
+    radii: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    errors: Float[np.ndarray, " n"]
+    power: float | None
+    best: int | None
+
+
+class Search(NamedTuple):
+    """What was found on spheres.
+
+    Attributes:
+        down: The direction of the clearest fall, or None.
+        doubtful: Whether some direction falls by no steady power, or behind a rise.
+        rises: Whether all that was met on every sphere from some radius on is above zero by more than its error, and
+            by a steady power of the radius.
+        flat: Whether nothing anywhere is above zero by more than its error.
+        steep: The least rise over the median one, both at the largest radius: of the order of one at a minimum that
+            is strict alike in all directions, and next to zero where a set of minima passes through the sphere.
+        power: The power of the radius that the least rise goes with over all radii; None where it does not rise.
+        later: Whether every fall begins some way off: nothing below it, and powers of the radius that come down from
+            high ones, as those of (r - r0)^2 do and those of r^4 do not.
+    """
+
+    down: Ray | None
+    doubtful: bool
+    rises: bool
+    flat: bool
+    steep: float
+    power: float | None
+    later: bool
+
+
+def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np.ndarray = RADII) -> Search:
+    """Looks for ways down from zero.
+
+    Args:
+        function: A function of z, zero at zero.
+        starts: Directions to descend from on the sphere, [r, k]; each is taken with both signs.
+        reach: Nothing is asked beyond this distance.
+        radii: Distances asked about, ascending.
+    """
+    units = _unit(np.concatenate([starts, -starts]))
+    radii = radii[radii <= reach * (1 + 1e-12)]
+    if units.shape[1] == 1:
+        lows = np.array([[1.0], [-1.0]])
+    else:
+        lows = np.concatenate([_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])])
+        lows = _distinct(np.concatenate([lows, units[: 2 * units.shape[1]]]))
+    points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
+    values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
+    rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
+    all_ends = function.values(radii[-1] * units)
+    falls = [one for one in rays if one.power is not None]
+    down = min(falls, key=_clearness) if falls else None
+    least = np.min([one.values - one.errors for one in rays], axis=0)
+    top = np.max([np.abs(one.values) - one.errors for one in rays], axis=0)
+    lower = [one for one in rays if np.any(one.values < -one.errors)]
+    low = np.min([one.values for one in rays], axis=0)
+    rises = _is_power(radii, np.where(least > 0, low, 0.0), least > 0)
+    return Search(
+        down=down,
+        doubtful=down is None and bool(lower),
+        rises=rises,
+        power=_power(radii[least > 0], low[least > 0]) if rises else None,
+        flat=bool(np.all(top <= 0)),
+        steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
+        later=bool(lower) and all(_begins_later(one) for one in lower),
+    )
+
+
+def _clearness(ray: Ray) -> float:
+    """The value at the clearest fall: less is clearer."""
+    assert ray.best is not None
+    return float(ray.values[ray.best] / ray.radii[ray.best])
+
+
+def _ray(direction: np.ndarray, values: np.ndarray, errors: np.ndarray, radii: np.ndarray) -> Ray:
+    seen = values < -errors
+    power, best = None, None
+    first = int(np.argmax(seen)) if seen.any() else len(radii)
+    # On the way from zero nothing rises by more than the errors before the fall shows.
+    if seen.any() and not np.any(values[:first] > errors[:first]):
+        run = first + int(np.argmin(np.append(seen[first:], False)))
+        inside = np.arange(len(radii)) < run
+        sizes = np.where(seen & inside, -values, 0.0)
+        if _is_power(radii, sizes, seen & inside) and not _displaced(radii[first:run], -values[first:run]):
+            powers = np.diff(np.log(-values[first:run])) / np.diff(np.log(radii[first:run]))
+            power = float(np.median(powers[: max(3, len(powers) // 2)]))
+            best = first + int(np.argmin(values[first:run]))
+    return Ray(direction, radii, values, errors, power, best)
+
+
+def _power(radii: np.ndarray, sizes: np.ndarray) -> float:
+    """The power of the radius between the least and the largest that is seen."""
+    return float(np.log(sizes[-1] / sizes[0]) / np.log(radii[-1] / radii[0]))
+
+
+def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether powers come down to a whole number from above, as those of (r - r0)^2 do: a fall that begins at r0.
+
+    A fall that begins at zero has a whole power there, or half of one, and keeps it while the radius is small.
+    """
+    powers = np.diff(np.log(sizes[1:])) / np.diff(np.log(radii[1:]))  # the first size may be half error
+    if len(powers) < 2 or powers[1] >= powers[0]:
+        return False
+    above = 2 * powers[0] - np.floor(2 * powers[0] + 0.1)
+    return bool(powers[0] - powers[1] > COMES_DOWN or (above > 2 * COMES_DOWN and powers[0] - powers[1] > 0.01))
+
+
+def _begins_later(ray: Ray) -> bool:
+    """Whether a fall begins at a distance: level for half a decade, then powers that come down from high ones."""
+    seen = ray.values < -ray.errors
+    first = int(np.argmax(seen))
+    if first < 4 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):
+        return False
+    if first + 3 >= len(ray.radii):
+        return True  # not there at this distance but at the last few radii
+    run = slice(first, first + 4)
+    powers = np.diff(np.log(np.maximum(-ray.values[run], 1e-300))) / np.diff(np.log(ray.radii[run]))
+    return bool(powers[0] > 4.5 and powers[1] < powers[0] - 0.5 and powers[2] < powers[1])
+
+
+def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:
+    """Whether positive sizes, where seen, go with one power of the radius for half a decade from the first on."""
+    index = np.flatnonzero(seen)
+    if len(index) < 3 or np.any(np.diff(index[:3]) != 1):
+        return False
+    index = index[:5] if len(index) >= 5 and np.all(np.diff(index[:5]) == 1) else index[:3]
+    # The first size may be half error: laws are read from the second on where there are enough.
+    index = index[1:] if len(index) > 3 else index
+    powers = np.diff(np.log(sizes[index])) / np.diff(np.log(radii[index]))
+    return bool(np.all((powers > POWERS[0]) & (powers < POWERS[1])) and np.ptp(powers) <= STEADY)
+
+
+def _descend(function: Function, units: np.ndarray, radius: float, rounds: int = 30) -> np.ndarray:
+    """Directions from descents of the function on a sphere, by projected gradients with a step for each lane."""
+    here, step = units.copy(), np.full(len(units), 0.5)
+    values = function.values(radius * here)
+    for i in range(rounds):
+        if i == HALVED and len(here) > 48:  # what is lowest by now goes on: one small block of evaluations a round
+            kept = np.argsort(values)[:48]
+            here, values, step = here[kept], values[kept], step[kept]
+        grad = function.gradients(radius * here)
+        grad = grad - np.sum(grad * here, axis=1)[:, None] * here
+        size = np.linalg.norm(grad, axis=1)
+        if not np.any(size > 0):
+            break
+        trial = _unit(here - step[:, None] * grad / np.where(size > 0, size, 1.0)[:, None])
+        new = function.values(radius * trial)
+        good = new < values
+        here[good], values[good] = trial[good], new[good]
+        step = np.where(good, np.minimum(1.6 * step, 1.0), 0.4 * step)
+        if np.all(step < 1e-4):
+            break
+    order = np.argsort(values)
+    return here[order[:16]]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1)
+    return rows[norms > 0] / norms[norms > 0][:, None]
+
+
+def _distinct(rows: np.ndarray) -> np.ndarray:
+    kept: list[np.ndarray] = []
+    for row in rows:
+        if all(np.linalg.norm(row - other) > 1e-3 for other in kept):
+            kept.append(row)
+    return np.array(kept)

@@ -1,0 +1,157 @@
+"""Is there no step that improves? Newton steps that shrink to nothing say so; steps of one length run to infinity.
+
+The gradient alone says nothing, because it is small wherever the loss is: at exp(-a) it equals the loss, and is 1e-13
+at a = 30, where a unit step takes two thirds of all that is left. A Newton step there is one unit long for ever.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.theory.own_loss.view import Loss
+
+ROUNDS = 24  # Newton steps: at x^4 each takes a third of the way, so that 1e-3 becomes 6e-8
+REACH = 1e-3  # a point further than this from a stationary one, in units of the scale, is not at it
+NEAR = 1e-5  # where the gradient is as small as it gets, a point this close to a stationary one is at it
+SHRINK = 0.97  # steps whose geometric mean ratio is above this do not shrink: 0.95 at x^20, 1 at exp(-x)
+
+
+class Rest(NamedTuple):
+    """The stationary point at a point, or what keeps it from being one.
+
+    Attributes:
+        u: Where the Newton steps led, [p].
+        loss: The loss there.
+        error: Bound on its rounding error.
+        gradient: The gradient there, [p].
+        values: Eigenvalues of the Hessian there, ascending, [p].
+        vectors: Its eigenvectors, columns, [p, p].
+        curvature_error: An eigenvalue of the stationary point lies within this of each of `values`: rounding, and what
+            is left to go times the change of the Hessian on the way.
+        left: What the loss could still lose on the way to the stationary point.
+        step: Length of the last Newton step.
+        moved: Distance from the given point.
+        stationary: Whether no step improves.
+        jumps: Whether the Hessian is another one an imperceptible step away, which no smooth function's is.
+    """
+
+    u: Float[np.ndarray, " p"]
+    loss: float
+    error: float
+    gradient: Float[np.ndarray, " p"]
+    values: Float[np.ndarray, " p"]
+    vectors: Float[np.ndarray, "p p"]
+    curvature_error: float
+    left: float
+    step: float
+    moved: float
+    stationary: bool
+    jumps: bool
+
+
+class _Newton(NamedTuple):
+    u: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    errors: tuple[float, float]  # of the gradient and of the Hessian
+    step: np.ndarray
+
+    @property
+    def cut(self) -> float:
+        """What an eigenvalue may be and still be zero: rounding of the Hessian, and of LAPACK (Weyl)."""
+        p = len(self.values)
+        return self.errors[1] + (p + 16 * np.sqrt(p)) * np.finfo(float).eps * float(np.linalg.norm(self.values))
+
+
+def rest(loss: Loss, u: np.ndarray) -> Rest | None:
+    """The stationary point of any kind at u; None where the loss, or a derivative, is not finite.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+    """
+    start = here = _at(loss, u)
+    if here is None or start is None:
+        return None
+    lengths, stuck = [float(np.linalg.norm(here.step))], False
+    for _ in range(ROUNDS):
+        if lengths[-1] <= 1e-15 * (1.0 + np.linalg.norm(here.u)) or lengths[-1] > 100 * REACH:
+            break
+        there = _at(loss, here.u + here.step)
+        if there is None or not np.linalg.norm(there.gradient) < np.linalg.norm(here.gradient):
+            stuck = True
+            break
+        here = there
+        lengths.append(float(np.linalg.norm(here.step)))
+    moved = float(np.linalg.norm(here.u - start.u))
+    value, error = loss.loss(here.u)
+    small = lengths[-1] <= REACH and moved <= REACH and (_shrinks(lengths) or (stuck and lengths[-1] <= NEAR))
+    drift = _drift(loss, here) if small else 0.0
+    return Rest(
+        u=here.u,
+        loss=value,
+        error=error,
+        gradient=here.gradient,
+        values=here.values,
+        vectors=here.vectors,
+        curvature_error=here.cut + drift,
+        left=2.0 * abs(float(here.gradient @ here.step)),
+        step=lengths[-1],
+        moved=moved,
+        stationary=small and not _falls(loss, here, value, error),
+        # A jump is as high at 25 times the distance, where the change of a smooth Hessian is 25 times as large.
+        jumps=small and lengths[-1] <= 1e-6 and drift > 100.0 * here.cut and _drift(loss, here, 100.0) < 8.0 * drift,
+    )
+
+
+def _at(loss: Loss, u: np.ndarray) -> _Newton | None:
+    gradient, hessian = loss.gradients(u[None])[0], loss.hessian(u)
+    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        return None
+    errors = loss.derivative_errors(u)
+    if not np.all(np.isfinite(errors)):
+        return None
+    values, vectors = np.linalg.eigh(hessian)
+    found = _Newton(u, gradient, hessian, values, vectors, errors, np.zeros_like(u))
+    slopes = vectors.T @ gradient
+    # Nothing is asked of directions whose curvature is rounding, nor of slopes that are.
+    seen = (np.abs(values) > found.cut) & (np.abs(slopes) > errors[0])
+    return found._replace(step=-(vectors[:, seen] / values[seen]) @ slopes[seen])
+
+
+def _shrinks(lengths: list[float]) -> bool:
+    """Whether Newton steps come to an end: they reached rounding, or each is shorter than the one before."""
+    if lengths[-1] <= 1e-8:
+        return True
+    several = [a for a in lengths if a > 0]
+    return len(several) > 2 and (several[-1] / several[0]) ** (1.0 / (len(several) - 1)) <= SHRINK
+
+
+def _drift(loss: Loss, here: _Newton, steps: float = 4.0) -> float:
+    """How much the Hessian changes within some steps of the point: an eigenvalue below that may be zero or negative.
+
+    Newton steps to the zero of x^k fall short of it by a factor k - 1.
+    """
+    if not np.any(here.step):
+        return 0.0
+    ends = [loss.hessian(here.u + steps * sign * here.step) for sign in (1.0, -1.0)]
+    return float(max(np.linalg.norm(end - here.hessian, 2) for end in ends))
+
+
+def _falls(loss: Loss, here: _Newton, value: float, error: float) -> bool:
+    """Whether the loss falls in a straight line, up to a scale, where curvature is zero and the slope is not."""
+    zero = np.abs(here.values) <= here.cut
+    slope = here.vectors[:, zero] @ (here.vectors[:, zero].T @ here.gradient)
+    norm = float(np.linalg.norm(slope))
+    if norm <= 3.0 * here.errors[0] or norm <= error:
+        return False
+    radii = np.geomspace(1e-2, 1.0, 5)
+    steps = radii[:, None] * slope / norm
+    values = np.abs(loss.losses(np.concatenate([here.u + steps, here.u - steps])) - value).reshape(2, -1).max(axis=0)
+    # Beside a stationary point other terms take over well below a hundredth of the scale.
+    return bool(np.any((norm * radii > 4.0 * error) & (norm * radii > 0.05 * values)))

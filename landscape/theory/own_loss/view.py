@@ -1,0 +1,172 @@
+"""A user's loss as this room sees it: float64 functions on the host, in units of a scale for each coordinate.
+
+A point is u = theta / scale; scales are powers of two, so that nothing is rounded on the way there and back. Every
+program is compiled once for a problem: batches are cut into blocks of one size and padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from landscape.polish import float64
+from landscape.problems.from_loss import UserLoss
+from landscape.problems.problem import QUICK
+from landscape.theory.own_loss.rounding import disturbed
+
+BLOCKS = (8, 64, 512)  # evaluations a call: the least that holds a batch, so that few programs do
+RUNS = 8  # disturbed runs a loss
+SPREAD = 3.0  # the error is this times the largest deviation of them
+DRAWS = 64  # starts that scales are read from
+
+
+class Loss(NamedTuple):
+    """A loss over u = theta / scale.
+
+    Attributes:
+        losses: The loss at rows, [r, p] -> [r].
+        gradients: Its gradient at rows, [r, p] -> [r, p].
+        hessian: Its Hessian, [p] -> [p, p].
+        errors: Bound on the rounding error of the loss at rows, estimated by disturbed runs, [r, p] -> [r].
+        derivative_errors: Those of the gradient (Euclidean) and of the Hessian (Frobenius) at a point.
+        scale: What one unit of u is in theta, [p].
+        starts: Draws of the problem's own starts, [draws, p], in u.
+        leaves: Coordinates of each leaf of the parameters.
+        bound: A number that the user says no loss lies below; None without one.
+        invariances: Maps (u, small number) -> u that the user says leave the loss as it is.
+    """
+
+    losses: Callable[[np.ndarray], Float[np.ndarray, " r"]]
+    gradients: Callable[[np.ndarray], Float[np.ndarray, "r p"]]
+    hessian: Callable[[np.ndarray], Float[np.ndarray, "p p"]]
+    errors: Callable[[np.ndarray], Float[np.ndarray, " r"]]
+    derivative_errors: Callable[[np.ndarray], tuple[float, float]]
+    scale: Float[np.ndarray, " p"]
+    starts: Float[np.ndarray, "draws p"]
+    leaves: tuple[np.ndarray, ...]
+    bound: float | None
+    invariances: tuple[Callable[[np.ndarray, float], np.ndarray], ...] = ()
+
+    def loss(self, u: np.ndarray) -> tuple[float, float]:
+        """The loss at one point, and its error."""
+        return float(self.losses(u[None])[0]), float(self.errors(u[None])[0])
+
+
+@lru_cache(maxsize=64)
+def view(problem: UserLoss) -> Loss:
+    """A problem's loss in the units of its scales.
+
+    A scale that the user did not give is the root mean square over starts, which has the units of the parameters.
+    """
+    with float64():
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), i))(jnp.arange(DRAWS))
+        starts = np.stack([np.asarray(problem.start(key, "", 1.0), np.float64) for key in keys])
+        parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.read(starts[0]))]
+    leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
+    sizes = _sizes(starts, leaves) if problem.sizes is None else np.asarray(problem.sizes, np.float64)
+    unit = np.exp2(np.round(np.log2(sizes)))
+    return Loss(
+        losses=_blocks(partial(_losses, problem, unit)),
+        gradients=_blocks(partial(_gradients, problem, unit)),
+        hessian=lambda u: _host(_hessian, problem, unit, u),
+        errors=_blocks(partial(_errors, problem, unit)),
+        derivative_errors=lambda u: _derivative_errors(problem, unit, u),
+        scale=unit,
+        starts=starts / unit,
+        leaves=leaves,
+        bound=None if problem.lower_bound is None else problem.lower_bound.value,
+        invariances=tuple(_flat(problem, unit, one) for one in problem.invariances),
+    )
+
+
+def _sizes(starts: np.ndarray, leaves: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The size of every coordinate at starts, else that of its leaf, else that of all, [p]."""
+    sizes = np.sqrt(np.mean(np.square(starts), axis=0))
+    for leaf in leaves:
+        whole = np.sqrt(np.mean(np.square(sizes[leaf])))
+        sizes[leaf] = np.where(sizes[leaf] > 1e-3 * whole, sizes[leaf], whole)
+    seen = sizes > 0
+    rest = float(np.exp(np.mean(np.log(sizes[seen])))) if seen.any() else 1.0
+    return np.where(seen, sizes, rest)
+
+
+def _flat(problem: UserLoss, unit: np.ndarray, function: Any) -> Callable[[np.ndarray, float], np.ndarray]:
+    def moved(u: np.ndarray, small: float) -> np.ndarray:
+        with float64():
+            return problem.write(function(problem.read(u * unit), small)) / unit
+
+    return moved
+
+
+def _host(function: Any, *args: Any) -> np.ndarray:
+    with float64():
+        return np.asarray(function(*args), np.float64)
+
+
+def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
+    def rows(u: np.ndarray) -> np.ndarray:
+        u = np.asarray(u, np.float64)
+        size = next((block for block in BLOCKS if block >= len(u)), BLOCKS[-1])
+        parts = [np.resize(u[i : i + size], (size, u.shape[1])) for i in range(0, len(u), size)]
+        return np.concatenate([_host(function, part) for part in parts])[: len(u)]
+
+    return rows
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _losses(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return jax.vmap(lambda row: problem.loss(row * unit))(u)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _gradients(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return jax.vmap(lambda row: problem.gradient(row * unit) * unit)(u)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _hessian(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return problem.hessian(u * unit) * unit * unit[:, None]
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _errors(problem: UserLoss, unit: Any, u: Any) -> Any:
+    def one(row: Any) -> Any:
+        theta = row * unit
+        value = problem.loss(theta).astype(jnp.float64)
+        runs = jax.vmap(lambda seed: disturbed(problem.loss, seed, theta))(jnp.arange(RUNS)).astype(jnp.float64)
+        return SPREAD * jnp.max(jnp.abs(runs - value)) + jnp.finfo(problem.loss(theta).dtype).eps * jnp.abs(value)
+
+    return jax.vmap(one)(u)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _disturbed_products(problem: UserLoss, unit: Any, u: Any, vectors: Any) -> Any:
+    """Gradient and Hessian-vector products [r, p], as they are and disturbed, in units of the scale."""
+
+    def products(theta: Any, v: Any) -> Any:
+        return jax.jvp(problem.gradient, (theta,), (v,))
+
+    def one(seed: Any, v: Any) -> Any:
+        clean, dirty = products(u * unit, v * unit), disturbed(products, seed, u * unit, v * unit)
+        return tuple((b - a) * unit for a, b in zip(clean, dirty, strict=True))
+
+    return jax.vmap(one)(jnp.arange(len(vectors)), vectors)
+
+
+def _derivative_errors(problem: UserLoss, unit: np.ndarray, u: np.ndarray) -> tuple[float, float]:
+    """SPREAD times the largest deviation in a few disturbed runs; of the Hessian by products with random vectors.
+
+    A random unit vector meets a p-th of the square of a Frobenius norm on average.
+    """
+    vectors = np.random.default_rng(0).normal(size=(RUNS, len(u)))
+    vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+    with float64():
+        grads, products = (np.asarray(x) for x in _disturbed_products(problem, unit, u, vectors))
+    size = np.sqrt(len(u)) * np.linalg.norm(products, axis=1)
+    return SPREAD * float(np.max(np.linalg.norm(grads, axis=1))), SPREAD * float(np.max(size))

@@ -1,0 +1,66 @@
+"""The gallery's points are what they are said to be, and the room of users' losses says so."""
+
+from __future__ import annotations
+
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from landscape import gallery
+from landscape.problems.from_loss import UserLoss
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status
+from landscape.theory.own_loss.judge import judge
+
+EXAMPLES = gallery.examples()
+MINIMA = {Flavour.STRICT_MINIMUM: "strict", Flavour.FLAT_MINIMUM: "flat", Flavour.MINIMUM_NOT_CLEAR: None}
+
+
+def of(problem: UserLoss, params) -> Claim:
+    theta = problem.write(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))
+    return judge(problem, Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+
+
+def array(known: gallery.Known):
+    return np.asarray(known.params, float) if isinstance(known.params, list) else known.params
+
+
+def outcome(known: gallery.Known, verdict: Claim, bound: bool) -> str:
+    """ "right", "undecided" or "wrong"."""
+    label = verdict.label
+    if label == known.label:
+        return "right"
+    if label == Label.UNCONVERGED:
+        return "right" if known.label == Label.AT_INFINITY else "undecided"
+    if label != Label.UNDECIDED:
+        return "wrong"
+    if verdict.flavour not in MINIMA:
+        return "undecided"
+    if known.label not in (Label.GLOBAL, Label.SPURIOUS):
+        return "wrong"  # called a minimum
+    said = MINIMA[verdict.flavour]
+    if said is not None and said != known.minimum:
+        return "wrong"
+    # Without a bound a least point can be no more than a minimum, at a kink one of either kind.
+    return "right" if known.label == Label.GLOBAL and not bound else "undecided"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_known_points_of_the_gallery_have_their_labels(name):
+    example, problem = EXAMPLES[name], gallery.problem(name)
+    found = collections.Counter()
+    for known in example.points:
+        verdict = of(problem, array(known))
+        said = outcome(known, verdict, example.lower_bound is not None)
+        assert said != "wrong", f"{known.params} is {known.label}, said {verdict.label} {verdict.flavour}"
+        found[said] += 1
+    assert not found["undecided"], found
+
+
+def test_there_are_forty_examples_and_an_unknown_name_is_one_sentence():
+    assert len(EXAMPLES) >= 40
+    assert sum(len(one.points) for one in EXAMPLES.values()) >= 120
+    with pytest.raises(InputError, match="the gallery has no 'rosenbrok'"):
+        gallery.problem("rosenbrok")

@@ -1,0 +1,311 @@
+"""A user's loss is labelled by what its own evaluations, their rounding error and its derivatives show: the table of
+inputs that were once labelled wrong, singular points whose type is known by construction, units, and precision."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.nn import relu
+
+from landscape import gallery
+from landscape.problems.from_loss import UserLoss, from_loss
+from landscape.records import Claim, Evidence, Flavour, Label, Point, Status
+from landscape.theory.own_loss.degenerate import degenerate
+from landscape.theory.own_loss.finish import finish
+from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.stationary import rest
+from landscape.theory.own_loss.view import view
+
+
+def problem(function, p: int, bound: float | None = None, size: float = 1.0, **more) -> UserLoss:
+    return from_loss(function, lambda key: size * jax.random.normal(key, (p,)), lower_bound=bound, **more)
+
+
+def at(landscape: UserLoss, theta) -> Claim:
+    found = judge(landscape, Point(np.asarray(theta, float), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+    assert found.evidence in (None, Evidence.NUMERICAL)
+    assert found.label not in (Label.UNDECIDED, Label.UNCONVERGED) or found.reason
+    return found
+
+
+def falls(landscape: UserLoss, theta, verdict: Claim) -> bool:
+    """Whether the loss at the end of the escape is lower, in a computation of the test's own."""
+    assert verdict.escape is not None
+    with jax.enable_x64(True):
+        before, after = (
+            float(landscape.loss(jnp.asarray(t))) for t in (np.asarray(theta, float), theta + verdict.escape)
+        )
+    return after < before
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_zero_of_relu_products_is_a_saddle_and_never_a_minimum():
+    pair = problem(lambda p: (p[0] * relu(p[1]) - 1) ** 2 + 0.1 * (p[0] ** 2 + p[1] ** 2), 2)
+    verdict = at(pair, [0.0, 0.0])
+    assert verdict.label == Label.SADDLE
+    assert falls(pair, [0.0, 0.0], verdict)
+
+
+@pytest.mark.parametrize("bound", [None, 0.0])
+@pytest.mark.parametrize("a", [10.0, 30.0, 300.0, 800.0])
+def test_a_valley_that_falls_for_ever_has_no_stationary_point(a, bound):
+    valley = problem(lambda x: jnp.exp(-x[0]) * (2 + jnp.cos(x[1])), 2, bound)
+    assert at(valley, [a, 0.0]).label == Label.AT_INFINITY
+
+
+def test_a_start_of_another_size_changes_nothing_at_infinity():
+    """The Newton step of exp(-x) is 0.01 of a scale of 100, and is still a step that never shrinks."""
+    wide = problem(lambda x: jnp.exp(-x[0]) + x[1] ** 2, 2, None, 100.0)
+    assert at(wide, [30.0, 0.0]).label == Label.AT_INFINITY
+
+
+def test_global_by_a_bound_needs_no_global_float64():
+    code = (
+        "import jax.numpy as jnp, jax, numpy as np\n"
+        "from landscape.problems.from_loss import from_loss\n"
+        "from landscape.records import Point\n"
+        "from landscape.theory.own_loss.judge import judge\n"
+        "def label(f, theta, bound):\n"
+        "    p = from_loss(f, lambda k: jax.random.normal(k, (len(theta),)), lower_bound=bound)\n"
+        "    return str(judge(p, Point(np.array(theta), np.nan, 0., 0., 0., 1)).label)\n"
+        "assert not jax.config.jax_enable_x64\n"
+        "print(label(lambda p: jnp.sum((p**2 - jnp.array([1., 2.]))**2), [1., 2**.5], 0.))\n"
+        "g = lambda x: 1 + (x[0]**2 - 1)**2 + 1.5e-7 * (x[0] - 1)**2 / 4\n"
+        "print(label(g, [-0.9999999812499997], 1.), label(g, [1.], 1.))\n"
+        "assert not jax.config.jax_enable_x64"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
+    assert run.stdout.split() == ["global", "spurious", "global"]
+
+
+def test_a_curvature_of_a_hundredth_beside_a_hundred_thousand_is_not_zero():
+    raw = problem(lambda x: 1.0 + jnp.sum(jnp.array([0.0098, 1e5]) * (x - 1) ** 2), 2)
+    assert at(raw, [1.0, 1.0]).flavour == Flavour.STRICT_MINIMUM
+
+
+def test_a_wrong_bound_is_said_at_once():
+    verdict = at(problem(lambda x: jnp.sum(x**2), 2, 0.1), [0.1, 0.1])
+    assert verdict.label == Label.UNDECIDED
+    assert "wrong" in (verdict.reason or "")
+
+
+def test_a_loose_bound_leaves_a_minimum_undecided():
+    verdict = at(problem(lambda x: 1.0 + jnp.sum(x**2), 2, 0.0), [0.0, 0.0])
+    assert (verdict.label, verdict.flavour) == (Label.UNDECIDED, Flavour.STRICT_MINIMUM)
+
+
+def test_far_from_stationary_is_unconverged():
+    for theta in ([0.5, 0.5], [3.0, -2.0], [1e-2, 0.0]):
+        assert at(problem(lambda x: jnp.sum(x**2) + x[0] ** 4, 2, 0.0), theta).label == Label.UNCONVERGED
+
+
+def test_a_loss_in_float32_is_labelled_as_far_as_its_digits_go():
+    def single(x):
+        return 1.0 + jnp.sum((x.astype(jnp.float32) ** 2 - 1) ** 2)
+
+    loss = view(problem(single, 2))
+    value, error = loss.loss(np.array([1.3, 0.8]) / loss.scale)
+    with jax.enable_x64(True):
+        exact = 1.0 + (1.3**2 - 1) ** 2 + (0.8**2 - 1) ** 2
+    assert abs(value - exact) <= error < 1e-4
+    # 1e-9 from a saddle and from a minimum is within the digits of both.
+    assert at(problem(single, 2), [1e-9, 1.0]).label == Label.SADDLE
+    assert at(problem(single, 2, 1.0), [1.0, 1.0 + 1e-9]).label == Label.GLOBAL
+
+
+def test_rounding_that_a_nudge_of_the_parameters_does_not_show_is_seen():
+    loss = view(problem(lambda x: jnp.sin(1e8 + x[0] ** 2), 1))
+    value, error = loss.loss(np.array([1e-6]))
+    # The argument keeps 1.5e-8 of its last digit.
+    assert abs(value - np.sin(1e8)) <= error
+    assert 1e-9 < error < 1e-6
+
+
+# -- singular points of known type -------------------------------------------------------------------------------------
+
+
+def singular(seed: int, powers: list[int], signs: list[int]):
+    """f(x) = 1 + sum sign y^power with y = a polynomial diffeomorphism of x, zero at zero; power 0 leaves y out."""
+    rng = np.random.default_rng(seed)
+    p = len(powers)
+    turn = np.linalg.qr(rng.normal(size=(p, p)))[0] * np.exp(rng.uniform(-0.5, 0.5, size=p))
+    bends = rng.uniform(-1, 1, size=(p, p, p))
+
+    def loss(x):
+        z = turn @ x
+        y = []
+        for i in range(p):  # triangular: each moved by a quadratic form of those before
+            before = z[:i]
+            y.append(z[i] + (before @ bends[i, :i, :i] @ before if i else 0.0))
+        return 1.0 + sum(s * v**k for s, v, k in zip(signs, y, powers, strict=True) if k)
+
+    return problem(loss, p)
+
+
+def kind(powers: list[int], signs: list[int]) -> str:
+    used = [(k, s) for k, s in zip(powers, signs, strict=True) if k]
+    if any(k % 2 or s < 0 for k, s in used):
+        return "saddle"
+    return "strict" if len(used) == len(powers) else "flat"
+
+
+TERMS = st.lists(st.tuples(st.sampled_from([0, 2, 2, 3, 4]), st.sampled_from([1, 1, -1])), min_size=1, max_size=4)
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 10**6), TERMS)
+def test_singular_points_of_known_type_are_never_called_another(seed, terms):
+    powers, signs = [k for k, _ in terms], [s for _, s in terms]
+    if not any(powers):
+        return
+    truth = kind(powers, signs)
+    landscape = singular(seed, powers, signs)
+    verdict = at(landscape, np.zeros(len(powers)))
+    if truth == "saddle":
+        assert verdict.label in (Label.SADDLE, Label.UNDECIDED)
+        assert verdict.flavour not in (Flavour.STRICT_MINIMUM, Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
+        assert verdict.escape is None or falls(landscape, np.zeros(len(powers)), verdict)
+    else:
+        # The least loss there is: nothing lower can be seen.
+        assert verdict.label == Label.UNDECIDED
+        allowed = {"strict": Flavour.STRICT_MINIMUM, "flat": Flavour.FLAT_MINIMUM}[truth]
+        assert verdict.flavour in (allowed, Flavour.MINIMUM_NOT_CLEAR, None)
+
+
+def test_declared_symmetries_are_taken_out_of_the_null_space():
+    """Beside a circle's own direction x^4 has a null direction of its own, which decides."""
+
+    def loss(x):
+        return (x[0] ** 2 + x[1] ** 2 - 1.0) ** 2 + sign * x[2] ** 4
+
+    def turned(x, small):
+        c, s = jnp.cos(small), jnp.sin(small)
+        return jnp.array([c * x[0] - s * x[1], s * x[0] + c * x[1], x[2]])
+
+    for sign, expected in ((1.0, Flavour.FLAT_MINIMUM), (-1.0, None)):
+        one = view(problem(loss, 3, invariances=(turned,)))
+        there = rest(one, np.array([0.6, 0.8, 0.0]) / one.scale)
+        assert there is not None
+        found = degenerate(one, there)
+        assert found.flavour == expected
+        assert (found.escape is None) == (sign > 0)
+
+
+def test_a_symmetry_that_does_not_hold_is_not_believed():
+    along = lambda x, small: x + jnp.array([0.0, small])  # noqa: E731
+    landscape = problem(lambda x: x[0] ** 2 - x[1] ** 4, 2, invariances=(along,))
+    assert at(landscape, [0.0, 0.0]).label == Label.SADDLE
+
+
+# -- kinks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("near", [0.0, 1e-12, 1e-9])
+def test_a_minimum_on_a_kink_and_a_roof_are_told_apart(near):
+    vee = problem(lambda x: jnp.abs(x[0]) + x[1] ** 2, 2)
+    assert at(vee, [near, 0.0]).flavour in (Flavour.STRICT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
+    sharp = problem(lambda x: jnp.abs(x[0]) + 0.1 * jnp.abs(x[1]), 2)
+    assert at(sharp, [near, 0.0]).flavour == Flavour.STRICT_MINIMUM
+    roof = problem(lambda x: -jnp.abs(x[0]) + x[1] ** 2, 2)
+    verdict = at(roof, [near, 0.0])
+    assert verdict.label == (Label.TRAP if near == 0.0 else verdict.label)
+    assert verdict.label in (Label.TRAP, Label.UNCONVERGED)
+
+
+def test_a_flat_piece_beside_a_slope_is_no_minimum():
+    """A dead unit: the gradient is zero at the kink and on one side of it."""
+    dead = problem(lambda x: 1.0 - relu(x[0]) + relu(x[0] - 1.0) * 2 + x[1] ** 2, 2)
+    verdict = at(dead, [0.0, 0.0])
+    assert verdict.label == Label.TRAP
+    assert falls(dead, [0.0, 0.0], verdict)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 10**6), st.integers(2, 5))
+def test_finished_descents_on_a_lasso_stand_at_its_optimum(seed, p):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2 * p, p)), rng.normal(size=2 * p)
+    loss = problem(lambda w: 0.5 * jnp.sum((x @ w - y) ** 2) + 2.0 * jnp.sum(jnp.abs(w)), p)
+    seen = view(loss)
+    end = finish(seen, rng.normal(size=p), reach=100.0)
+    assert end is not None
+    w = end * seen.scale
+    # Optimality of a lasso: |x'(xw - y)| <= 2, with equality and sign -w where w is not zero; 1e-6 of the data's size.
+    slope = x.T @ (x @ w - y)
+    active = np.abs(w) > 1e-7
+    assert np.all(np.abs(slope) <= 2.0 + 1e-5)
+    np.testing.assert_allclose(slope[active], -2.0 * np.sign(w[active]), atol=1e-5)
+    verdict = at(loss, w)
+    assert verdict.label == Label.UNDECIDED
+    assert verdict.flavour in (Flavour.STRICT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
+
+
+# -- units -------------------------------------------------------------------------------------------------------------
+
+UNITS = [
+    "tilted-well",
+    "peano",
+    "circle",
+    "matrix-sensing",
+    "falling-valley",
+    "relu-pair",
+    "lasso",
+    "separable",
+    "ring-5",
+]
+
+
+@pytest.mark.parametrize(("loss_unit", "unit"), [(1e-6, 1.0), (1e6, 1.0), (1.0, 1e-3), (1.0, 1e3)])
+@pytest.mark.parametrize("name", UNITS)
+def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, unit):
+    example = gallery.examples()[name]
+
+    def loss(x):
+        return loss_unit * example.loss(jax.tree.map(lambda leaf: leaf / unit, x))
+
+    def init(key):
+        return jax.tree.map(lambda leaf: unit * leaf, example.init(key))
+
+    bound = None if example.lower_bound is None else loss_unit * example.lower_bound
+    scaled, plain = from_loss(loss, init, lower_bound=bound), gallery.problem(name)
+    for known in example.points:
+        theta = plain.write(jnp.asarray(known.params, jnp.float64))
+        one, other = at(plain, theta), at(scaled, unit * theta)
+        assert (one.label, one.flavour) == (other.label, other.flavour)
+
+
+def test_units_of_single_parameters_do_not_matter_where_their_scale_is_given():
+    landscape = problem(lambda x: (x[0] / 1e-5) ** 2 - (x[1] / 1e4) ** 4, 2, scale=np.array([1e-5, 1e4]))
+    verdict = at(landscape, [0.0, 0.0])
+    assert verdict.label == Label.SADDLE
+    assert falls(landscape, np.zeros(2), verdict)
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("p", "seconds"), [(50, 0.05), (500, 1.0)])
+def test_a_label_costs_little_once_compiled(p, seconds):
+    import time
+
+    rows = np.random.default_rng(0).normal(size=(2 * p, p)) / np.sqrt(p)
+    landscape = problem(lambda x: jnp.sum(jnp.log1p((rows @ (x - 1.0)) ** 2)), p, 0.0)
+    loose = problem(lambda x: 1.0 + jnp.sum(jnp.log1p((rows @ (x - 1.0)) ** 2)), p)
+    for one in (landscape, loose):
+        at(one, np.ones(p))  # compiles, and looks for a lower loss once
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            at(one, np.ones(p))
+            times.append(time.perf_counter() - begin)
+        assert min(times) < seconds
