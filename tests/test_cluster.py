@@ -42,8 +42,8 @@ RESTARTS = 400
 HOW = dict(seed=3, lanes=16, step_size=0.001, progress=False)  # a thousand steps each: time for a kill
 SCRIPT = f"""
 import json, sys
-from landscape.host import run
-run.SHARD_SECONDS, run.SHARD_ROWS = 0.0, 8  # a shard at every opportunity
+from landscape.host import drive
+drive.SHARD_SECONDS, drive.SHARD_ROWS = 0.0, 8  # a shard at every opportunity
 {LOSS}
 census = ls.explore(waves(), {RESTARTS}, out=sys.argv[1], workers=2, **{HOW})
 print(json.dumps(census.as_dict()))
@@ -152,7 +152,7 @@ def test_the_command_with_workers_says_what_it_says_without(capfd):
 
 @pytest.mark.slow
 def test_workers_go_on_with_what_one_process_began(alone, tmp_path, monkeypatch):
-    monkeypatch.setattr("landscape.host.run.SHARD_SECONDS", 0.0)
+    monkeypatch.setattr("landscape.host.drive.SHARD_SECONDS", 0.0)
     folder = tmp_path / "run"
     ls.explore(waves(), RESTARTS, out=folder, **HOW)
     # As if it had been killed: every other shard is gone, with the weights of the orbits that it named.
@@ -233,8 +233,8 @@ def test_networks_have_the_same_census_by_two_workers_and_show_says_the_same(tmp
 def test_ctrl_c_ends_workers_keeps_what_is_done_and_says_so(tmp_path):
     folder = tmp_path / "run"
     script = (
-        "import sys; from landscape import cli; from landscape.host import run;"
-        "run.SHARD_SECONDS, run.SHARD_ROWS = 0.0, 8;"
+        "import sys; from landscape import cli; from landscape.host import drive;"
+        "drive.SHARD_SECONDS, drive.SHARD_ROWS = 0.0, 8;"
         f"cli.main(['run', '--teacher', '8', '--restarts', '4000', '--lanes', '16', '--workers', '2', '--json',"
         f" '--out', {str(folder)!r}])"
     )
@@ -506,7 +506,7 @@ def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
 def test_a_stopped_run_does_nothing_more(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     ls.explore(waves(), 2, out=folder, **HOW)
-    job = cluster._sent(__import__("landscape.host.run", fromlist=["Job"]).Job(waves(), ls.Settings(), 0))
+    job = cluster._sent(__import__("landscape.host.drive", fromlist=["Job"]).Job(waves(), ls.Settings(), 0))
     monkeypatch.setattr(worker, "_stopped", {"this"})
     order = worker.Order(payload=job, folder=str(folder), run="this", pace=(1.0, 1))
     assert worker.do(order, np.arange(2, 9)).refusal is None

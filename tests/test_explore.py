@@ -20,14 +20,14 @@ from landscape import classify
 from landscape.census import assemble
 from landscape.cli.runs import stored
 from landscape.host import store
+from landscape.host.drive import Job
 from landscape.host.memory import Memory
-from landscape.host.run import Job
 from landscape.problems.orbits import OrbitIndex
 
 KILLED = """
 import sys, time, landscape as ls
-from landscape.host import run, store
-run.SHARD_SECONDS, run.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
+from landscape.host import drive, store
+drive.SHARD_SECONDS, drive.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
 append = store.append
 store.append = lambda *shard: (append(*shard), time.sleep(0.02))  # ... and time to fall between two
 ls.explore(ls.orthonormal_teacher(8), 400, seed=1, lanes=16, out=sys.argv[1], resume=True, progress=False)
@@ -110,7 +110,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
 
 
 def test_a_damaged_shard_is_named_and_only_its_restarts_are_done_again(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("landscape.host.run.SHARD_SECONDS", 1e9)  # one shard, however slow the machine
+    monkeypatch.setattr("landscape.host.drive.SHARD_SECONDS", 1e9)  # one shard, however slow the machine
     folder = tmp_path / "run"
     problem = ls.orthonormal_teacher(4)
     whole = ls.explore(problem, 40, out=folder, progress=False)
@@ -393,7 +393,7 @@ def test_what_a_driver_restores_is_one_verdict_an_orbit():
         assert any(np.array_equal(theta, weights[i]) for i in weights if member[i] == member[name])
         assert verdict.label == rows["label"][name]
     driver = Job(PROBLEM, ls.Settings(), 0).driver(store.Shards(rows, weights, []))
-    assert len(driver.known) == 12
+    assert len(driver.acceptance.book.orbits) == 12
 
 
 def test_settling_all_rows_at_once_is_settling_each():

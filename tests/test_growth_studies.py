@@ -45,7 +45,7 @@ def test_growing_is_a_study(tmp_path):
     assert said["labels"]["global"] == 12
     assert sum(trace["count"] for trace in said["findings"]["traces"]) == 12
     assert "certified 12" in str(result)
-    assert study.restored(tmp_path).as_dict() == json.loads(json.dumps(said))
+    assert study.stored(tmp_path).as_dict() == json.loads(json.dumps(said))
     assert all(path.stat().st_size > 10_000 for path in study.figures(result, tmp_path))
 
 
@@ -78,7 +78,7 @@ def test_widths_that_are_done_are_not_done_again_and_the_rest_is_after_an_interr
     stopped = study.run(tmp_path, False)
     assert (stopped.finished, stopped.restarts) == (4, 8)
     with pytest.raises(ls.InputError, match="not finished"):
-        study.restored(tmp_path)
+        study.stored(tmp_path)
     _interrupt_at(monkeypatch, 1)
     done = study.run(tmp_path, False)
     assert done.finished == 8

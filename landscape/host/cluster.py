@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from landscape.engine.settings import Progress
-    from landscape.host.run import Job
+    from landscape.host.drive import Job
 
 REACH_SECONDS = 10.0  # a scheduler that has not answered by then is not there
 FROZEN = "30 s"  # a local worker that says nothing for so long is given up at the next look: in a minute at most
@@ -260,10 +260,10 @@ class Pool:
 
         from landscape.engine.clock import Clock
         from landscape.engine.settings import Progress
-        from landscape.host import run, store
+        from landscape.host import drive, store
 
         folder = folder.resolve()
-        pace = (run.SHARD_SECONDS, run.SHARD_ROWS)
+        pace = (drive.SHARD_SECONDS, drive.SHARD_ROWS)
         order = worker.Order(payload=_sent(job), folder=str(folder), run=uuid.uuid4().hex, pace=pace)
         if job.starts is not None:
             np.save(folder / worker.STARTS, job.starts)

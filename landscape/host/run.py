@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from landscape.census import assemble
 from landscape.census.census import Census
-from landscape.engine.driver import Driver
 from landscape.engine.plan import Plan
-from landscape.engine.settings import Progress, Settings
+from landscape.engine.settings import Progress
 from landscape.host import interrupt, kept, store
+from landscape.host.drive import Job, drive
 from landscape.host.identity import begun_by, difference, made_by, named
 from landscape.host.manifest import whereabouts
 from landscape.host.memory import NOTHING, Memory
@@ -29,9 +29,6 @@ from landscape.records import InputError
 
 if TYPE_CHECKING:
     from landscape.host.cluster import Pool
-
-SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
-SHARD_ROWS = 2000  # ... and whenever so many wait
 
 
 def run(
@@ -129,77 +126,6 @@ def begin(folder: Path, said: dict[str, Any], pool: Pool | None = None) -> None:
     """Makes the run folder with this manifest, which names the device of those who will do the run."""
     where = {} if pool is None else pool.environment(said["environment"]["dtype"])
     store.create(folder, named({**said, "environment": {**said["environment"], **where}}))
-
-
-class Job(NamedTuple):
-    """Which descents a run is made of: all that a process needs to do some of them.
-
-    Attributes:
-        problem: The landscape.
-        settings: How to run.
-        seed: Of the starting points.
-        starts: Given starting points, [restarts, p], or None for random ones.
-    """
-
-    problem: Problem
-    settings: Settings
-    seed: int
-    starts: np.ndarray | None = None
-
-    def driver(self, done: store.Shards) -> Driver:
-        """A driver that knows the orbits of what is done."""
-        driver = Driver(*self)
-        driver.restore(assemble.known_orbits(self.problem, done.rows, done.weights))
-        return driver
-
-
-def drive(
-    driver: Driver,
-    todo: np.ndarray,
-    keep: Callable[[dict[str, np.ndarray], dict[int, np.ndarray]], Any],
-    report: Callable[[Progress], None] | None,
-    pace: tuple[float, int] | None = None,
-) -> bool:
-    """Does the restarts and hands them over as shards: rows, and the weights of one member of each orbit and class.
-
-    Args:
-        driver: Of the run.
-        todo: Numbers of the restarts.
-        keep: Takes a shard.
-        report: Called between chunks.
-        pace: Seconds and rows after which a shard is due; SHARD_SECONDS and SHARD_ROWS by default.
-
-    Returns:
-        Whether it came to its end; a KeyboardInterrupt ends it early, with all that is done handed over.
-    """
-    waiting: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-    written = time.perf_counter()
-    seconds, most = pace or (SHARD_SECONDS, SHARD_ROWS)
-
-    def look(now: Progress) -> None:
-        interrupt.check()
-        if report is not None:
-            report(now)
-
-    def flush() -> None:
-        if waiting:
-            rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
-            theta = np.concatenate([batch[1] for batch in waiting])
-            chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
-            keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
-            waiting.clear()
-
-    try:
-        for batch in driver.run(todo, look):
-            waiting.append(batch)
-            if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
-                flush()
-                written = time.perf_counter()
-    except KeyboardInterrupt:
-        flush()
-        return False
-    flush()
-    return True
 
 
 @contextmanager

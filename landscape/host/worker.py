@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from landscape.engine.driver import Driver
     from landscape.engine.settings import Progress
-    from landscape.host.run import Job
+    from landscape.host.drive import Job
 
 STARTS = "starts.npy"
 NUMBER = "LANDSCAPE_WORKER"  # in the environment of a local worker: which one it is
@@ -107,7 +107,7 @@ def do(order: Order, restarts: np.ndarray) -> Done:
     import numpy as np
 
     from landscape.host import store
-    from landscape.host.run import drive
+    from landscape.host.drive import drive
 
     folder = Path(order.folder)
 
@@ -159,7 +159,7 @@ def _serve(number: int, count: int, scratch: str) -> None:
     config.set({"logging": {"distributed": "critical"}})  # before distributed sets its log up
     from distributed import Worker
 
-    import landscape.host.explore  # noqa: F401  # while the parent makes the scheduler
+    import landscape.host.drive  # noqa: F401  # while the parent makes the scheduler
 
     share_compiled(Path(scratch) / "compiled")
     line = sys.stdin.buffer.readline()

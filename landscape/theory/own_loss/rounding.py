@@ -114,7 +114,7 @@ def _run(jaxpr: Any, consts: Any, args: Any, jolt: Callable[[Any], Any]) -> list
     values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if hasattr(atom, "val") else values[atom]
+        return atom.val if isinstance(atom, jax.extend.core.Literal) else values[atom]
 
     for eqn in jaxpr.eqns:
         ins, name = [read(atom) for atom in eqn.invars], eqn.primitive.name
@@ -140,7 +140,8 @@ def _inner(eqn: Any) -> Any:
     for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = eqn.params.get(key)
         if inner is not None:
-            return inner if hasattr(inner, "consts") else jax.extend.core.ClosedJaxpr(inner, ())
+            closed = isinstance(inner, jax.extend.core.ClosedJaxpr)
+            return inner if closed else jax.extend.core.ClosedJaxpr(inner, ())
     return None
 
 
