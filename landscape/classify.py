@@ -46,7 +46,7 @@ def at_lower_bound(problem: Problem, point: Point) -> Verdict | None:
 def bounded(problem: Problem) -> Problem:
     """The problem with the best lower bound that its room knows."""
     bound = room_of(problem).bound(problem)
-    return problem if bound == problem.lower_bound else replace(problem, lower_bound=bound)  # pyright: ignore[reportArgumentType]
+    return problem if bound == problem.lower_bound else problem.with_bound(bound)
 
 
 def classify(problem: Problem, point: Point, spectrum: Callable[[], Spectrum | None]) -> Verdict:

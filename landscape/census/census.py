@@ -138,7 +138,9 @@ def render(census: Census) -> str:
     """The census as a table, with how to read it."""
     facts = census.problem
     title = ", ".join(
-        f"{name} {facts[name]}" for name in ("teacher", "lines", "width", "dimension", "activation") if name in facts
+        f"{name} {facts[name]}"
+        for name in ("teacher", "lines", "width", "dimension", "activation")
+        if facts.get(name) is not None
     )
     lines = [f"{census.study}: {title or facts.get('kind')} (seed {census.seed})"]
     lines.append(f"loss: {facts.get('normalisation', '')}")

@@ -9,6 +9,7 @@ are static, so that new data of one shape do not recompile.
 from __future__ import annotations
 
 import abc
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -88,6 +89,7 @@ class Problem(Loss):
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
         certifiable: Whether a convex program of finite size knows the least loss of all widths.
         error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
+        room: The `theory.room.Room` of a problem from outside the package; None for those that the package knows.
     """
 
     kind: ClassVar[str]
@@ -100,6 +102,7 @@ class Problem(Loss):
     coercive: bool = False
     certifiable: bool = False
     error_bounded: bool = True
+    room: Any = None
 
     @property
     def gradient_scale(self) -> float:
@@ -163,6 +166,12 @@ class Problem(Loss):
             InputError: The problem has none to speak of.
         """
         raise InputError(f"a {self.kind} problem has no width that can be changed.")
+
+    def with_bound(self, bound: LowerBound | None) -> Self:
+        """The same problem with another lower bound; compiled code does not look at it."""
+        other = copy.copy(self)
+        object.__setattr__(other, "lower_bound", bound)
+        return other
 
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 

@@ -16,5 +16,7 @@ ROOMS = (teacher_student.ROOM, porcupine.ROOM, convex.ROOM, growth.ROOM, own_los
 
 
 def room_of(problem: Problem) -> Room:
-    """The room for a problem."""
+    """The room for a problem: its own where it brings one, else the first of `ROOMS` that applies."""
+    if problem.room is not None:
+        return problem.room
     return next(room for room in ROOMS if room.applies(problem))
