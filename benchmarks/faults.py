@@ -5,12 +5,12 @@
 Six studies are run once undisturbed. Then
 - damages: a random file of a finished run gets a flipped bit, a hole or an early end, or is swapped with one of another
   run. `landscape resume` must say so, and end with the undisturbed result or with status 2.
-- signals: SIGINT or SIGTERM at a random moment between the command's first line and its end. The status must be 3, and
-  a resume must come to the undisturbed result.
-- kills: SIGKILL at a random moment; then the input file stays, is changed or is removed. A resume must come to the
+- signals: SIGINT or SIGTERM at a random moment, half of them after the run has made its folder. The status must be 3,
+  and a resume must come to the undisturbed result.
+- kills: SIGKILL at such a moment; then the input file stays, is changed or is removed. A resume must come to the
   undisturbed result or be refused in one sentence because the file has changed.
 - doubles: two resumes of one folder at once. One must work, and the other be refused in one sentence.
-Moments before Python has come to the command's first line, or after its status is decided, are drawn again.
+Moments before Python has come to the command's first line, or after its end, are drawn again.
 """
 
 from __future__ import annotations
@@ -191,16 +191,19 @@ class Bench:
         while True:
             folder = self.folder()
             process = self.started(folder, name)
-            while process.poll() is None and not mask(process.pid, "SigCgt"):
+            while process.poll() is None and not heeds(process.pid):
                 time.sleep(0.002)
-            time.sleep(share * self.seconds[name])
-            on_time = process.poll() is None and not mask(process.pid, "SigIgn")
+            late = share > 0.5  # half of the moments are counted from the first manifest on
+            while late and process.poll() is None and not (folder / store.MANIFEST).exists():
+                time.sleep(0.002)
+            time.sleep((2 * share - late) * self.seconds[name] / 2)
+            on_time = process.poll() is None
             if on_time:
                 process.send_signal(number)
             _, err = process.communicate(timeout=120)
             if on_time:
                 return folder, process.returncode, err.decode()
-            share *= 0.9
+            share = 0.5 * late + 0.8 * (share - 0.5 * late)
             shutil.rmtree(folder, ignore_errors=True)
 
     def gone_on_with(self, name: str, folder: Path, changed: bool = False) -> str:
@@ -281,13 +284,13 @@ def choice(rng: np.random.Generator, things: list):
     return things[int(rng.integers(len(things)))]
 
 
-def mask(pid: int, which: str) -> bool:
-    """Whether SIGTERM is in a mask of the process: caught ones or ignored ones."""
+def heeds(pid: int) -> bool:
+    """Whether the process has a handler for SIGTERM."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
-    said = next((line for line in lines if line.startswith(which)), f"{which}: 0")
+    said = next((line for line in lines if line.startswith("SigCgt")), "SigCgt: 0")
     return bool(int(said.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
