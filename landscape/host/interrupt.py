@@ -52,12 +52,8 @@ def heeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def commanded(to_the_end: bool = False) -> Iterator[None]:
-    """Inside, the whole process is a command: SIGTERM is like Ctrl-C, and both set the flag; see `at_once`.
-
-    Args:
-        to_the_end: Whether the process ends with what is inside: then a signal that comes after changes nothing.
-    """
+def commanded() -> Iterator[None]:
+    """Inside, the whole process is a command: SIGTERM is like Ctrl-C, and both set the flag; see `at_once`."""
     _state.update(requested=False, at_once=False)
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -70,7 +66,7 @@ def commanded(to_the_end: bool = False) -> Iterator[None]:
         if len(before) > 2:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if to_the_end else handler)
+            signal.signal(number, handler)
 
 
 def at_once() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Label, Verdict
+from landscape.records import InputError, Verdict
 
-OPEN = 1e-3  # of the unit of the loss: one that is known no better than this is not at its bound
 TOO_LARGE = "the weights or the data are too large for float64; scale them down"
 
 
@@ -21,7 +18,7 @@ def quiet() -> AbstractContextManager[None]:
 
 
 def checked(problem: Problem, verdict: Verdict) -> Verdict:
-    """The verdict of a point; undecided where it is global only because rounding leaves its loss wide open.
+    """The verdict of a point.
 
     Raises:
         InputError: Its loss, its gradient or the bound beside it is not finite.
@@ -30,12 +27,7 @@ def checked(problem: Problem, verdict: Verdict) -> Verdict:
     for name, value in values.items():
         if value is not None and not np.isfinite(value):
             raise InputError(f"the {name} at the point is {value}: {TOO_LARGE}.")
-    open_by = 0.0 if verdict.loss_error is None else verdict.loss_error
-    if verdict.label != Label.GLOBAL or open_by <= OPEN * problem.scale * problem.gradient_scale:
-        return verdict
-    reason = f"the weights are so large that rounding leaves the loss open by {open_by:.1e}"
-    nothing: dict[str, Any] = dict(flavour=None, evidence=None, by=None, margin=None)
-    return replace(verdict, label=Label.UNDECIDED, reason=reason, **nothing)
+    return verdict
 
 
 def bounded(problem: Problem) -> Problem:

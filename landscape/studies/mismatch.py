@@ -53,10 +53,10 @@ class DegreeMismatch(Starts):
             ]
             for name, census in censuses.items()
         }
-        labels = censuses["mismatched"].labels()
+        labels, shown = censuses["mismatched"].labels(), censuses["mismatched"].finished
         findings = {"stationary": exact, "ends": found, "regularisation": self.regularisation}
         done = min(census.finished for census in censuses.values())
-        record = self.record(done, time.perf_counter() - begun, findings, labels)
+        record = self.record(shown, time.perf_counter() - begun, findings, labels)
         lines = [f"1/2 (w^3 - 1)^2 + {self.regularisation:g} |w|^q, one weight", ""]
         lines += [
             f"{name:>10}  {kind:<13}  w = {w:.10f}  loss = {loss:.10f}"
