@@ -1,8 +1,8 @@
-"""Runs the README: its shell and Python blocks in order, and compares what they print with what it says they print.
+"""Runs the README and the guide: their shell and Python blocks in order, and compares what they print with the text.
 
 A block is run if it is fenced as sh or python and no `<!-- not run -->` stands above it; a text block right after one
-is its expected output. Numbers of seconds differ from run to run, and gradient norms from
-machine to machine: both are left out of the comparison.
+is its expected output. Each page has a folder of its own. Numbers of seconds differ from run to run, and gradient norms
+from machine to machine: both are left out of the comparison.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
     r"(?P<skip><!-- not run[^>]*-->\n)?```(?P<kind>sh|python)\n(?P<code>.*?)```\n(?:\n```text\n(?P<out>.*?)```\n)?",
     re.S,
 )
 
 
-def blocks() -> list[dict[str, str | None]]:
-    """The runnable blocks of the README."""
-    return [m.groupdict() for m in BLOCK.finditer(README.read_text()) if not m["skip"]]
+def pages() -> list[Path]:
+    """The README, then every page of the guide."""
+    return [ROOT / "README.md", *sorted((ROOT / "landscape" / "guide").glob("*.md"))]
+
+
+def blocks(page: Path) -> list[dict[str, str | None]]:
+    """The runnable blocks of a page."""
+    return [m.groupdict() for m in BLOCK.finditer(page.read_text()) if not m["skip"]]
 
 
 def _comparable(text: str) -> list[str]:
@@ -30,20 +35,22 @@ def _comparable(text: str) -> list[str]:
     return [re.sub(r" +", " ", line) for line in lines]
 
 
-def main(folder: Path) -> None:
-    """Runs every block in the folder; exits with 1 at the first difference."""
+def run(page: Path, folder: Path) -> None:
+    """Runs every block of a page in the folder; exits with 1 at the first difference."""
     folder.mkdir(parents=True, exist_ok=True)
-    for i, block in enumerate(blocks()):
+    for i, block in enumerate(blocks(page)):
+        name = f"{page.name} block {i}"
         command = (
             ["bash", "-e", "-c", block["code"]] if block["kind"] == "sh" else [sys.executable, "-c", block["code"]]
         )
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
-            sys.exit(f"README block {i} failed with status {done.returncode}:\n{block['code']}\n{done.stderr}")
+            sys.exit(f"{name} failed with status {done.returncode}:\n{block['code']}\n{done.stderr}")
         if block["out"] is not None and _comparable(done.stdout) != _comparable(block["out"]):
-            sys.exit(f"README block {i} printed something else:\n{done.stdout}\nand the README says:\n{block['out']}")
-        print(f"README block {i} ({block['kind']}): runs{'' if block['out'] is None else ', prints what it says'}")
+            sys.exit(f"{name} printed something else:\n{done.stdout}\nand the page says:\n{block['out']}")
+        print(f"{name} ({block['kind']}): runs{'' if block['out'] is None else ', prints what it says'}", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for each in pages():
+        run(each, Path(sys.argv[1]) / each.stem)

@@ -283,7 +283,7 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path):
 
 @contextlib.contextmanager
 def dask(folder, workers):
-    """The dask commands that the README names, and the address of their scheduler."""
+    """The dask commands that the guide names, and the address of their scheduler."""
     place = folder / "scheduler.json"
     command = [sys.executable, "-m", "dask"]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)

@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 
-from landscape.cli import labels, runs
+from landscape.cli import guide, labels, runs
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.records import InputError
@@ -25,6 +25,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
+  landscape guide [TOPIC]                      the pages of the guide; one of them: what labels rest on, files, Python
   landscape --version
 
 Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
@@ -99,6 +100,7 @@ def dispatch(arguments: list[str]) -> int:
         "plot": runs.plot,
         "label": labels.label,
         "bench": bench,
+        "guide": guide.guide,
     }
     if arguments[0] not in commands:
         raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
