@@ -20,7 +20,7 @@ from landscape.theory.own_loss.view import Loss
 PROBES = np.geomspace(1e-7, 1e-1, 13)
 SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
 TORN = 1e-4  # of derivatives a tenth of a scale away; rounding in float32 moves them by 1e-6
-RADII = np.geomspace(1e-5, 0.03, 15)
+RADII = np.geomspace(1e-6, 0.03, 19)  # from where a fall of second order clears rounding: kinks 3e-8 off show
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
