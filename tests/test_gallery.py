@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from landscape import gallery
+from landscape.host.explore import explore
 from landscape.problems.from_loss import UserLoss
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
@@ -64,3 +65,17 @@ def test_there_are_forty_examples_and_an_unknown_name_is_one_sentence():
     assert sum(len(one.points) for one in EXAMPLES.values()) >= 120
     with pytest.raises(InputError, match="the gallery has no 'rosenbrok'"):
         gallery.problem("rosenbrok")
+
+
+@pytest.mark.parametrize(
+    ("name", "optimiser", "allowed"),
+    [
+        ("xor-sigmoid", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
+        ("separable-naive", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
+        ("relu-pair", "gradient-descent", {Label.SADDLE, Label.UNDECIDED}),  # the minimum has no bound
+        ("lasso", "gradient-descent", {Label.GLOBAL, Label.UNDECIDED}),  # at the bound to the digits of the finish
+    ],
+)
+def test_restarts_on_the_gallery_end_at_what_there_is(name, optimiser, allowed):
+    census = explore(gallery.problem(name), 24, progress=False, optimiser=optimiser)
+    assert {label for label, count in census.labels().items() if count} <= allowed

@@ -20,7 +20,7 @@ from landscape.theory.own_loss.view import Loss
 PROBES = np.geomspace(1e-7, 1e-1, 13)
 SMOOTH = 2.6  # the remainder of a quadratic model goes with the third power, that of a kink with the first or second
 TORN = 1e-4  # of derivatives a tenth of a scale away; rounding in float32 moves them by 1e-6
-RADII = np.geomspace(1e-5, 0.03, 15)
+RADII = np.geomspace(1e-6, 0.03, 19)  # from where a fall of second order clears rounding: kinks 3e-8 off show
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
@@ -71,13 +71,13 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     axes = np.eye(p)[rng.permutation(p)[: min(p, 12)]]
     lines = np.concatenate([lines / np.linalg.norm(lines, axis=1)[:, None], axes])
     lines = np.concatenate([lines, -lines])
-    if _torn(loss, u, lines):
-        return True
     steps = (lines[:, None, :] * PROBES[:, None]).reshape(-1, p)
     if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
         return True
     value, error = loss.loss(u)
-    slope_error, curvature_error = loss.derivative_errors(u)
+    errors = slope_error, curvature_error = loss.derivative_errors(u)
+    if _torn(loss.gradients(u + 0.1 * lines), hessian, errors, error):
+        return True
     model = value + steps @ gradient + 0.5 * np.sum((steps @ hessian) * steps, axis=1)
     sizes = np.linalg.norm(steps, axis=1)
     remainder = np.abs(loss.losses(u + steps) - model)
@@ -89,20 +89,21 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
     return any(_bent(*one) for one in zip(*rows, strict=True))
 
 
-def _torn(loss: Loss, u: np.ndarray, lines: np.ndarray) -> bool:
-    """Whether rounding alone decides which piece a derivative is taken of: it changes by far more than by rounding."""
-    around = u + 0.1 * lines
-    slopes = np.linalg.norm(loss.gradients(around), axis=1)
-    bends = np.linalg.norm(loss.hessian(around[0])), np.linalg.norm(loss.hessian(around[-1]))
-    slope_error, curvature_error = loss.derivative_errors(u)
-    if not (np.any(np.isfinite(slopes)) and np.any(np.isfinite(bends))):
+def _torn(around: np.ndarray, hessian: np.ndarray, errors: tuple[float, float], loss_error: float) -> bool:
+    """Whether rounding alone decides which piece a derivative is taken of: it changes by far more than by rounding.
+
+    Args:
+        around: Gradients a tenth of a scale away, [r, p].
+        hessian: At the point, [p, p].
+        errors: Of the gradient and of the Hessian.
+        loss_error: Of the loss: it goes through to derivatives, and is no kink.
+    """
+    slopes = np.linalg.norm(around, axis=1)
+    if not np.any(np.isfinite(slopes)):
         return True
-    # Rounding of the loss itself goes through to derivatives: that is no kink.
-    least = 1e3 * loss.loss(u)[1]
     size = float(np.nanmax(slopes))
-    return slope_error > max(TORN * size, least) or curvature_error > max(
-        TORN * max(float(np.nanmax(bends)), size), least
-    )
+    bend = max(float(np.linalg.norm(hessian)), size)
+    return errors[0] > max(TORN * size, 1e3 * loss_error) or errors[1] > max(TORN * bend, 1e3 * loss_error)
 
 
 def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
