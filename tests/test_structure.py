@@ -138,7 +138,7 @@ def test_importing_the_package_changes_no_global_setting():
         "import jax; before = dict(jax.config.values)\n"
         "import landscape, landscape.host.explore, landscape.host.label\n"
         "landscape.explore(landscape.orthonormal_teacher(2), 4, progress=False)\n"
-        "assert dict(jax.config.values) == before"
+        "assert {name: jax.config.values[name] for name in before} == before"
     )
     _run_in_a_fresh_process(code)
 
