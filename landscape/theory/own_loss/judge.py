@@ -23,6 +23,7 @@ NOT_ATTAINED = (
     "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
 )
 CURVATURE = "curvature"
+OUT = 1e6  # scales: as far as rays to infinity are followed
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -211,6 +212,9 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     that is level because it has come to its limit is no minimum.
     """
     if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+        if np.linalg.norm(held.u) > OUT:
+            reason = "the parameters are a million scales away, where the loss does not change any more"
+            return Claim(Label.UNCONVERGED, reason=reason, **known)
         way = saturated(loss, held.u)
         if way is not None:
             return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)

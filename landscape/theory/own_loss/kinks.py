@@ -158,8 +158,13 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
         assert seen.down.best is not None
         assert seen.down.power is not None
         step = seen.down.radii[seen.down.best] * seen.down.direction
+        first_order = seen.down.power < FIRST_ORDER
+        if seen.mixed and not first_order:
+            return Found(
+                slope, rests, reason="falls about this kink begin at it in some directions and beside it in others"
+            )
         drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
-        return Found(slope, rests, escape=step, drop=drop, first_order=seen.down.power < FIRST_ORDER)
+        return Found(slope, rests, escape=step, drop=drop, first_order=first_order)
     if seen.doubtful and seen.later:
         return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:

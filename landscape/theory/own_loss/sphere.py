@@ -58,6 +58,7 @@ class Search(NamedTuple):
 
     Attributes:
         down: The direction of the clearest fall, or None.
+        mixed: Whether some direction falls, with no rise before, by no steady power.
         doubtful: Whether some direction falls by no steady power, or behind a rise.
         rises: Whether all that was met on every sphere from some radius on is above zero by more than its error, and
             by a steady power of the radius.
@@ -70,6 +71,7 @@ class Search(NamedTuple):
     """
 
     down: Ray | None
+    mixed: bool
     doubtful: bool
     rises: bool
     flat: bool
@@ -107,6 +109,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     rises = _is_power(radii, np.where(least > 0, low, 0.0), least > 0)
     return Search(
         down=down,
+        mixed=any(one.power is None and not _barred(one.values, one.errors) for one in lower),
         doubtful=down is None and bool(lower),
         rises=rises,
         power=_power(radii[least > 0], low[least > 0]) if rises else None,
@@ -143,16 +146,22 @@ def _power(radii: np.ndarray, sizes: np.ndarray) -> float:
     return float(np.log(sizes[-1] / sizes[0]) / np.log(radii[-1] / radii[0]))
 
 
-def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:
-    """Whether powers come down to a whole number from above, as those of (r - r0)^2 do: a fall that begins at r0.
+def _barred(values: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether a rise stands before the first fall."""
+    return bool(np.any((values > errors)[: int(np.argmax(values < -errors))]))
 
-    A fall that begins at zero has a whole power there, or half of one, and keeps it while the radius is small.
+
+def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether powers come to a whole number as the radius grows, as those of (r - r0)^2 do: a fall from r0, not zero.
+
+    A fall that begins at zero has a whole power there, or half of one, and leaves it as the radius grows.
     """
     powers = np.diff(np.log(sizes[1:])) / np.diff(np.log(radii[1:]))  # the first size may be half error
-    if len(powers) < 2 or powers[1] >= powers[0]:
+    if len(powers) < 2:
         return False
-    above = 2 * powers[0] - np.floor(2 * powers[0] + 0.1)
-    return bool(powers[0] - powers[1] > COMES_DOWN or (above > 2 * COMES_DOWN and powers[0] - powers[1] > 0.01))
+    off = np.abs(2.0 * powers - np.round(2.0 * powers))
+    comes = len(powers) > 3 and off[0] > COMES_DOWN and off[3] < 0.5 * off[0]
+    return bool(comes or powers[0] - powers[1] > COMES_DOWN)
 
 
 def _begins_later(ray: Ray) -> bool:
