@@ -19,7 +19,6 @@ from landscape.problems.problem import QUICK
 from landscape.records import Flavour, InputError, Label
 
 # Families whose runs are known again by their data.
-RECOGNISED = [name for name in ONE_EACH if name.startswith(("relu", "porcupine", "data"))]
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
@@ -132,7 +131,7 @@ def test_another_draw_of_the_data_is_another_landscape_of_the_same_shape(name):
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RECOGNISED)
+@pytest.mark.parametrize("name", ONE_EACH)
 def test_a_run_is_not_resumed_on_another_problem_of_the_same_shape(name, tmp_path):
     settings = dict(restarts=4, out=tmp_path / "run", budget=120, lanes=4, progress=False)
     before = ls.explore(FAMILIES[name].make(0), **settings)
