@@ -114,7 +114,7 @@ def _network_exact(problem, theta):
     paid = mp.mpf(0)
     for row, y in zip(reference.exact(problem.x), reference.exact(problem.y), strict=True):
         f = _dot(outer, [POINTWISE[act.name](act, _dot(w, row)) for w in hidden]) + mp.fsum(tail)
-        paid += PAID[problem.loss_name](f, y)
+        paid += PAID[problem.fit.name](f, y)
     hidden_paid = d - (problem.bias == "free")  # the last column of the design is the bias
     decayed = [
         *outer,
@@ -191,7 +191,7 @@ def _parallel_exact(one, problem, theta):
     x = None if problem.x is None else reference.exact(problem.x)
     parts = [one(w, x, problem.y.shape) for w in _rows(theta, problem.width)]
     f = [mp.fsum(column) for column in zip(*(outputs for outputs, _ in parts), strict=True)]
-    paid = mp.fsum(PAID[problem.loss_name](a, b) for a, b in zip(f, y, strict=True))
+    paid = mp.fsum(PAID[problem.fit.name](a, b) for a, b in zip(f, y, strict=True))
     return paid + mp.mpf(float(problem.regularisation)) * mp.fsum(penalty for _, penalty in parts)
 
 

@@ -174,7 +174,7 @@ def test_fishers_flowers_are_standardised_and_their_optimum_has_two_neurons():
     np.testing.assert_allclose(problem.x[:, :2].mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(problem.x[:, :2].std(axis=0), 1, atol=1e-12)
     np.testing.assert_array_equal(problem.x[:, 2], 1)
-    assert (problem.loss_name, problem.bias, problem.outer_bias) == ("logistic", "regularised", "regularised")
+    assert (problem.fit.name, problem.bias, problem.outer_bias) == ("logistic", "regularised", "regularised")
     best = certified_optimum(problem)
     assert 0 <= best.value - best.lower_bound < 1e-10
     params = landscape.Params(best.hidden[:, :2], best.outer, best.hidden[:, 2], best.b0)

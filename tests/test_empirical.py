@@ -54,7 +54,7 @@ def plain_loss(problem, theta):
         "squared": 0.5 * r * r,
         "logistic": jnp.log1p(jnp.exp(-y * f)),
         "huber": jnp.where(jnp.abs(r) <= 1, 0.5 * r * r, jnp.abs(r) - 0.5),
-    }[problem.loss_name]
+    }[problem.fit.name]
     decayed = jnp.sum(w[:, : d - (problem.bias == "free")] ** 2) + jnp.sum(a * a)
     decayed += b0 * b0 if problem.outer_bias == "regularised" else 0.0
     return jnp.sum(paid) + 0.5 * problem.weight_decay * decayed
@@ -155,9 +155,9 @@ def exact_loss(problem, theta):
                 z = mp.fsum(mp.mpf(float(v)) * t[j * d + k] for k, v in enumerate(row))
                 f += t[m * d + j] * act(z)
             r = f - mp.mpf(float(y))
-            if problem.loss_name == "squared":
+            if problem.fit.name == "squared":
                 total += r * r / 2
-            elif problem.loss_name == "logistic":
+            elif problem.fit.name == "logistic":
                 total += mp.log1p(mp.exp(-mp.mpf(float(y)) * f))
             else:
                 total += r * r / 2 if abs(r) <= 1 else abs(r) - mp.mpf(1) / 2

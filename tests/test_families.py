@@ -18,8 +18,6 @@ from landscape.polish import newton_to_stationary
 from landscape.problems.problem import QUICK
 from landscape.records import Flavour, InputError, Label
 
-# Families whose runs are known again by their data.
-
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
 

@@ -236,7 +236,7 @@ def _next(problem: Empirical, theta: np.ndarray, verdict: Verdict) -> Network | 
     return None
 
 
-def _down(problem: Empirical, theta: np.ndarray, verdict: Verdict, how: str) -> Network:
+def _down(problem: Empirical, theta: np.ndarray, verdict: Claim, how: str) -> Network:
     """Along the escape, and on to the optimum of the cells there."""
     assert verdict.escape is not None
     there = theta + verdict.escape

@@ -83,11 +83,6 @@ class Empirical(Problem):
         return self.width * (self.d + 1) + (self.outer_bias != "none")
 
     @property
-    def loss_name(self) -> str:
-        """Name of what the outputs cost."""
-        return self.fit.name
-
-    @property
     def kinked(self) -> bool:
         """Whether the gradient jumps where a neuron's pre-activation at a row changes sign."""
         return self.activation.kinked

@@ -67,11 +67,6 @@ class Homogeneous(Problem):
     kind = "homogeneous"
 
     @property
-    def loss_name(self) -> str:
-        """Name of what the outputs cost."""
-        return self.fit.name
-
-    @property
     def error_bounded(self) -> bool:
         """Whether the subnetwork is one of ours: of a user's own the roundings are not known."""
         return self.net.roundings is not None
@@ -84,7 +79,7 @@ class Homogeneous(Problem):
     @property
     def by_singular_values(self) -> bool:
         """Whether the least loss of every width has a closed form: squared loss of a matrix factorisation."""
-        return self.net.rank_one and self.fit is SQUARED
+        return self.net.family == "rank_one" and self.fit is SQUARED
 
     @property
     def q(self) -> int:

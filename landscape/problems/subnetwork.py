@@ -46,7 +46,7 @@ class Subnetwork:
             None where that is not known.
         identify: Weights [width, q] -> the same function's weights with every free sign fixed; None where no sign is
             known to be free.
-        rank_one: Whether the output is u v' and the penalty half of |u|^2 + |v|^2: a matrix factorisation.
+        family: Which of ours it is: rank_one, relu, quadratic or deep_relu; None for a user's own, whatever its name.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Subnetwork:
     coercive: bool = False
     roundings: int | None = None
     identify: Callable[[np.ndarray], np.ndarray] | None = None
-    rank_one: bool = False
+    family: str | None = None
 
     def says(self, x: Any) -> tuple:
         """What the subnetwork computes at random weights, to recognise it by: functions cannot be compared.
@@ -126,7 +126,7 @@ def rank_one(rows: int, columns: int) -> Subnetwork:
         coercive=True,
         roundings=2,
         identify=lambda w: w * _side(w[:, :rows]),
-        rank_one=True,
+        family="rank_one",
     )
 
 
@@ -141,6 +141,7 @@ def relu(d: int, c: int | None = None) -> Subnetwork:
         degree=2.0,
         coercive=True,
         roundings=d + 4,
+        family="relu",
     )
 
 
@@ -156,6 +157,7 @@ def quadratic(d: int, c: int | None = None) -> Subnetwork:
         coercive=True,
         roundings=2 * d + 6,
         identify=lambda w: np.concatenate([w[:, :d] * _side(w[:, :d]), w[:, d:]], axis=1),
+        family="quadratic",
     )
 
 
@@ -170,6 +172,7 @@ def deep_relu(d: int, hidden: int, c: int | None = None) -> Subnetwork:
         degree=3.0,
         coercive=True,
         roundings=d + hidden + 6,
+        family="deep_relu",
     )
 
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from scipy.linalg import lstsq
-from scipy.special import expit
 
 from landscape.problems.datafit import Data, minus_gradient
 from landscape.theory.convex.cone_program import SHARP, Guess, Judged, Pieces, judged, output_of, residual, value_of
@@ -55,7 +54,7 @@ def polished(data: Data, cells: Pieces, guess: Guess) -> Judged:
             v = now.ascent[i] / pulls[i]
             step = cells.features[i] @ v
             length = float(np.linalg.norm(u[i]))
-            stiff = 1.0 if data.loss == "squared" else 0.25
+            stiff = data.fit.most_curved
             t = (pulls[i] - beta) / (stiff * float(step @ step) + (beta / length if length > 0 else 0.0))
             at_v = np.abs(cells.walls[i] @ v) <= 1e-10
             tied[i] = at_v & (tied[i] if alive[i] else True)
@@ -147,7 +146,7 @@ def newton(
             break
         m = np.hstack(parts)
         gradient = -(m.T @ nu)
-        weights = 1.0 if data.loss == "squared" else (expit(f) * expit(-f))[:, None]
+        weights = data.fit.curved(f, data.y)[:, None]
         hessian = m.T @ (weights * m)
         at = 0
         for i, size in zip(living, sizes, strict=True):

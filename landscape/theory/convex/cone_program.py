@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from landscape.problems.datafit import Data, dual_value, loss_value, minus_gradient
+from landscape.problems.datafit import LOGISTIC, Data, dual_value, loss_value, minus_gradient
 from landscape.records import InputError
 from landscape.theory.convex.dual import centred, scale
 
@@ -109,7 +109,7 @@ def checked(data: Data) -> tuple[np.ndarray, np.ndarray]:
             f"The convex program needs a positive weight decay, found {data.weight_decay}: without it the optimum need "
             "not be attained. Give a small positive one."
         )
-    if data.loss == "logistic" and data.outer_bias == "free" and len(np.unique(y)) == 1:
+    if data.fit is LOGISTIC and data.outer_bias == "free" and len(np.unique(y)) == 1:
         raise InputError(
             "With a free outer bias and labels of one class only the logistic loss has no minimum (its infimum, 0, "
             "lies at infinite bias); regularise the outer bias or leave it out."

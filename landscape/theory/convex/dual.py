@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import entr
 
-from landscape.problems.datafit import Data
+from landscape.problems.datafit import LOGISTIC, SQUARED, Data
 from landscape.theory.arrangement.records import Phi
 
 EPS = float(np.finfo(float).eps)
@@ -29,7 +29,7 @@ def lower_bound(data: Data, nu: np.ndarray, phi: Phi) -> float:
     upper += 2 * EPS * float(np.abs(nu) @ sizes)  # t nu is rounded entry by entry
     point = scale(data, nu, upper) * nu
     p = point * data.y
-    if data.loss == "squared":
+    if data.fit is SQUARED:
         terms = [*(point * data.y), *(-0.5 * point * point)]
         off = 2 * EPS * math.fsum(map(abs, terms))
         slopes = np.abs(data.y) + np.abs(point)
@@ -47,8 +47,8 @@ def lower_bound(data: Data, nu: np.ndarray, phi: Phi) -> float:
         off += 8 * EPS * paid
     elif data.outer_bias == "free":
         # What is left goes into one entry, well inside the domain; the slope there at most doubles on the way.
-        k = int(np.argmin(slopes)) if data.loss == "logistic" else 0
-        if data.loss == "logistic" and min(p[k], 1 - p[k]) < 4 * abs(left):
+        k = int(np.argmin(slopes)) if data.fit is LOGISTIC else 0
+        if data.fit is LOGISTIC and min(p[k], 1 - p[k]) < 4 * abs(left):
             return 0.0
         if left != 0:
             off += 2 * abs(left) * float(slopes[k])
@@ -62,7 +62,7 @@ def centred(data: Data, nu: np.ndarray) -> np.ndarray:
     """A free outer bias asks a dual point to sum to zero; the logistic one must stay in [0, 1] times the labels."""
     if data.outer_bias != "free":
         return nu
-    if data.loss == "squared":
+    if data.fit is SQUARED:
         return nu - nu.mean()
     positive, negative = float(nu[data.y > 0].sum()), -float(nu[data.y < 0].sum())
     least = min(positive, negative)
@@ -76,7 +76,7 @@ def scale(data: Data, nu: np.ndarray, phi: float) -> float:
     beta = data.weight_decay
     most = beta / phi * (1 - 4 * EPS) if phi > 0 else math.inf
     bias = float(np.sum(nu)) ** 2 / beta if data.outer_bias == "regularised" else 0.0
-    if data.loss == "squared":
+    if data.fit is SQUARED:
         curvature = float(nu @ nu) + bias
         return min(max(float(nu @ data.y) / curvature, -most), most) if curvature > 0 else 0.0
     p = nu * data.y

@@ -72,7 +72,7 @@ def theta_of(problem: Empirical, w: np.ndarray, a: np.ndarray, b0: float) -> np.
 
 def in_programs(problem: Empirical) -> bool:
     """Whether the cells' convex programs are of the kind that `restricted` solves."""
-    return float(problem.weight_decay) > 0 and problem.bias != "free" and problem.loss_name in ("squared", "logistic")
+    return float(problem.weight_decay) > 0 and problem.bias != "free" and problem.fit.dual is not None
 
 
 def loss_is_known(problem: Empirical, here: Forward) -> bool:

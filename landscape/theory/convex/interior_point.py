@@ -10,7 +10,7 @@ import clarabel as _clarabel
 import numpy as np
 from scipy.sparse import csc_matrix, diags_array, eye_array, hstack, vstack
 
-from landscape.problems.datafit import Data
+from landscape.problems.datafit import SQUARED, Data
 from landscape.theory.convex.cone_program import Guess, Model, Pieces
 
 clarabel: Any = _clarabel  # a compiled module without type information
@@ -39,7 +39,7 @@ def interior_point(data: Data, cells: Pieces, model: Model | None = None) -> Gue
     walls = cells.walls.shape[1]
     extra = int(data.outer_bias != "none")
     size_x = float(np.abs(data.x).max(initial=0.0)) or 1.0
-    squared = data.loss == "squared"
+    squared = data.fit is SQUARED
     size_y = (float(np.abs(data.y).max(initial=0.0)) or 1.0) if squared else 1.0
     # u = size_y / size_x v keeps the program's shape with beta' = beta / (size_x size_y).
     beta = data.weight_decay / (size_x * size_y)

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from landscape.problems.datafit import LOGISTIC
 from landscape.problems.empirical import Empirical
-from landscape.records import Evidence, Flavour, Label, Verdict
+from landscape.records import Claim, Evidence, Flavour, Label
 from landscape.theory.arrangement.phi import phi
 from landscape.theory.arrangement.records import Phi
 from landscape.theory.convex.branch_and_bound import LeastLoss
@@ -44,7 +45,7 @@ EPS = float(np.finfo(float).eps)
 EXACT = 1e-9  # an optimum is exact if its gap is at most this times its value
 
 
-def label(problem: Empirical, theta: np.ndarray) -> Verdict:
+def label(problem: Empirical, theta: np.ndarray) -> Claim:
     """The label of a point as given: of the exact stationary point within rounding, UNCONVERGED if there is none.
 
     Args:
@@ -61,16 +62,16 @@ def label(problem: Empirical, theta: np.ndarray) -> Verdict:
         "wider": None if best is None else max(here.loss - best.value, 0.0),
     }
     fields["grad_norm"] = slopes(problem, here).norm
-    verdict = _global(problem, here, best, bound, fields)
-    if verdict is not None:
-        return verdict
-    verdict = _in_own_units(problem, theta, here, best, fields)
-    return verdict if verdict.escape is None else _with_lower_loss(problem, theta, here, verdict)
+    claim = _global(problem, here, best, bound, fields)
+    if claim is not None:
+        return claim
+    claim = _in_own_units(problem, theta, here, best, fields)
+    return claim if claim.escape is None else _with_lower_loss(problem, theta, here, claim)
 
 
 def _in_own_units(
     given: Empirical, theta: np.ndarray, seen: Forward, best: CertifiedOptimum | None, fields: dict[str, Any]
-) -> Verdict:
+) -> Claim:
     """The label of a point that is not global by a bound, judged in its own units; escapes are in the given ones."""
     own = standard(given, theta)
     problem, theta = own.problem, own.theta
@@ -78,32 +79,32 @@ def _in_own_units(
     found = slopes(problem, here)
     if not found.stationary:
         reason = f"not stationary: the least subgradient has norm {fields['grad_norm']:.2g}"
-        return Verdict(label=Label.UNCONVERGED, reason=reason, **fields)
+        return Claim(label=Label.UNCONVERGED, reason=reason, **fields)
     if not loss_is_known(given, seen):
         reason = f"the weights are so large that rounding leaves the loss open by {here.loss_error:.1e}"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+        return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     if found.direction is not None:
-        verdict = _leaves(
+        claim = _leaves(
             problem, theta, here, found.direction, Label.TRAP, "tie", "one-sided slope", -found.slope, fields
         )
     elif not found.clear or _side_unknown(given, seen, found):
         reason = "a slope at a tie is too small for its sign to be known"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+        return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     else:
-        verdict = _at_rest(given, problem, theta, here, best, _blur(problem, here, found), fields)
-    if verdict.evidence == Evidence.CERTIFIED and not found.sharp:
-        verdict = replace(verdict, evidence=Evidence.NUMERICAL)
-    return verdict if verdict.escape is None else replace(verdict, escape=own.given(verdict.escape))
+        claim = _at_rest(given, problem, theta, here, best, _blur(problem, here, found), fields)
+    if claim.evidence == Evidence.CERTIFIED and not found.sharp:
+        claim = replace(claim, evidence=Evidence.NUMERICAL)
+    return claim if claim.escape is None else replace(claim, escape=own.given(claim.escape))
 
 
-def _with_lower_loss(problem: Empirical, theta: np.ndarray, here: Forward, verdict: Verdict) -> Verdict:
-    """The verdict if the loss at the end of its escape is lower in the given weights too; else UNDECIDED."""
-    there = forward(problem, theta + verdict.escape)
+def _with_lower_loss(problem: Empirical, theta: np.ndarray, here: Forward, claim: Claim) -> Claim:
+    """The claim if the loss at the end of its escape is lower in the given weights too; else UNDECIDED."""
+    there = forward(problem, theta + claim.escape)
     if there.loss + there.loss_error < here.loss - here.loss_error:
-        return verdict
-    reason = f"a descent direction by {verdict.by}, but no lower loss along it beyond rounding"
+        return claim
+    reason = f"a descent direction by {claim.by}, but no lower loss along it beyond rounding"
     return replace(
-        verdict, label=Label.UNDECIDED, flavour=None, evidence=None, by=None, margin=None, escape=None, reason=reason
+        claim, label=Label.UNDECIDED, flavour=None, evidence=None, by=None, margin=None, escape=None, reason=reason
     )
 
 
@@ -131,13 +132,13 @@ def _at_rest(
     best: CertifiedOptimum | None,
     blur: float,
     fields: dict[str, Any],
-) -> Verdict:
+) -> Claim:
     """The label of a stationary point that no first-order direction leaves."""
     if best is None:
         return _without_certificate(given, problem, theta, here, blur, fields)
     least = here.loss <= best.value * (1 + EXACT) + here.loss_error  # else a better network is known
-    if least and best.gap > EXACT * best.value and (verdict := _by_own_bound(problem, here, fields)) is not None:
-        return verdict
+    if least and best.gap > EXACT * best.value and (claim := _by_own_bound(problem, here, fields)) is not None:
+        return claim
     norms = np.linalg.norm(here.w, axis=1)
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
     if len(zero):
@@ -147,17 +148,17 @@ def _at_rest(
 
 def _global(
     problem: Empirical, here: Forward, best: CertifiedOptimum | None, bound: float, fields: dict[str, Any]
-) -> Verdict | None:
+) -> Claim | None:
     """GLOBAL if the loss is at the lower bound within rounding and the bound's own gap; None if it is above."""
     gap = 0.0 if best is None else max(best.gap, 0.0)
     if best is not None and gap > EXACT * best.value:
         gap = 0.0  # an interval, not an optimum: only a point at its very bottom is global
     if not here.loss - bound <= 2 * here.loss_error + gap or not loss_is_known(problem, here):
         return None
-    if problem.loss_name == "logistic" and bound <= 0 and len(problem.y):
+    if problem.fit is LOGISTIC and bound <= 0 and len(problem.y):
         return None  # log(1 + exp(-y f)) is positive: where its infimum is zero no point attains it
     by = "sum of squares" if best is None else "convex program, dual bound"
-    return Verdict(
+    return Claim(
         label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - (here.loss - bound),
         **fields,
     )  # fmt: skip
@@ -166,27 +167,27 @@ def _global(
 def _leaves(
     problem: Empirical, theta: np.ndarray, here: Forward, direction: np.ndarray, label_: Label, flavour: str, by: str,
     margin: float, fields: dict[str, Any],
-) -> Verdict:  # fmt: skip
+) -> Claim:  # fmt: skip
     """TRAP or SADDLE, if a point along the direction has a lower loss by more than both rounding errors."""
     for t in problem.scale * np.geomspace(1e-1, 1e-7, 25):
         there = forward(problem, theta + t * direction)
         if there.loss + there.loss_error < here.loss - here.loss_error:
-            return Verdict(
+            return Claim(
                 label=label_, flavour=flavour, evidence=Evidence.CERTIFIED, by=by, margin=margin,
                 escape=t * direction, **fields,
             )  # fmt: skip
     reason = f"a descent direction by {by}, {margin:.1e}, but no lower loss along it beyond rounding"
-    return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+    return Claim(label=Label.UNDECIDED, reason=reason, **fields)
 
 
-def _beside_zero(problem: Empirical, theta: np.ndarray, here: Forward, j: int, fields: dict[str, Any]) -> Verdict:
+def _beside_zero(problem: Empirical, theta: np.ndarray, here: Forward, j: int, fields: dict[str, Any]) -> Claim:
     """SADDLE, with its curvature beta - phi along the best new neuron."""
     beta = float(problem.weight_decay)
     found = _phi(problem, here.nu)
     fields["min_curvature"] = beta - found.value
     if found.value <= beta:
         reason = f"a neuron is zero and phi - beta lies in [{found.value - beta:.2g}, {found.upper - beta:.2g}]"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+        return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     direction = np.zeros(problem.p)
     m, d = here.w.shape
     direction[j * d : (j + 1) * d] = found.u
@@ -222,7 +223,7 @@ def _flavours(isolated: bool | None) -> _Flavours:
     return _Flavours(Flavour.ESCAPABLE, Flavour.FLAT_MINIMUM)
 
 
-def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: float, fields: dict[str, Any]) -> Verdict:
+def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: float, fields: dict[str, Any]) -> Claim:
     """The label of a local minimum without a zero neuron, above the best of all widths: spurious if its width has one
     better."""
     flavours = _flavours(independent(problem, here))
@@ -232,7 +233,7 @@ def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: fl
         above = here.loss - best.value - error
         if above > blur:
             evidence = Evidence.CERTIFIED if exact else Evidence.NUMERICAL
-            return Verdict(
+            return Claim(
                 label=Label.SPURIOUS, flavour=flavours.spurious, evidence=evidence, by="slopes at ties, better network",
                 margin=above - blur, **fields,
             )  # fmt: skip
@@ -242,20 +243,20 @@ def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: fl
     if own is not None:
         return _against(here, own, flavours, blur, fields)
     reason = "a local minimum; a wider network goes lower, and whether one of this width does is not known"
-    return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)
+    return Claim(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)
 
 
-def _beside(blur: float, fields: dict[str, Any]) -> Verdict:
+def _beside(blur: float, fields: dict[str, Any]) -> Claim:
     """UNCONVERGED: the loss of the exact stationary point beside may be as low as the least one."""
     reason = f"near a stationary point, whose loss may be {blur:.1e} lower: too near the least one to tell them apart"
-    return Verdict(label=Label.UNCONVERGED, reason=reason, **fields)
+    return Claim(label=Label.UNCONVERGED, reason=reason, **fields)
 
 
-def _against(here: Forward, own: LeastLoss, flavours: _Flavours, blur: float, fields: dict[str, Any]) -> Verdict:
+def _against(here: Forward, own: LeastLoss, flavours: _Flavours, blur: float, fields: dict[str, Any]) -> Claim:
     """The label of a local minimum by the best network found of its width: spurious above it, for this width at it."""
     above, error = here.loss - own.value, 2 * here.loss_error + EPS * own.value
     if above > error + blur:
-        return Verdict(
+        return Claim(
             label=Label.SPURIOUS, flavour=flavours.spurious, evidence=Evidence.CERTIFIED,
             by="slopes at ties, better network", margin=above - error - blur, **fields,
         )  # fmt: skip
@@ -264,8 +265,8 @@ def _against(here: Forward, own: LeastLoss, flavours: _Flavours, blur: float, fi
     open_ = own.value - own.lower_bound
     if open_ > EXACT * own.value + error:
         reason = f"a local minimum; no network of this width is known to be better, but one may be by {open_:.2g}"
-        return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)
-    return Verdict(
+        return Claim(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)
+    return Claim(
         label=Label.GLOBAL,
         flavour=Flavour.FOR_THIS_WIDTH,
         evidence=Evidence.CERTIFIED,
@@ -281,7 +282,7 @@ def _own_bound(problem: Empirical, here: Forward) -> float:
     return lower_bound(problem.data._replace(x=steepest * problem.x), here.nu, _phi(problem, here.nu))
 
 
-def _by_own_bound(problem: Empirical, here: Forward, fields: dict[str, Any]) -> Verdict | None:
+def _by_own_bound(problem: Empirical, here: Forward, fields: dict[str, Any]) -> Claim | None:
     """GLOBAL if the dual bound of a stationary point's own residual reaches its loss; a better bound is kept."""
     bound = _own_bound(problem, here)
     if bound > fields["lower_bound"]:
@@ -290,12 +291,12 @@ def _by_own_bound(problem: Empirical, here: Forward, fields: dict[str, Any]) -> 
     if here.loss - bound > slack:
         return None
     margin, by = slack - (here.loss - bound), "dual bound of its own residual"
-    return Verdict(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **fields)
+    return Claim(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **fields)
 
 
 def _without_certificate(
     given: Empirical, problem: Empirical, theta: np.ndarray, here: Forward, blur: float, fields: dict[str, Any]
-) -> Verdict:
+) -> Claim:
     """The label of a stationary point where no convex program bounds the loss of all widths.
 
     The least loss of the width is that of the given problem: the rank of its data is in doubt where it is near one.
@@ -303,8 +304,8 @@ def _without_certificate(
     decayed = float(problem.weight_decay) > 0
     norms, m, d = np.linalg.norm(here.w, axis=1), problem.width, problem.d
     zero = np.flatnonzero(np.maximum(norms, np.abs(here.a)) <= ZERO * problem.scale)
-    if in_programs(problem) and (verdict := _by_own_bound(problem, here, fields)) is not None:
-        return verdict
+    if in_programs(problem) and (claim := _by_own_bound(problem, here, fields)) is not None:
+        return claim
     if len(zero) and problem.bias != "free":  # without weight decay too: then the curvature is -phi
         return _beside_zero(problem, theta, here, int(zero[0]), fields)
     small = np.flatnonzero(np.minimum(norms, np.abs(here.a)) <= ZERO * problem.scale)
@@ -314,7 +315,7 @@ def _without_certificate(
         tied = np.any(np.abs(here.z[:, j]) <= NEAR_TIE * np.linalg.norm(problem.x, axis=1) * norms[j])
         if decayed or tied or norms[j] <= ZERO * problem.scale:
             reason = "stationary, but a layer of a neuron is zero: no theorem makes this a minimum"
-            return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+            return Claim(label=Label.UNDECIDED, reason=reason, **fields)
         height = np.maximum(here.z[:, j], 0.0)
         pull = problem.x.T @ ((here.z[:, j] > 0) * here.nu)
         slope, size = float(np.linalg.norm(pull)), float(np.abs(here.nu) @ np.linalg.norm(problem.x, axis=1))
@@ -329,11 +330,11 @@ def _without_certificate(
             )  # fmt: skip
     if problem.bias == "free" and decayed:
         reason = "stationary, but with a free hidden bias: no theorem makes this a minimum"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **fields)
+        return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     # Without weight decay the layers of a neuron can be rescaled against each other.
     flavours = _flavours(independent(problem, here)) if decayed else _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
     own = best_of_width(given)
     if own is not None:
         return _against(here, own, flavours, blur, fields)
     reason = "a local minimum, but no lower bound is known to be attained: the best loss is only the best seen"
-    return Verdict(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)
+    return Claim(label=Label.UNDECIDED, flavour=flavours.undecided, reason=reason, **fields)

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from landscape.problems.activation import RELU
 from landscape.problems.datafit import Data
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError, LowerBound
@@ -60,7 +61,7 @@ def best_of_width(problem: Empirical) -> LeastLoss | None:
     data = problem.data
     x, y = np.ascontiguousarray(data.x), np.ascontiguousarray(data.y)
     facts = (data.weight_decay, data.loss, data.outer_bias)
-    searched = problem.activation.name == "relu" and problem.loss_name in ("squared", "logistic")
+    searched = problem.activation == RELU and problem.fit.dual is not None
     searched &= problem.bias != "free" or data.weight_decay == 0
     return _best(x.tobytes(), y.tobytes(), len(y), facts, problem.width) if searched else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landscape.problems.datafit import Data
+from landscape.problems.datafit import LOGISTIC, Data
 from landscape.records import InputError
 from landscape.theory.convex.active_set import polished
 from landscape.theory.convex.cone_program import (
@@ -66,7 +66,7 @@ def restricted(
     best = polished(data, cells, guess)
     if best.result.residual > SHARP:  # the active set was not found: the plain solution may be the better one
         best = min(best, judged(data, cells, guess.u, guess.b0), key=residual)
-    if best.result.residual > SHARP and data.loss == "logistic":
+    if best.result.residual > SHARP and data.fit is LOGISTIC:
         best = min(best, polished(data, cells, _by_models(data, cells, best)), key=residual)
     return best.result
 

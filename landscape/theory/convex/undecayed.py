@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from landscape.problems.datafit import Data, objective
+from landscape.problems.datafit import SQUARED, Data, objective
 from landscape.records import InputError
 from landscape.theory.arrangement.cells import cells
 from landscape.theory.arrangement.records import Cells
@@ -42,7 +42,7 @@ def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000
     Raises:
         InputError: The loss is another one, or there are too many sets.
     """
-    if data.loss != "squared" or data.weight_decay != 0:
+    if data.fit is not SQUARED or data.weight_decay != 0:
         raise InputError("without weight decay only squared loss can be enumerated.")
     length = np.linalg.norm(data.x, axis=0)  # columns of any scale have the same cells
     found = cells(data.x / np.where(length > 0, length, 1.0)) if listed is None else listed

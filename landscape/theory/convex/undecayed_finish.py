@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import block_diag, lstsq, null_space
 from scipy.sparse import csc_matrix
 
+from landscape.problems.datafit import SQUARED
 from landscape.problems.empirical import Empirical
 from landscape.theory.convex.forward_pass import TIE, Forward, forward, loss_is_known, sides_of, theta_of
 from landscape.theory.convex.slopes import slopes
@@ -24,7 +25,7 @@ def least_squares(problem: Empirical, here: Forward) -> np.ndarray | None:
     and where that leaves the cell along the shortest way within it.
     """
     alive = np.flatnonzero(here.a != 0)
-    if float(problem.weight_decay) > 0 or problem.loss_name != "squared" or not len(alive):
+    if float(problem.weight_decay) > 0 or problem.fit is not SQUARED or not len(alive):
         return None
     low, high = sides_of(problem)
     n, d, b = len(problem.y), problem.d, int(problem.outer_bias != "none")

@@ -14,14 +14,14 @@ import numpy as np
 from landscape.polish import levels
 from landscape.problems.parallel import Homogeneous, matrix_value
 from landscape.problems.problem import EPS
-from landscape.records import Evidence, Flavour, Label, Point, Verdict
+from landscape.records import Claim, Evidence, Flavour, Label, Point
 from landscape.theory.growth.birth import born
 from landscape.theory.growth.certificate import REFUTED, Certificate, certificate, losses
 from landscape.theory.growth.polar import strength
 from landscape.theory.growth.zero import CRAWLING, ZERO
 
 
-def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
+def global_claim(problem: Homogeneous, point: Point) -> Claim | None:
     """GLOBAL where the dual bound closes the gap, or at the closed form of the width; None elsewhere.
 
     A loss at a closed form is compared to within the rounding of both.
@@ -33,7 +33,7 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     if found.holds:
         facts["lower_bound"] = found.lower_bound
         rigorous = problem.error_bounded
-        return Verdict(
+        return Claim(
             label=Label.GLOBAL, evidence=Evidence.CERTIFIED if rigorous else Evidence.NUMERICAL,
             by=f"polar test, {found.polar.by}", margin=found.gap, **facts,
         )  # fmt: skip
@@ -41,14 +41,14 @@ def global_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
         least = matrix_value(problem, problem.width)
         slack = 2 * point.loss_error + 16 * problem.y.size * EPS * max(1.0, least)
         if abs(point.loss - least) <= slack:
-            return Verdict(
+            return Claim(
                 label=Label.GLOBAL, flavour=Flavour.FOR_THIS_WIDTH, evidence=Evidence.CERTIFIED, by="singular values",
                 margin=slack - abs(point.loss - least), **facts,
             )  # fmt: skip
     return None
 
 
-def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
+def zero_claim(problem: Homogeneous, point: Point) -> Claim | None:
     """The label of a stationary point that is not global and has a zero subnetwork; None where no subnetwork is zero.
 
     SADDLE where the polar is above lambda, shown by a point of lower loss, so an estimate of the polar from below will
@@ -68,7 +68,7 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
     facts = _facts(problem, point, certificate(problem, point.theta))
     if norm > REFUTED * problem.scale or loss > point.loss + point.loss_error + problem.loss_error(theta):
         if np.any(size <= ZERO * problem.scale):
-            return Verdict(label=Label.UNDECIDED, reason="stationary only beside a zero subnetwork", **facts)
+            return Claim(label=Label.UNDECIDED, reason="stationary only beside a zero subnetwork", **facts)
         return None
     found = certificate(problem, theta)
     if found.ratio <= 1 + REFUTED:
@@ -76,15 +76,15 @@ def zero_verdict(problem: Homogeneous, point: Point) -> Verdict | None:
             f"a subnetwork is zero, and the polar over lambda lies in [{found.ratio:.9g}, "
             f"{found.polar.upper / strength(problem):.9g}]: global or a saddle"
         )
-        return Verdict(label=Label.UNDECIDED, reason=reason, **facts)
+        return Claim(label=Label.UNDECIDED, reason=reason, **facts)
     step = born(problem, theta, int(np.argmin(size)), found.polar)
     if step is None:
         reason = f"a zero subnetwork, polar / lambda = 1 + {found.ratio - 1:.2g}, but no lower loss beyond rounding"
-        return Verdict(label=Label.UNDECIDED, reason=reason, **facts)
+        return Claim(label=Label.UNDECIDED, reason=reason, **facts)
     lam = strength(problem)
-    if problem.net.name in ("rank_one", "relu"):
+    if problem.net.family in ("rank_one", "relu"):
         facts["min_curvature"] = lam - found.polar.value
-    return Verdict(
+    return Claim(
         label=Label.SADDLE,
         flavour=Flavour.ZERO_SUBNETWORK,
         evidence=Evidence.CERTIFIED if problem.error_bounded else Evidence.NUMERICAL,

@@ -59,21 +59,21 @@ def polar(problem: Homogeneous | Empirical, z: np.ndarray, seed: int = 0, starts
     if isinstance(problem, Empirical):
         found = phi(problem.x, z)
         return Polar(found.value, found.upper, np.append(found.u, found.sign), f"phi by {found.by}")
-    name = problem.net.name
+    family = problem.net.family
     if problem.q == 1:
         return line_polar(problem, z)
-    if problem.net.rank_one:
+    if family == "rank_one":
         u, s, vt = np.linalg.svd(z)
         upper = float(s[0]) * (1 + 16 * (len(u) + len(vt)) * EPS)
         return Polar(float(s[0]), upper, np.concatenate([u[:, 0], vt[0]]), "singular value")
-    if name == "quadratic" and z.ndim == 1:
+    if family == "quadratic" and z.ndim == 1:
         return quadratic_polar(problem.x, z)
-    if name == "relu" and problem.x.shape[1] == 2:
+    if family == "relu" and problem.x.shape[1] == 2:
         return plane_polar(problem.x, z)
     found = ascended(problem, z, seed, starts)
     upper, by = math.inf, "ascent from many starts: refutes, never certifies"
-    if name == "quadratic":
+    if family == "quadratic":
         upper, by = quadratics_bound(problem.x, z), "ascent; upper bound by spectral norms"
-    if name == "relu":
+    if family == "relu":
         upper, by = cellwise_bound(problem.x, z), "ascent; upper bound by cells"
     return found._replace(upper=max(upper, found.value), by=by)

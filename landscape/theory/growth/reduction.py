@@ -31,13 +31,13 @@ def reduced(problem: Homogeneous | Empirical, theta: np.ndarray) -> tuple[Any, n
         kept = prune(problem.data, here.w, here.a, here.b0)
         return networked(problem, kept.hidden, kept.outer, kept.b0)
     w = theta.reshape(problem.width, -1)
-    name = problem.net.name
-    if problem.net.rank_one:
+    family = problem.net.family
+    if family == "rank_one":
         rows = problem.y.shape[0]
         u, s, vt = np.linalg.svd(w[:, :rows].T @ w[:, rows:])
         kept = [i for i in range(len(s)) if s[i] > (ZERO * problem.scale) ** 2]
         w = np.array([np.sqrt(s[i]) * np.concatenate([u[:, i], vt[i]]) for i in kept])
-    elif name == "quadratic" and problem.y.ndim == 1:
+    elif family == "quadratic" and problem.y.ndim == 1:
         values, vectors = np.linalg.eigh((w[:, :-1].T * w[:, -1]) @ w[:, :-1])
         order = [i for i in np.argsort(-np.abs(values)) if abs(values[i]) > (ZERO * problem.scale) ** 3]
         roots = np.cbrt(np.abs(values))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from landscape.problems.porcupine import Porcupine
-from landscape.records import Evidence, Flavour, Label, Verdict
+from landscape.records import Claim, Evidence, Flavour, Label
 from landscape.theory.porcupine.beside import floor_beside, stationary_beside
 from landscape.theory.porcupine.faces import HOLDS_TEACHER, flat_dimension, never_bad
 from landscape.theory.porcupine.masses import AtMasses, at_masses, masses
@@ -26,7 +26,7 @@ STATIONARY = 1e-9  # a point with slopes below this, times the scale, is judged 
 ZERO_SET_TOLERANCE = 1e-3  # distance from the zero set, in the lightest teacher mass, up to which a point is on it
 
 
-def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
+def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Claim:
     """The label of a point: of the exact stationary point with the same signs that is shown to lie beside it.
 
     Global first. Then slopes: large ones of neurons that are not at zero are `UNCONVERGED`; a neuron at zero with a
@@ -54,8 +54,8 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
         "loss": at.loss, "loss_error": at.loss_error, "lower_bound": lower,
         "grad_norm": float(np.linalg.norm(nearest)),
     }  # fmt: skip
-    sure = partial(Verdict, evidence=Evidence.CERTIFIED)
-    unsure = lambda reason, label=Label.UNDECIDED: Verdict(label, reason=reason, **facts)  # noqa: E731
+    sure = partial(Claim, evidence=Evidence.CERTIFIED)
+    unsure = lambda reason, label=Label.UNDECIDED: Claim(label, reason=reason, **facts)  # noqa: E731
 
     in_zero_set = _zero_set_gap(problem, x, at) <= ZERO_SET_TOLERANCE
     if at.loss <= at.loss_error and in_zero_set:
@@ -75,7 +75,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
         if safe and (beside.inside or safe == HOLDS_TEACHER):
             return sure(Label.GLOBAL, by=safe, **found_global)
         if in_zero_set and at.loss <= at.loss_error + slack:
-            return Verdict(Label.GLOBAL, None, Evidence.NUMERICAL, "zero loss, zero set", slack, **found_global)
+            return Claim(Label.GLOBAL, None, Evidence.NUMERICAL, "zero loss, zero set", slack, **found_global)
     if not beside.inside:
         return unsure("no stationary point of these signs is shown to lie beside: a mass or the curvature is too small")
     for where, outcome in (
@@ -118,7 +118,7 @@ def label(problem: Porcupine, theta: np.ndarray, nodes: int = 2000) -> Verdict:
     # A tie with other signs: both losses are the same as far as they are known, and so is the lower bound.
     within = nearer.loss_error - (nearer.loss - found.loss)
     if within >= 0 and margin >= -4 * nearer.loss_error:
-        return Verdict(Label.GLOBAL, None, Evidence.NUMERICAL, "branching over signs", within, **facts)
+        return Claim(Label.GLOBAL, None, Evidence.NUMERICAL, "branching over signs", within, **facts)
     return unsure(
         f"branching over signs: the optimum lies between {facts['lower_bound']:.6g} and {found.loss:.6g}, "
         f"{at.loss - facts['lower_bound']:.2g} below this point at most"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.problems.datafit import Data, dual_value
+from landscape.problems.datafit import SQUARED, Data, dual_value
 from landscape.records import InputError
 
 EPS = float(np.finfo(np.float64).eps)
@@ -34,7 +34,7 @@ def ray_bound(data: Data, nu: np.ndarray, polar: float) -> float:
     reach = beta / (polar * (1 + 1e-12)) if polar > 0 else np.inf
     total = float(nu.sum()) ** 2 / beta if data.outer_bias == "regularised" else 0.0
     length = float(nu @ nu) + total
-    if data.loss == "squared":
+    if data.fit is SQUARED:
         t = float(np.clip(float(nu @ data.y) / length, -reach, reach)) if length > 0 else 0.0
     else:
         t = min(1.0, reach)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.problems.datafit import Data, loss_value, minus_gradient
+from landscape.problems.datafit import SQUARED, Data, loss_value, minus_gradient
 from landscape.records import InputError
 from landscape.theory.convex.oracles.bounds import check_positive, ray_bound, ray_rounding
 from landscape.theory.convex.oracles.proximal import accelerated
@@ -84,7 +84,7 @@ def gated_relaxation(data: Data, patterns: np.ndarray, accuracy: float = 1e-12, 
 
     # Of sum_i D_i x x' D_i, plus the bias column: the curvature of the loss, 1 or 1/4, times the norm of the design.
     gram = (x @ x.T) * (masks.T @ masks) + (1.0 if free else 0.0)
-    curvature = float(np.linalg.eigvalsh(gram)[-1]) * (1.0 if data.loss == "squared" else 0.25) + ridge
+    curvature = float(np.linalg.eigvalsh(gram)[-1]) * data.fit.most_curved + ridge
     v = accelerated(gradient, proximal, bounds, np.zeros(q * d + 1), curvature, accuracy, most)
     value, lower, _ = bounds(v)
     f = output(v)
@@ -95,7 +95,7 @@ def _centred(data: Data, nu: np.ndarray) -> np.ndarray:
     """A dual point near nu with sum zero, which a free outer bias asks for."""
     if data.outer_bias != "free":
         return nu
-    if data.loss == "squared":
+    if data.fit is SQUARED:
         return nu - nu.mean()
     # The two classes carry equal mass; shrinking the heavier one keeps every probability in [0, 1].
     mass = nu * data.y

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landscape.problems.datafit import Data, objective
+from landscape.problems.datafit import SQUARED, Data, objective
 from landscape.records import InputError
 from landscape.theory.convex.oracles.bounds import EPS, Network, check_positive, ray_bound
 
@@ -27,7 +27,7 @@ def whitened(data: Data) -> Network:
         raise InputError(
             f"the closed form needs orthonormal rows, x x' = I; x x' - I has an entry of size {error:.2g}."
         )
-    if data.loss != "squared" or data.outer_bias != "none":
+    if data.fit is not SQUARED or data.outer_bias != "none":
         raise InputError("the closed form is for squared loss without an outer bias; use the convex program.")
     check_positive(beta)
     hidden, outer = [], []
