@@ -74,13 +74,7 @@ def levels_of(rows: dict[str, np.ndarray], unit: float = 1.0) -> list[Level]:
     first = np.concatenate([[0], np.flatnonzero(apart) + 1])  # of each level, in `order`
     level = np.cumsum(np.concatenate([[0], apart]))
 
-    strongest = [str(e) for e in Evidence]
-    evidence, grounds = codes(rows["evidence"][order])
-    weakness = np.array([-1 if word is None else strongest.index(word) for word in grounds])[evidence]
-    weakest = np.maximum.reduceat(weakness, first)
-    weak = np.flatnonzero(weakness == weakest[level])
-    weak = order[weak[np.unique(level[weak], return_index=True)[1]]]  # the row of lowest loss among the weakest
-
+    weak = order[_weakest(rows["evidence"][order], level, first)]
     orbit = rows["orbit"][order]
     isolated = np.minimum.reduceat(orbit, first) >= 0
     pairs = np.lexsort((orbit, level))
@@ -112,6 +106,21 @@ def levels_of(rows: dict[str, np.ndarray], unit: float = 1.0) -> list[Level]:
             )
         )
     return sorted(out, key=lambda level: (not math.isfinite(level.loss), level.loss, level.label))
+
+
+def _weakest(evidence: np.ndarray, level: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The row of the weakest evidence of each level, of several the first, [levels].
+
+    Args:
+        evidence: Of each row, [r], ascending in level.
+        level: Of each row, [r].
+        first: Row at which each level begins, [levels].
+    """
+    strongest = [str(e) for e in Evidence]
+    ground, grounds = codes(evidence)
+    weakness = np.array([-1 if word is None else strongest.index(word) for word in grounds])[ground]
+    weak = np.flatnonzero(weakness == np.maximum.reduceat(weakness, first)[level])
+    return weak[np.unique(level[weak], return_index=True)[1]]
 
 
 def codes(column: np.ndarray, none: str | None = None) -> tuple[np.ndarray, list[Any]]:

@@ -198,15 +198,24 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
     if keep is not None:
         chosen = keep({name: values[held] for name, values in rows.items()})
         held, shard = held[chosen], shard[chosen]
-    weights: dict[int, np.ndarray] = {}
-    with _in_one_sentence(f"Cannot read the shards in {folder}"):
-        for number in np.unique(shard):
-            # Read again rather than held from the first time: of a long run's weights few are kept.
-            table = _load(folder / SHARDS / good[number][0])
-            if table is not None:
-                weights |= _weights(table, rows["restart"][held[shard == number]])
+    wanted = {good[number][0]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
+    weights = _weights_of(folder, wanted)
     versions = tuple(sorted({said for name, _ in good if (said := made[name])}))
     return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged, versions=versions)
+
+
+def _weights_of(folder: Path, wanted: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
+    """The weights of these restarts, by the name of the shard that has them.
+
+    Shards are read again rather than held from the first time: of a long run's weights few are kept.
+    """
+    weights: dict[int, np.ndarray] = {}
+    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+        for name, restarts in wanted.items():
+            table = _load(folder / SHARDS / name)
+            if table is not None:
+                weights |= _weights(table, restarts)
+    return weights
 
 
 def _belongs(folder: Path) -> Callable[[pa.Table | None], pa.Table | None]:

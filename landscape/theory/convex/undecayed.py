@@ -44,12 +44,7 @@ def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000
     """
     if data.fit is not SQUARED or data.weight_decay != 0:
         raise InputError("without weight decay only squared loss can be enumerated.")
-    length = np.linalg.norm(data.x, axis=0)  # columns of any scale have the same cells
-    found = cells(data.x / np.where(length > 0, length, 1.0)) if listed is None else listed
-    patterns = found.patterns[found.patterns.any(axis=1)]
-    count = math.comb(2 * len(patterns) + width - 1, width) if len(patterns) else 1
-    if not found.complete or count > most:
-        raise InputError(f"width {width} has {count} sets of signed cells, at most {most} are gone through.")
+    patterns = _patterns(data, width, listed, most)
     x, y = np.asarray(data.x, float), np.asarray(data.y, float)
     rays = _rays(x)
     inside = [np.flatnonzero(np.all((rays.side == 0) | ((rays.side > 0) == pattern), axis=1)) for pattern in patterns]
@@ -90,6 +85,21 @@ def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000
                 least, hidden, outer, b0 = value, w, a, shift
     lower = min(lower, least) if rays.clear else 0.0
     return LeastLoss(width, least, hidden, outer, b0, max(lower, 0.0), programs, "enumeration of cells")
+
+
+def _patterns(data: Data, width: int, listed: Cells | None, most: int) -> np.ndarray:
+    """The activation patterns of all cells with an active row, [q, n].
+
+    Raises:
+        InputError: There are too many sets of signed cells of this width.
+    """
+    length = np.linalg.norm(data.x, axis=0)  # columns of any scale have the same cells
+    found = cells(data.x / np.where(length > 0, length, 1.0)) if listed is None else listed
+    patterns = found.patterns[found.patterns.any(axis=1)]
+    count = math.comb(2 * len(patterns) + width - 1, width) if len(patterns) else 1
+    if not found.complete or count > most:
+        raise InputError(f"width {width} has {count} sets of signed cells, at most {most} are gone through.")
+    return patterns
 
 
 def _bound(atoms: np.ndarray, weights: np.ndarray, y: np.ndarray, blur: np.ndarray) -> float:
