@@ -12,7 +12,7 @@ import abc
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +156,7 @@ class Problem(Loss):
         said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lower_bound"}
         return digest(self.kind, said)
 
-    def of_width(self, width: int) -> Self:
+    def of_width(self, width: int) -> Problem:
         """The same problem with another number of neurons.
 
         Raises:
