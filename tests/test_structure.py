@@ -17,6 +17,7 @@ ROOT = Path(landscape.__file__).parent
 # Each stage, a module or a folder, may import those before it. Within a folder there are no circles.
 STAGES = (
     "records",
+    "arrays",
     "precision",
     "problems",
     "restart",
