@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,11 @@ def _stage(name: str) -> int:
 
 def test_every_module_belongs_to_a_stage():
     assert {name.split(".")[0] for name in _modules()} == set(STAGES)
+
+
+def test_every_module_imports():
+    for name in set(_modules()) - {"cli.__main__"}:  # that one is a program
+        assert importlib.import_module(f"landscape.{name}").__doc__, f"{name} does not say what it is about"
 
 
 def test_imports_point_the_way_the_data_walks():

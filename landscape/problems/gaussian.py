@@ -34,7 +34,7 @@ _ASIN_32 = (
 )  # fmt: skip
 
 
-def _asin_half(x: AnyArray, z: AnyArray) -> Array:
+def _asin_half(x: AnyArray, z: AnyArray) -> AnyArray:
     """asin(x) for |x| <= 1/2, given z = x^2."""
     coefficients = _ASIN_64 if x.dtype == jnp.float64 else _ASIN_32
     r = jnp.full_like(z, coefficients[-1])
