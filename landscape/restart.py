@@ -15,7 +15,7 @@ INITS = ("xavier", "he", "gaussian", "sphere")
 
 
 @partial(jax.jit, static_argnames=("init",), compiler_options=QUICK)
-def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: float) -> jax.Array:
+def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: jax.Array) -> jax.Array:
     return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
 
 

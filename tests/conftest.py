@@ -1,8 +1,27 @@
-"""Tests run in 64-bit, as the command line does; hypothesis draws the same examples every time and never on a clock."""
+"""Tests run in 64-bit, as the command line does; hypothesis draws the same examples every time and never on a clock.
+
+With LANDSCAPE_TYPES=1, every call of the package's functions in the test process is checked against the types and
+shapes of its annotations. Processes that a test starts are not, nor tests that are marked `wrong_types`.
+"""
+
+import os
 
 import jax
+import jaxtyping
+import pytest
 from hypothesis import settings
+
+if os.environ.get("LANDSCAPE_TYPES") == "1":
+    # An int may stand where a float is asked for (PEP 484, "the numeric tower"), as for pyright.
+    jaxtyping.install_import_hook("landscape", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 jax.config.update("jax_enable_x64", True)
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _no_types_where_they_are_wrong(request, monkeypatch):
+    """A test that passes values of wrong types on purpose, to read the sentence that it gets, is not checked."""
+    if request.node.get_closest_marker("wrong_types"):
+        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

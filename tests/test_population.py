@@ -410,6 +410,7 @@ def test_third_derivative_is_infinite_where_no_bound_holds():
 # --- input and output ---
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -438,6 +439,7 @@ def test_bad_input_is_named(make, text):
         make()
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("width", [np.nan, np.inf, "wide"])
 def test_a_width_that_is_no_number_is_named(width):
     with pytest.raises(InputError, match="whole number"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ ROOT = Path(landscape.__file__).parent
 # Each stage, a module or a folder, may import those before it. Within a folder there are no circles.
 STAGES = (
     "records",
+    "arrays",
     "precision",
     "problems",
     "restart",
@@ -64,6 +66,11 @@ def _stage(name: str) -> int:
 
 def test_every_module_belongs_to_a_stage():
     assert {name.split(".")[0] for name in _modules()} == set(STAGES)
+
+
+def test_every_module_imports():
+    for name in set(_modules()) - {"cli.__main__"}:  # that one is a program
+        assert importlib.import_module(f"landscape.{name}").__doc__, f"{name} does not say what it is about"
 
 
 def test_imports_point_the_way_the_data_walks():

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.activation import RELU, Activation
 from landscape.problems.activation import activation as find_activation
@@ -154,7 +155,7 @@ class Empirical(Problem):
 
         return canonical
 
-    def _split(self, theta: Array) -> tuple[Array, Array, Array]:
+    def _split(self, theta: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Hidden [m, d], outer [m], b0 (0 where there is none)."""
         m, d = self.width, self.d
         b0 = theta[-1] if self.outer_bias != "none" else jnp.zeros((), theta.dtype)
@@ -173,26 +174,26 @@ class Empirical(Problem):
         """What weight decay multiplies each coordinate with, [p]."""
         return jnp.asarray(self.weight_decay, dtype) * jnp.asarray(self.penalised, dtype)
 
-    def _of(self, theta: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    def _of(self, theta: AnyArray) -> tuple[Array, Array, AnyArray, AnyArray, Array, Array]:
         """x, y in theta's dtype, hidden, outer, pre-activations z [n, m], outputs f [n]."""
         x, y = jnp.asarray(self.x, theta.dtype), jnp.asarray(self.y, theta.dtype)
         hidden, outer, b0 = self._split(theta)
         z = times(x, hidden.T)
         return x, y, hidden, outer, z, times(self.activation.s(z), outer) + b0
 
-    def outputs(self, theta: Float[Array, " p"]) -> Float[Array, " n"]:
+    def outputs(self, theta: Float[AnyArray, " p"]) -> Float[Array, " n"]:
         """f, the outputs at the data."""
         return self._of(theta)[-1]
 
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """L at theta. `jax.grad` of it is `gradient`."""
         return _loss(self, theta)
 
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+    def gradient(self, theta: Float[AnyArray, " p"]) -> Float[Array, " p"]:
         """dL/dtheta, at a kink that of the inactive side."""
         return self.weighted_gradient(theta, None)
 
-    def weighted_gradient(self, theta: Float[Array, " p"], weights: Float[Array, " n"] | None) -> Float[Array, " p"]:
+    def weighted_gradient(self, theta: Float[AnyArray, " p"], weights: Float[Array, " n"] | None) -> Float[Array, " p"]:
         """The gradient with each row's loss times its weight, [n]: of a mini-batch where they are n / size or 0."""
         act = self.activation
         x, y, _, outer, z, f = self._of(theta)
@@ -205,7 +206,7 @@ class Empirical(Problem):
             parts.append(jnp.sum(r)[None])
         return jnp.concatenate(parts) + self._decay(theta.dtype) * theta
 
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+    def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """d^2 L / dtheta^2, at a kink that of the inactive side."""
         act = self.activation
         x, y, _, outer, z, f = self._of(theta)
@@ -282,7 +283,7 @@ class Empirical(Problem):
         """
         return float(2.0 ** np.floor(-np.log2(2 * self.curvature())))
 
-    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def smooth_radius(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The distance to the nearest kink; about the scale where there is none."""
         if not self.kinked:
             ratio = jnp.linalg.norm(jnp.asarray(self.y)) / jnp.linalg.norm(jnp.asarray(self.x))
@@ -291,7 +292,7 @@ class Empirical(Problem):
         norm = jnp.linalg.norm(jnp.asarray(self.x, theta.dtype), axis=1)
         return jnp.min(jnp.where(norm[:, None] > 0, z / jnp.maximum(norm, 1e-300)[:, None], jnp.inf))
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """Random weights: hidden N(0, 1/d) and outer N(0, 1/m) ("xavier"), N(0, 2/d) and N(0, 2/m) ("he"), all N(0, 1)
         ("gaussian"), or unit rows and +-1 ("sphere"); b0 starts at 0."""
         m, d = self.width, self.d
@@ -353,7 +354,7 @@ class Empirical(Problem):
 
 
 @jax.custom_jvp
-def _loss(problem: Empirical, theta: Array) -> Array:
+def _loss(problem: Empirical, theta: AnyArray) -> Array:
     _, y, _, _, _, f = problem._of(theta)
     return jnp.sum(problem.fit.value(f, y)) + 0.5 * jnp.sum(problem._decay(theta.dtype) * theta * theta)
 

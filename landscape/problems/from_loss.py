@@ -13,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.problem import Problem, digest, rounded
 from landscape.records import InputError, LowerBound
@@ -55,7 +56,7 @@ class UserLoss(Problem):
     """
 
     function: Callable[[Any], Array]
-    unravel: Callable[[Array], Any]
+    unravel: Callable[[Any], Any]
     init: Callable[[Array], Any]
     size: int
     bound: LowerBound | None = None
@@ -99,11 +100,11 @@ class UserLoss(Problem):
 
         return on_vectors
 
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The user's loss at the parameters that theta stands for."""
         return self.function(self.unravel(theta))
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A draw of the user's own `init`."""
         return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
 

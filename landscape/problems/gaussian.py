@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.problems.activation import Activation, Partials
 
 # asin(x) = x + x z R(z) with z = x^2 in [0, 1/4]: interpolation of R at Chebyshev nodes, 40 digits. The error of
@@ -33,7 +34,7 @@ _ASIN_32 = (
 )  # fmt: skip
 
 
-def _asin_half(x: Array, z: Array) -> Array:
+def _asin_half(x: AnyArray, z: AnyArray) -> AnyArray:
     """asin(x) for |x| <= 1/2, given z = x^2."""
     coefficients = _ASIN_64 if x.dtype == jnp.float64 else _ASIN_32
     r = jnp.full_like(z, coefficients[-1])
@@ -43,7 +44,7 @@ def _asin_half(x: Array, z: Array) -> Array:
 
 
 @jax.custom_jvp
-def supplement(c: Array) -> Array:
+def supplement(c: AnyArray) -> Array:
     """pi - t for c = cos t, elementwise: arccos(-c), within 2 ulp of pi for |c| <= 1 and exact at -1, 0 and 1.
 
     XLA's own arccos is not vectorised on CPU (6 to 10 ns an element against 1). Values outside [-1, 1] are clipped.
@@ -65,7 +66,7 @@ def _supplement_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def arc_cosine(c: Array) -> Array:
+def arc_cosine(c: AnyArray) -> Array:
     """sin t + (pi - t) cos t for c = cos t, elementwise; its derivative in c is pi - t."""
     return _sine(c) + supplement(c) * jnp.clip(c, -1.0, 1.0)
 
@@ -76,12 +77,12 @@ def _arc_cosine_jvp(primals, tangents):
     return arc_cosine(c), supplement(c) * dc
 
 
-def _sine(c: Array) -> Array:
+def _sine(c: AnyArray) -> Array:
     y = jnp.minimum(jnp.abs(c), 1.0)
     return jnp.sqrt((1.0 - y) * (1.0 + y))
 
 
-def _norms(u: Array) -> tuple[Array, Array]:
+def _norms(u: AnyArray) -> tuple[Array, AnyArray]:
     """Row norms [..., m] and unit rows [..., m, d]; a zero row has the zero vector for its direction."""
     square = jnp.sum(u * u, axis=-1)
     positive = square > 0
@@ -89,12 +90,12 @@ def _norms(u: Array) -> tuple[Array, Array]:
     return norm, u * jnp.where(positive, 1.0 / jnp.where(positive, norm, 1.0), 0.0)[..., None]
 
 
-def _dot(a: Array, b: Array) -> Array:
+def _dot(a: AnyArray, b: AnyArray) -> Array:
     """a b^T in full precision (TF32 costs 0.03 rad in an angle)."""
     return jnp.matmul(a, jnp.swapaxes(b, -1, -2), precision=jax.lax.Precision.HIGHEST)
 
 
-def moment(activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"]) -> Float[Array, "m q"]:
+def moment(activation: Activation, u: Float[AnyArray, "m d"], v: Float[AnyArray, "q d"]) -> Float[Array, "m q"]:
     """E[s(u_i.x) s(v_j.x)] for x ~ N(0, I), all pairs.
 
     Accurate to a few ulp of |u_i||v_j| (homogeneous activations). Sources: Cho and Saul 2009 (arc-cosine kernel),
@@ -109,7 +110,10 @@ def moment(activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"
 
 
 def moment_gradient(
-    activation: Activation, u: Float[Array, "*batch m d"], v: Float[Array, "*batch q d"], weight: Float[Array, " q"]
+    activation: Activation,
+    u: Float[AnyArray, "*batch m d"],
+    v: Float[AnyArray, "*shared q d"],
+    weight: Float[AnyArray, " q"],
 ) -> Float[Array, "*batch m d"]:
     """sum_j weight_j d/du_i E[s(u_i.x) s(v_j.x)], v held fixed; v may be one set of rows for a whole batch of u.
 
@@ -137,7 +141,7 @@ def moment_gradient(
 
 
 def gradient_lanes(
-    activation: Activation, u: Float[Array, "m d lanes"], v: Float[Array, "q d"]
+    activation: Activation, u: Float[AnyArray, "m d lanes"], v: Float[AnyArray, "q d"]
 ) -> Float[Array, "m d lanes"]:
     """The gradient in u of 1/2 E (sum_i s(u_i.x) - sum_j s(v_j.x))^2 for many u at once, along the last axis.
 
@@ -171,7 +175,7 @@ def gradient_lanes(
 
 
 def moment_hessian(
-    activation: Activation, u: Float[Array, "m d"], v: Float[Array, "q d"], weight: Float[Array, " q"]
+    activation: Activation, u: Float[AnyArray, "m d"], v: Float[AnyArray, "q d"], weight: Float[AnyArray, " q"]
 ) -> tuple[Float[Array, "m d d"], Float[Array, "m q d d"]]:
     """Second derivatives: sum_j weight_j d2/du_i du_i, and d2/du_i dv_j for every pair.
 
@@ -202,7 +206,7 @@ def moment_hessian(
     return own, cross
 
 
-def _homogeneous_hessian(activation: Activation, u: Array, v: Array, weight: Array) -> tuple[Array, Array]:
+def _homogeneous_hessian(activation: Activation, u: AnyArray, v: AnyArray, weight: AnyArray) -> tuple[Array, Array]:
     """With p = v/|v| - cos t u/|u|, so |p| = sin t (Safran and Shamir 2017, appendix):
 
     d2/du du = |v| / (2 pi |u|) [ sin t (I - uu uu^T) + p p^T / sin t ],
@@ -244,7 +248,7 @@ def _homogeneous_hessian(activation: Activation, u: Array, v: Array, weight: Arr
     return own, cross + linear * eye
 
 
-def _smooth(activation: Activation, u: Array, v: Array) -> Partials:
+def _smooth(activation: Activation, u: AnyArray, v: AnyArray) -> Partials:
     """The moments of activations that are functions of a, b and c, with their partial derivatives."""
     a = jnp.sum(u * u, axis=-1)[:, None]
     b = jnp.sum(v * v, axis=-1)[None, :]

@@ -96,7 +96,7 @@ def isomorphic(a: Graph, b: Graph, tolerance: float, budget: int) -> bool:
         if sizes.max() == 1:
             continue
         cell = np.argmin(np.where(sizes > 1, sizes, len(classes[0]) + 1))
-        first = np.flatnonzero(classes[0] == cell)[0]
+        first = int(np.flatnonzero(classes[0] == cell)[0])
         for partner in _partners(a, b, classes, first, tolerance)[::-1]:
             child = classes + (classes >= cell)
             child[0, first] = child[1, partner] = cell

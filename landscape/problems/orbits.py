@@ -109,7 +109,7 @@ class OrbitIndex:
             if self.symmetry is None:
                 candidates = np.broadcast_to(self.representatives[orbit], thetas[open_].shape)
             else:
-                candidates = self._follow(orbit, thetas[open_])
+                candidates = self._follow(int(orbit), thetas[open_])
             near = np.linalg.norm(candidates - thetas[open_], axis=1) <= reach  # False for NaN
             found[open_[near]], images[open_[near]] = orbit, candidates[near]
         return found, images

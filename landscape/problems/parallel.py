@@ -21,6 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems import subnetwork as nets
 from landscape.problems.datafit import DATAFITS, SQUARED, DataFit
@@ -118,22 +119,22 @@ class Homogeneous(Problem):
         order = np.lexsort([*rounded.T[::-1], -np.round(np.linalg.norm(rounded, axis=1))])
         return w[order].reshape(-1)
 
-    def subnetwork_outputs(self, theta: Float[Array, " p"]) -> Array:
+    def subnetwork_outputs(self, theta: Float[AnyArray, " p"]) -> Array:
         """phi(W_j), [width, *shape of y]."""
         read = chart(self.net)[1]
         x = None if self.x is None else jax.tree.map(lambda a: jnp.asarray(a, theta.dtype), self.x)
         return jax.vmap(lambda w: self.net.output(read(w), x))(theta.reshape(self.width, -1))
 
-    def penalties(self, theta: Float[Array, " p"]) -> Float[Array, " width"]:
+    def penalties(self, theta: Float[AnyArray, " p"]) -> Float[Array, " width"]:
         """g(W_j)."""
         read = chart(self.net)[1]
         return jax.vmap(lambda w: self.net.penalty(read(w)))(theta.reshape(self.width, -1))
 
-    def outputs(self, theta: Float[Array, " p"]) -> Array:
+    def outputs(self, theta: Float[AnyArray, " p"]) -> Array:
         """f, in the shape of y."""
         return jnp.sum(self.subnetwork_outputs(theta), axis=0)
 
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """L at theta."""
         paid = self.fit.value(self.outputs(theta), jnp.asarray(self.y, theta.dtype))
         return jnp.sum(paid) + jnp.asarray(self.regularisation, theta.dtype) * jnp.sum(self.penalties(theta))
@@ -160,7 +161,7 @@ class Homogeneous(Problem):
         said = self.net.says(self.x)
         return digest(self.kind, self.x, self.y, float(self.regularisation), self.width, self.fit, said)
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """Random weights: the subnetwork's own draw ("xavier"), sqrt(2) times it ("he"), all N(0, 1) ("gaussian"), or
         each subnetwork's weights uniform on the unit sphere ("sphere")."""
         keys = jax.random.split(key, self.width)
@@ -199,7 +200,7 @@ class Homogeneous(Problem):
 
 
 @jax.jit
-def _outputs_at(problem: Homogeneous, theta: Array) -> tuple[Array, Array]:
+def _outputs_at(problem: Homogeneous, theta: AnyArray) -> tuple[Array, Array]:
     return problem.subnetwork_outputs(theta), problem.penalties(theta)
 
 

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.problems.defaults import ON_LINES
 from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
@@ -178,13 +179,13 @@ class Porcupine(Problem):
 
         return canonical
 
-    def _per_line(self, x: Array) -> Array:
+    def _per_line(self, x: AnyArray) -> Array:
         """Sums over the neurons of each line, [r]."""
         if len(set(self.neurons)) == 1:  # a reshape; a segment sum costs some ns an element
             return jnp.sum(x.reshape(len(self.neurons), -1), axis=1)
         return jax.ops.segment_sum(x, self.line_of, len(self.neurons), indices_are_sorted=True)
 
-    def _residual(self, theta: Array) -> tuple[Array, Array, Array]:
+    def _residual(self, theta: AnyArray) -> tuple[Array, Array, Array]:
         """Sum of student minus teacher neurons m [d], masses dq [r], and 4 dF/dq = psi dq - off_even [r]."""
         as_theta = lambda x: jnp.asarray(x, theta.dtype)  # noqa: E731
         ds = self._per_line(theta) - as_theta(self.on_sum)
@@ -193,13 +194,13 @@ class Porcupine(Problem):
         m = times(as_theta(self.lines).T, ds) - as_theta(self.off_sum)
         return m, dq, times(as_theta(self.psi), dq) - as_theta(self.off_even)
 
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """F at theta. `jax.grad` of it is `gradient`, kinks included."""
         m, dq, even = self._residual(theta)
         off = dq @ (even - jnp.asarray(self.off_even, theta.dtype)) + jnp.asarray(self.off_energy, theta.dtype)
         return 0.125 * (m @ m + off)
 
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+    def gradient(self, theta: Float[AnyArray, " p"]) -> Float[Array, " p"]:
         """dF/dc_i = (u_j.m + sign(c_i) (psi dq)_j) / 4; at c_i = 0 the mean of both one-sided slopes, u_j.m / 4."""
         m, _, even = self._residual(theta)
         odd = times(jnp.asarray(self.lines, theta.dtype), m)
@@ -210,7 +211,7 @@ class Porcupine(Problem):
         """512 KB of coefficients, and no fewer than 64 lanes: the kernel is read once for all of them."""
         return int(np.clip(1 << int(np.log2(2**16 / self.p + 1)), 64, 1024))
 
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+    def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """(u_j.u_l + sign(c_i c_k) psi_jl) / 4: constant in each sign region; at c_i = 0 the mean over both sides."""
         lines, even = jnp.asarray(self.lines, theta.dtype), jnp.asarray(self.psi, theta.dtype)
         rho, sign, at = times(lines, lines.T), jnp.sign(theta), self.line_of
@@ -267,15 +268,15 @@ class Porcupine(Problem):
         again for other lines."""
         return float(2.0 ** np.floor(-np.log2(self.curvature())))
 
-    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def smooth_radius(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The least |c_i|: the Hessian jumps where a coefficient changes sign."""
         return jnp.min(jnp.abs(theta))
 
-    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
+    def third_derivative(self, theta: Float[AnyArray, " p"], radius: float | Float[Array, ""]) -> Float[Array, ""]:
         """0 inside a sign region, where F is quadratic; inf where the ball leaves it."""
         return jnp.where(radius < self.smooth_radius(theta), 0.0, jnp.inf)
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """Random coefficients: N(0, 1/d) ("xavier"), N(0, 2/d) ("he"), N(0, 1) ("gaussian"), or +-1 ("sphere")."""
         z = jax.random.normal(key, (self.p,), jnp.float64)
         return init_scale * self.spread(init) * (jnp.where(z < 0, -1.0, 1.0) if init == "sphere" else z)

@@ -13,13 +13,14 @@ import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound
@@ -47,27 +48,27 @@ class Loss(abc.ABC):
         """Number of coordinates of theta."""
 
     @abc.abstractmethod
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The loss at theta."""
 
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+    def gradient(self, theta: Float[AnyArray, " p"]) -> Float[Array, " p"]:
         """The gradient at theta: by default automatic, which takes one side of a kink."""
         return jax.grad(self.loss)(theta)
 
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+    def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """The Hessian at theta: by default automatic and symmetrised."""
         h = jax.jacfwd(jax.grad(self.loss))(theta)
         return 0.5 * (h + h.T)
 
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
+    def gradients(self, theta: Float[AnyArray, "lanes p"]) -> Float[Array, "lanes p"]:
         """The gradients at many theta, each a row."""
         return jax.vmap(self.gradient)(theta)
 
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
+    def gradient_lanes(self, theta: Float[AnyArray, "p lanes"]) -> Float[Array, "p lanes"]:
         """The gradients at many theta, each a column."""
         return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
 
-    def weighted_gradient(self, theta: Float[Array, " p"], weights: Float[Array, " rows"]) -> Float[Array, " p"]:
+    def weighted_gradient(self, theta: Float[AnyArray, " p"], weights: Float[Array, " rows"]) -> Float[Array, " p"]:
         """The gradient with the loss of each data row times its weight, [rows].
 
         Raises:
@@ -122,7 +123,7 @@ class Problem(Loss):
     # -- starting points, chart, facts ---------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A random starting point in float64."""
 
     @abc.abstractmethod
@@ -159,7 +160,7 @@ class Problem(Loss):
         said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lower_bound"}
         return digest(self.kind, said)
 
-    def of_width(self, width: int) -> Self:
+    def of_width(self, width: int) -> Problem:
         """The same problem with another number of neurons.
 
         Raises:
@@ -186,11 +187,11 @@ class Problem(Loss):
         """
         return 0.0
 
-    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def smooth_radius(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The Hessian is continuous closer to theta than this; by default the scale is taken, for want of knowledge."""
         return jnp.full((), self.scale, theta.dtype)
 
-    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
+    def third_derivative(self, theta: Float[AnyArray, " p"], radius: float | Float[Array, ""]) -> Float[Array, ""]:
         """Lipschitz constant of the Hessian within `radius` of theta; inf, the default, where no bound is known."""
         return jnp.full((), jnp.inf, theta.dtype)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from landscape.arrays import AnyArray
 from landscape.problems import gaussian
 from landscape.problems.activation import GAUSSIAN, Activation
 from landscape.problems.activation import activation as find_activation
@@ -26,7 +27,7 @@ from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, whole
 
 
-def _signed(student: Array, teacher: Array) -> tuple[Array, Array]:
+def _signed(student: AnyArray, teacher: AnyArray) -> tuple[Array, Array]:
     """The network student - teacher as one set of neurons [width + k, d] with output weights +1 and -1."""
     both = jnp.concatenate([student, teacher])
     sign = jnp.concatenate([jnp.ones(len(student), both.dtype), -jnp.ones(len(teacher), both.dtype)])
@@ -35,7 +36,7 @@ def _signed(student: Array, teacher: Array) -> tuple[Array, Array]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def population_loss(
-    activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
+    activation: Activation, student: Float[AnyArray, "n d"], teacher: Float[AnyArray, "k d"]
 ) -> Float[Array, ""]:
     """1/2 E (sum_i s(w_i.x) - sum_j s(v_j.x))^2 over x ~ N(0, I); differentiates by the analytic gradient."""
     both, sign = _signed(student, teacher)
@@ -53,7 +54,7 @@ def _population_loss_jvp(activation, primals, tangents):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def population_gradient(
-    activation: Activation, student: Float[Array, "*batch n d"], teacher: Float[Array, "k d"]
+    activation: Activation, student: Float[AnyArray, "*batch n d"], teacher: Float[AnyArray, "k d"]
 ) -> Float[Array, "*batch n d"]:
     """dF/dw_i = sum_j d1 kappa(w_i, w_j) - sum_j d1 kappa(w_i, v_j). Differentiable without batch axes only."""
     # Two calls and not one over both networks: the teacher is shared by all restarts, so that its part of a batch is
@@ -75,7 +76,7 @@ def _population_gradient_jvp(activation, primals, tangents):
 
 
 def population_hessian(
-    activation: Activation, student: Float[Array, "n d"], teacher: Float[Array, "k d"]
+    activation: Activation, student: Float[AnyArray, "n d"], teacher: Float[AnyArray, "k d"]
 ) -> Float[Array, "n d n d"]:
     """d2F/dw_i dw_j: own second derivatives on the diagonal blocks, d12 kappa(w_i, w_j) everywhere."""
     both, sign = _signed(student, teacher)
@@ -146,21 +147,21 @@ class TeacherStudent(Problem):
         shape, act = (self.width, self.d), self.activation
         return Symmetry(anchors, colours, shape, flips=act.even, passes_mass=act.homogeneous)
 
-    def _student(self, theta: Array) -> Array:
+    def _student(self, theta: AnyArray) -> AnyArray:
         return theta.reshape(self.width, self.d)
 
-    def _teacher(self, theta: Array) -> Array:
+    def _teacher(self, theta: AnyArray) -> Array:
         return jnp.asarray(self.teacher, theta.dtype)
 
-    def loss(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """F at theta. `jax.grad` and `jax.hessian` of it are the analytic ones."""
         return population_loss(self.activation, self._student(theta), self._teacher(theta))
 
-    def gradient(self, theta: Float[Array, " p"]) -> Float[Array, " p"]:
+    def gradient(self, theta: Float[AnyArray, " p"]) -> Float[Array, " p"]:
         """The gradient of F, right wherever no neuron is zero."""
         return population_gradient(self.activation, self._student(theta), self._teacher(theta)).reshape(-1)
 
-    def gradients(self, theta: Float[Array, "lanes p"]) -> Float[Array, "lanes p"]:
+    def gradients(self, theta: Float[AnyArray, "lanes p"]) -> Float[Array, "lanes p"]:
         """The gradients at many theta, each a row."""
         student = theta.reshape(-1, self.width, self.d)
         return population_gradient(self.activation, student, self._teacher(theta)).reshape(theta.shape)
@@ -177,12 +178,12 @@ class TeacherStudent(Problem):
         # Twice as many cost up to 8% less a lane while a core is alone, and 25% more where both cores are busy.
         return 64 if self.trailing else int(np.clip(1 << int(np.log2(2**14 / angles + 1)), 8, 64))
 
-    def gradient_lanes(self, theta: Float[Array, "p lanes"]) -> Float[Array, "p lanes"]:
+    def gradient_lanes(self, theta: Float[AnyArray, "p lanes"]) -> Float[Array, "p lanes"]:
         """The gradients at many theta, each a column."""
         student = theta.reshape(self.width, self.d, -1)
         return gaussian.gradient_lanes(self.activation, student, self._teacher(theta)).reshape(theta.shape)
 
-    def hessian(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+    def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
         return population_hessian(self.activation, self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
 
@@ -220,7 +221,7 @@ class TeacherStudent(Problem):
         pull = total / float(np.min(norms))
         return float(eps * roundings * (abs(arc) * (pull / np.pi + self.width) + abs(linear) * self.width))
 
-    def smooth_radius(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    def smooth_radius(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """The least neuron norm, where the activation has a kink: the Hessian jumps only at a zero neuron."""
         norms = jnp.linalg.norm(self._student(theta), axis=1)
         reach = norms if self.activation.kinked else jnp.linalg.norm(self._teacher(theta), axis=1)
@@ -231,7 +232,7 @@ class TeacherStudent(Problem):
         """Whether the activation is homogeneous."""
         return self.activation.homogeneous
 
-    def third_derivative(self, theta: Float[Array, " p"], radius: Float[Array, ""]) -> Float[Array, ""]:
+    def third_derivative(self, theta: Float[AnyArray, " p"], radius: float | Float[Array, ""]) -> Float[Array, ""]:
         """Lipschitz constant of the Hessian in a ball, for homogeneous activations; inf for the others.
 
         For one pair E relu(w.x) relu(v.x) the third directional derivative is at most C |v|/|w|^2 in w alone,
@@ -252,7 +253,7 @@ class TeacherStudent(Problem):
         mixed = 3 / np.pi * np.sqrt(self.width - 1) / jnp.min(small)
         return jnp.where(jnp.min(small) > 0, abs(arc) * (alone + mixed), jnp.inf)
 
-    def start(self, key: Array, init: str, init_scale: float) -> Float[Array, " p"]:
+    def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A random student. `init` is one of `INITS`."""
         z = jax.random.normal(key, (self.width, self.d), jnp.float64)
         if init == "sphere":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from landscape.records import InputError
 
@@ -31,6 +31,7 @@ def once(method: Callable[[Any], T]) -> Callable[[Any], T]:
     return kept
 
 
+@runtime_checkable
 class Result(Protocol):
     """What a study found: prints itself, and becomes what `--json` prints."""
 
@@ -117,7 +118,7 @@ class Study(ABC):
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
-    def of(cls, manifest: dict[str, Any]) -> Self:
+    def of(cls, manifest: dict[str, Any]) -> Study:
         """The study of a manifest."""
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in manifest["fields"].items()})
 

@@ -62,7 +62,7 @@ class LeastLoss(NamedTuple):
 
 def exact(best: LeastLoss) -> bool:
     """Whether the network is a best one of its width, to a billionth of the loss; else P_m is in an interval."""
-    return best.value - best.lower_bound <= EXACT * abs(best.value)
+    return bool(best.value - best.lower_bound <= EXACT * abs(best.value))
 
 
 def best_by_width(
@@ -151,7 +151,7 @@ class _Branching:
 
     def beaten(self, value: float) -> bool:
         """Whether the network at hand is as good as this, to what two values of programs are the same."""
-        return value >= self.value - slack(self.value)
+        return bool(value >= self.value - slack(self.value))
 
     def offer(self, members: tuple[int, ...]) -> Restricted:
         """Solve a program; keep its network if it is narrow enough and the best by its true loss."""
