@@ -168,7 +168,7 @@ class Problem(Loss):
         """
         raise InputError(f"a {self.kind} problem has no width that can be changed.")
 
-    def with_bound(self, bound: LowerBound | None) -> Self:
+    def with_bound(self, bound: LowerBound | None) -> Problem:
         """The same problem with another lower bound; compiled code does not look at it."""
         other = copy.copy(self)
         object.__setattr__(other, "lower_bound", bound)
