@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape.problems.datafit import Data
-from landscape.theory import arrangement
+from landscape.theory.arrangement.cells import cells
 from landscape.theory.convex.local_minima import local_minima
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -39,7 +39,7 @@ def random_data(seed, n, d, beta=0.1, loss="squared", outer_bias="none", grid=Fa
 
 
 def signed_cells(data):
-    patterns = arrangement.cells(data.x).patterns
+    patterns = cells(data.x).patterns
     return np.vstack([patterns, patterns]), np.repeat([1.0, -1.0], len(patterns))
 
 

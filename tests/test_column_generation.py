@@ -6,7 +6,8 @@ from finite_data import BIASES, A, R, data_of, fixture, random_data, signed_cell
 
 from landscape.problems.datafit import Data, minus_gradient, objective
 from landscape.records import InputError
-from landscape.theory import arrangement
+from landscape.theory.arrangement.cells import sampled_cells
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex.column_generation import optimum
 from landscape.theory.convex.restricted_programs import restricted
 
@@ -110,7 +111,7 @@ def test_zero_labels_have_the_empty_network(outer_bias):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_the_empty_network_is_optimal_from_the_weight_decay_phi_on(loss):
     data = random_data(3, 8, 2, 1.0, loss)
-    threshold = arrangement.phi(data.x, minus_gradient(data, np.zeros(8))).value
+    threshold = phi(data.x, minus_gradient(data, np.zeros(8))).value
     above, below = (
         optimum(data._replace(weight_decay=1.001 * threshold)),
         optimum(data._replace(weight_decay=0.999 * threshold)),
@@ -187,7 +188,7 @@ def test_an_optimum_of_many_rows_in_five_dimensions_is_between_its_bounds_in_sec
 
 def test_the_optimum_on_sampled_cells_is_that_of_their_program_with_a_bound_for_all():
     data = random_data(4, 14, 4)
-    some = arrangement.sampled_cells(data.x, 12)
+    some = sampled_cells(data.x, 12)
     found = optimum(data, listed=some)
     on_them = restricted(data, np.vstack([some.patterns] * 2), np.repeat([1.0, -1.0], len(some.patterns)))
     assert found.value == pytest.approx(on_them.value, rel=1e-12)

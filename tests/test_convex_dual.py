@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape.problems.datafit import Data, minus_gradient, objective
-from landscape.theory import arrangement
+from landscape.theory.arrangement.phi import phi
 from landscape.theory.convex.column_generation import optimum
 from landscape.theory.convex.dual import lower_bound
 
@@ -36,7 +36,7 @@ def test_lower_bound_is_below_every_network(seed, n, d, m, beta, scale, loss, ou
         nets.append((scale * rng.normal(size=(m, d)), rng.normal(size=m), b0))
     hidden, outer, b0 = nets[0]
     nu = minus_gradient(data, np.maximum(x @ hidden.T, 0.0) @ outer + b0)
-    bound = lower_bound(data, nu, arrangement.phi(x, nu))
+    bound = lower_bound(data, nu, phi(x, nu))
     assert bound >= 0
     for net in nets:
         value = objective(data, *net)
@@ -50,7 +50,7 @@ def test_lower_bound_of_a_residual_off_centre_holds_with_a_free_bias():
     """A free outer bias can absorb the mean of nu: an uncentred dual point would bound too high."""
     data = Data(np.array([[0.1, 0.0], [0.0, 0.1]]), np.array([5.0, 5.0]), 1.0, "squared", "free")
     nu = np.array([5.0, 5.0])
-    assert lower_bound(data, nu, arrangement.phi(data.x, nu)) == 0.0
+    assert lower_bound(data, nu, phi(data.x, nu)) == 0.0
     assert optimum(data).value == pytest.approx(0.0, abs=1e-28)
 
 

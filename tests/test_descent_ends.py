@@ -6,6 +6,7 @@ from finite_networks import finished, problem_of
 
 from landscape.records import Label
 from landscape.theory.convex import descent_ends
+from landscape.theory.room import NotYet
 
 
 def test_ends_are_near_and_are_labelled():
@@ -18,7 +19,7 @@ def test_ends_are_near_and_are_labelled():
     (end,) = descent_ends.ends(problem, near[None], {}, step)
     assert isinstance(end, descent_ends.End)
     assert np.linalg.norm(end.theta - theta) < 1e-6
-    assert (end.verdict.label, end.verdict.flavour) == (Label.SPURIOUS, "strict")
+    assert (end.claim.label, end.claim.flavour) == (Label.SPURIOUS, "strict")
     assert end.orbit == descent_ends.key(problem, theta)
     order = [2, 0, 3, 1]
     mixed = np.concatenate([theta[:8].reshape(4, 2)[order].reshape(-1), theta[8:][order]])
@@ -34,4 +35,4 @@ def test_ends_never_take_a_descent_that_is_far_from_its_end():
         for start, end in zip(starts, found, strict=True):
             if isinstance(end, descent_ends.End):
                 assert np.linalg.norm(end.theta - start) <= descent_ends.JUMPS * problem.scale
-    assert all(isinstance(end, descent_ends.Onward) for end in descent_ends.ends(problem, starts, {}, np.zeros(20)))
+    assert all(isinstance(end, NotYet) for end in descent_ends.ends(problem, starts, {}, np.zeros(20)))

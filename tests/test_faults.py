@@ -174,7 +174,7 @@ def test_a_large_teacher_is_known_by_its_digest(tmp_path, capsys, monkeypatch):
 
 
 def test_an_optax_optimiser_is_known_by_what_it_does(tmp_path):
-    code = "import optax; from landscape.host.explore import optimiser_name; print(optimiser_name(optax.adam(1e-3)))"
+    code = "import optax; from landscape.host.manifest import optimiser_name; print(optimiser_name(optax.adam(1e-3)))"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert optimiser_name(optax.adam(1e-3)) == elsewhere
     later = optax.piecewise_constant_schedule(1e-3, {1000: 0.1})
@@ -192,7 +192,7 @@ def test_a_run_that_other_versions_went_on_with_says_so(tmp_path, monkeypatch, c
     problem, how = ls.orthonormal_teacher(2), dict(out=tmp_path / "run", resume=True, progress=False)
     assert "versions" not in ls.explore(problem, 4, **how).environment
     next((tmp_path / "run").glob("shards/*")).unlink()
-    for module in ("store", "explore"):
+    for module in ("store", "run"):
         monkeypatch.setattr(f"landscape.host.{module}.made_by", lambda: "landscape 9.9, jax 0.99")
     assert capsys.readouterr().err == ""
     assert len(ls.explore(problem, 4, **how).environment["versions"]) == 2

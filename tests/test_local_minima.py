@@ -75,7 +75,8 @@ def test_least_losses_and_kinds_of_a(census_a):
     assert four.minima[0].kind == room.GLOBAL
     assert [m.kind for m in census[3].minima].count(room.GLOBAL) == 0
     assert census[3].minima[0].kind == room.GLOBAL_AT_WIDTH
-    assert census[3].minima[0].value == census[3].best
+    # Both are the value of one program, each solved by its own route: sums of some tens of terms, 1e-15 of it apart.
+    assert census[3].minima[0].value == pytest.approx(census[3].best, rel=1e-14, abs=0)
     assert four.sets == sum(len(list(itertools.combinations(range(32), k))) for k in (1, 2, 3, 4))
     # Minima of a width stay minima of the next, with a neuron split: flat.
     for width in (1, 2, 3):

@@ -8,7 +8,7 @@ from finite_data import BIASES, A, R, data_of, random_data, signed_cells
 
 from landscape.problems.datafit import Data, minus_gradient
 from landscape.records import InputError
-from landscape.theory import arrangement
+from landscape.theory.arrangement.cells import sampled_cells
 from landscape.theory.convex import active_set
 from landscape.theory.convex.restricted_programs import restricted
 
@@ -105,7 +105,7 @@ def test_a_program_that_no_neuron_pays_for_has_no_dust():
 
 def test_programs_from_a_start_end_where_those_without_end():
     data = random_data(5, 40, 5, 0.5)
-    some = arrangement.sampled_cells(data.x, 30, seed=1).patterns
+    some = sampled_cells(data.x, 30, seed=1).patterns
     signs = np.where(np.arange(len(some)) % 2, 1.0, -1.0)
     plain = restricted(data, some, signs)
     started = restricted(data, some, signs, start=np.zeros((0, 5)))

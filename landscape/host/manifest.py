@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from typing import Any
 
 import jax
 import numpy as np
 
+from landscape.descent.structure import structure
 from landscape.engine.driver import environment
 from landscape.engine.plan import Plan
 from landscape.precision import float64
@@ -58,7 +60,18 @@ def fields_of(plan: Plan) -> tuple[str, dict[str, Any]]:
 PROBED = 2048  # updates that tell one optimiser from another; a schedule that changes later is not seen
 
 
+_NAMES: dict[Hashable, str] = {}  # of optimisers, by what they are made of: the digest compiles a program
+
+
 def optimiser_name(optimiser: Any) -> str:
+    """A name of an optax optimiser by what it does, worked out once for optimisers that are made of equal parts."""
+    key = structure(optimiser)
+    if key not in _NAMES:
+        _NAMES[key] = _named(optimiser)
+    return _NAMES[key]
+
+
+def _named(optimiser: Any) -> str:
     """A name of an optax optimiser by what it does: a digest of its updates along fixed gradients.
 
     Its own representation holds addresses, which another process has not. Updates are compared to six digits, at the

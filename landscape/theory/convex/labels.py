@@ -61,6 +61,8 @@ def label(problem: Empirical, theta: np.ndarray) -> Claim:
         "lower_bound": bound,
         "wider": None if best is None else max(here.loss - best.value, 0.0),
     }
+    if not np.isfinite(here.loss) or not np.all(np.isfinite(problem.x.T @ (here.nu[:, None] * here.a))):
+        return Claim(Label.UNCONVERGED, reason="the loss or its slopes are beyond float64", grad_norm=np.inf, **fields)
     fields["grad_norm"] = slopes(problem, here).norm
     claim = _global(problem, here, best, bound, fields)
     if claim is not None:
