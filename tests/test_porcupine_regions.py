@@ -71,4 +71,4 @@ def test_regions_are_counted_with_their_permutations_and_bad_requests_are_named(
     with pytest.raises(InputError, match="kinds of sign regions"):
         next(regions(problem, most=5))
     with pytest.raises(InputError, match="orthogonal"):
-        orthogonal_candidate(porcupine([[1.0, 0], [1, 1]], 2, [[1.0, 0]]), [0, 0])
+        orthogonal_candidate(porcupine([[1.0, 0], [1, 1]], 2, [[1.0, 0]]), np.zeros(2))

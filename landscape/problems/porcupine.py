@@ -35,7 +35,7 @@ APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rou
 _SQUARES = LowerBound(0.0, "a mean of squares")
 
 
-def psi(rho: np.ndarray) -> np.ndarray:
+def psi(rho: np.ndarray | float) -> Any:
     """E|u.x||v.x| for x ~ N(0, I) and unit vectors with u.v = rho, elementwise; within 2 ulp of 1, exact at +-1.
 
     (2 / pi)(sin t + (pi/2 - t) cos t), written as |rho| plus a term that vanishes with its derivative at |rho| = 1.
