@@ -242,6 +242,31 @@ def test_what_cannot_be_compared_is_equal_to_itself_only(name):
     assert Optax(one) != Optax(other)
 
 
+def test_a_schedule_of_optax_that_was_used_is_still_the_same_schedule():
+    def make():
+        return optax.sgd(optax.cosine_decay_schedule(0.1, 200), momentum=0.9)
+
+    used = make()
+    used.update(jnp.ones(2), used.init(jnp.ones(2)))
+    assert structure(used) == structure(make())
+
+
+def test_a_function_that_remembers_its_calls_is_equal_to_itself_only():
+    def make():
+        calls = 0
+
+        def schedule(step):
+            nonlocal calls
+            calls += 1
+            return 0.1 / calls
+
+        return schedule
+
+    one = make()
+    assert structure(one) == structure(one)
+    assert structure(one) != structure(make())
+
+
 def test_a_function_that_sees_itself_has_a_key():
     def made(rate):
         def schedule(step, depth=1):

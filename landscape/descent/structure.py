@@ -109,22 +109,37 @@ def _of_container(value: Any, path: dict[int, int]) -> Hashable:
 
 
 def _of_function(value: types.FunctionType, path: dict[int, int]) -> Hashable:
-    cells = tuple(_of_cell(cell, path) for cell in value.__closure__ or ())
     defaults = _of(value.__defaults__, path), _of(value.__kwdefaults__, path)
     where = value.__globals__.get("__name__")  # `functools.wraps` changes __module__
-    if isinstance(where, str) and _constant(where):
+    trusted = isinstance(where, str) and _constant(where)
+    written = _written(value.__code__)
+    if written and not trusted:
+        raise _Undecided  # one that remembers its calls
+    cells = tuple(
+        _of_cell(cell, path, name in written)
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+    )
+    if trusted:
         # Its attributes are decorators' notes, such as the function that it wraps, which its closure holds too.
         return where, value.__qualname__, value.__code__, cells, defaults
     seen = tuple((name, _of(one, path)) for name, one in _read(value))
     return value.__qualname__, value.__code__, cells, defaults, seen, _of(value.__dict__, path)
 
 
-def _of_cell(cell: types.CellType, path: dict[int, int]) -> Hashable:
+def _of_cell(cell: types.CellType, path: dict[int, int], written: bool) -> Hashable:
     try:
         held = cell.cell_contents
     except ValueError:  # a name that was never assigned
         return "empty"
-    return _of(held, path)
+    # Schedules of optax turn an integer of their closure into a float at the first call: both are one schedule.
+    return _of(float(held) if written and type(held) is int else held, path)
+
+
+def _written(code: types.CodeType) -> set[str]:
+    """Names of the closure that the function, or a function defined in it, assigns."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_DEREF", "DELETE_DEREF")}
+    inner = (_written(one) for one in code.co_consts if isinstance(one, types.CodeType))
+    return own.union(*inner).intersection(code.co_freevars)
 
 
 def _read(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
