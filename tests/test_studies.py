@@ -9,8 +9,10 @@ import pytest
 
 import landscape as ls
 from landscape.engine.plan import Plan
+from landscape.engine.settings import Settings
 from landscape.studies import STUDIES
 from landscape.studies.data_sets import HiddenConvex
+from landscape.studies.descents import Descents
 from landscape.studies.porcupines import PorcupineStudy
 from landscape.studies.study import Study
 
@@ -65,3 +67,9 @@ def test_a_plan_refuses_numbers_that_make_no_sense(fields, words):
     given = {"restarts": 1, "seed": 0} | fields
     with pytest.raises(ls.InputError, match=words):
         Plan(ls.orthonormal_teacher(2), ls.Settings(), **given)
+
+
+def test_a_study_of_restarts_has_the_defaults_of_a_run_from_python():
+    # They stand in two places: the command line shows those of the study without loading JAX.
+    shown = {field.name: field.default for field in fields(Descents)}
+    assert {name: shown[name] for name in Settings._fields} == Settings()._asdict()
