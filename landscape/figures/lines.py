@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.figures.captions import lines_asked
+from landscape.figures.ends import draw_ends
 from landscape.figures.style import (
     COLOURS,
     DPI,
@@ -16,7 +17,6 @@ from landscape.figures.style import (
     EXTRA_MARKERS,
     FAINT,
     INK,
-    MARKERS,
     headline,
     quiet,
     small_print,
@@ -38,24 +38,12 @@ def ends(census: Census) -> Figure:
     ax = figure.subplots()
     cell = census.findings["porcupine"]
     unit = cell["teacher_loss"]
-    label, loss = census.rows["label"], census.rows["loss"] / unit
-    for word, colour in COLOURS.items():
-        x = np.sort(loss[(label == word) & np.isfinite(loss)])
-        if not len(x):
-            continue
-        y = 100 * np.arange(1, len(x) + 1) / census.finished
-        share = census.shares()[word]
-        said = f"{word}: {100 * share['share']:.1f}% [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
-        ax.step(np.r_[x[0], x], np.r_[0, y], where="post", color=colour, linewidth=1.6, label=said)
-        ax.plot(x[-1], y[-1], MARKERS[word], color=colour, markersize=6)
+    draw_ends(ax, census, census.rows["loss"] / unit)
     ax.axvline(cell["optimum"] / unit, color=INK, linewidth=1.0, linestyle=(0, (6, 3)), label="exact optimum", zorder=1)
     ax.axvline(
         cell["schur_bound"] / unit, color=FAINT, linewidth=1.2, linestyle=":", label="Schur lower bound", zorder=1
     )
-    ax.set_ylim(0, 103)
     ax.set_xlabel("E (student - teacher)$^2$ / E teacher$^2$")
-    ax.set_ylabel("descents of a label that end here or lower (%)")
-    quiet(ax, grid="both")
     ax.legend(edgecolor="none", fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle(f"Where descents end\n{lines_asked(census)}", fontsize=11, x=0.01, ha="left")
     return figure

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import in_words
+from landscape.figures.ends import draw_ends
 from landscape.figures.excess import FLOOR, excess_axis
 from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, quiet
 
@@ -76,27 +77,18 @@ def ends(census: Census) -> Figure:
     floor = 0.0 if theory is None else theory["p_star"]
     label, loss = census.rows["label"], census.rows["loss"] - floor
     ended = np.isfinite(loss) & ~np.isin(label, ["unconverged", "at_infinity"])
-    for word, colour in COLOURS.items():
-        if word in ("unconverged", "at_infinity") and np.any(label == word):
-            ax.plot([], [], MARKERS[word], color=colour, label=f"{in_words(word)}: {np.sum(label == word)}, no end")
-        x = np.sort(np.maximum(loss[(label == word) & ended], 0.0 if theory is not None else -np.inf))
-        if not len(x):
-            continue
-        y = 100 * np.arange(1, len(x) + 1) / census.finished
-        share = census.shares()[word]
-        said = f"{in_words(word)}: {100 * share['share']:.1f}% [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
-        ax.step(np.r_[x[0], x], np.r_[0, y], where="post", color=colour, linewidth=1.6, label=said)
-        ax.plot(x[-1], y[-1], MARKERS[word], color=colour, markersize=6)
+    draw_ends(ax, census, np.where(ended, np.maximum(loss, 0.0 if theory is not None else -np.inf), np.nan))
+    for word in ("at_infinity", "unconverged"):
+        if np.any(label == word):
+            said = f"{in_words(word)}: {np.sum(label == word)}, no end"
+            ax.plot([], [], MARKERS[word], color=COLOURS[word], label=said)
     if theory is not None:
         ax.axvline(0.0, **FLOOR, label=f"convex optimum p* = {floor:.6g}")
         if theory["P_m"] is not None and theory["P_m"] > floor * (1 + 1e-9):
             own = f"least loss of the width, P$_m$ = {theory['P_m']:.6g}"
             ax.axvline(theory["P_m"] - floor, color=INK, linewidth=1.2, linestyle=":", label=own)
         excess_axis(ax.xaxis, floor, float(np.max(loss[ended], initial=0.0)))
-    ax.set_ylim(0, 103)
     ax.set_xlabel("loss at the end" if theory is None else "loss at the end less the convex optimum p*")
-    ax.set_ylabel("descents of a label that end here or lower (%)")
-    quiet(ax, grid="both")
     ax.legend(edgecolor="none", fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     facts = census.problem
     figure.suptitle(

@@ -14,7 +14,6 @@ from landscape.theory.own_loss.kinks import least_norm, pieces
 from landscape.theory.own_loss.view import Loss
 
 ROUNDS = 400
-STEPS = np.exp2(np.arange(-40.0, 8.0))  # lengths of a step, in units of the quasi-Newton one, asked all at once
 DESCENT, SLOPE = 1e-4, 0.9  # the two constants of the weak Wolfe conditions (Nocedal and Wright, chapter 3)
 
 
