@@ -58,8 +58,8 @@ def explore(
             cannot be sent to workers; or the scheduler does not answer.
     """
     plan = _planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
-    said = manifest(plan, fields_of(plan)[1])
     folder = None if out is None else Path(out)
+    said = {} if folder is None else manifest(plan, fields_of(plan)[1])
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
     if folder is not None and goes_on:
         differs = difference(store.read_manifest(folder), said)
