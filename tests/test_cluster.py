@@ -278,6 +278,25 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path):
     assert list((tmp_path / "temporary").glob("landscape-*")) == []
 
 
+def test_a_folder_that_is_written_to_while_it_is_removed_is_removed(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def write():
+        # As a thread does that keeps a compiled program; it ends when the folder is gone.
+        with contextlib.suppress(FileNotFoundError):
+            for number in range(1000):
+                (scratch / str(number)).write_bytes(b"")
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    worker.clear(scratch)
+    for writer in writers:
+        writer.join()
+    assert not scratch.exists()
+
+
 # -- a scheduler's workers ---------------------------------------------------------------------------------------------
 
 

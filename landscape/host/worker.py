@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from functools import lru_cache, partial
 from pathlib import Path
@@ -204,8 +205,15 @@ def gpus() -> list[str]:
 def _end_with_parent(scratch: str) -> None:
     """Ends this process as soon as the other end of its standard input is closed: its parent is gone."""
     sys.stdin.buffer.read()
-    shutil.rmtree(scratch, ignore_errors=True)  # which the parent cannot any more
+    clear(Path(scratch))  # which the parent cannot any more
     os._exit(1)
+
+
+def clear(scratch: Path, seconds: float = 10.0) -> None:
+    """Removes a folder that other threads and workers may be writing to: a folder with a new file is not removed."""
+    deadline = time.monotonic() + seconds
+    while scratch.exists() and time.monotonic() < deadline:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":
