@@ -31,6 +31,7 @@ STAGES = (
     "engine",
     "census",
     "trajectory",
+    "topology",
     "figures",
     "host",
     "studies",

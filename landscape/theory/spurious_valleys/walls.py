@@ -61,9 +61,14 @@ def counts(problem: Empirical, theta: np.ndarray) -> tuple[int, int]:
     return int(np.sum(outer > 0)), int(np.sum(outer < 0))
 
 
+def has_walls(problem: Empirical) -> bool:
+    """Whether walls can be enumerated: relu, squared loss, no weight decay."""
+    return problem.activation == RELU and problem.fit is SQUARED and float(problem.weight_decay) == 0
+
+
 def check_walls(problem: Empirical) -> None:
-    """Raises InputError unless walls can be enumerated: relu, squared loss, no weight decay."""
-    if problem.activation != RELU or problem.fit is not SQUARED or float(problem.weight_decay) > 0:
+    """Raises InputError unless the problem has walls that can be enumerated."""
+    if not has_walls(problem):
         raise InputError("walls between valleys are known for relu networks with squared loss and no weight decay.")
 
 
@@ -100,16 +105,25 @@ def wall(problem: Empirical, start: np.ndarray, end: np.ndarray, most: int = MOS
         InputError: Walls are not known for such problems.
     """
     check_walls(problem)
-    m, here = problem.width, max(loss_at(problem, theta) - problem.loss_error(theta) for theta in (start, end))
-    best = Wall(here, NO_WALL)
-    (p0, q0), (p1, q1) = counts(problem, start), counts(problem, end)
-    passed = {(p, m - 1 - p) for p in range(min(p0, p1), max(p0, p1))}
-    passed |= {(m - 1 - q, q) for q in range(min(q0, q1), max(q0, q1))}
-    for positive, negative in sorted(passed):
-        value = _floor(problem, positive, negative, most)
-        if value > best.value:
-            best = Wall(value, f"wall of {positive} positive and {negative} negative neurons")
-    return best
+    here = max(loss_at(problem, theta) - problem.loss_error(theta) for theta in (start, end))
+    found = wall_of_counts(problem, counts(problem, start), counts(problem, end), most)
+    return found if found is not None and found.value > here else Wall(here, NO_WALL)
+
+
+def wall_of_counts(problem: Empirical, one: tuple[int, int], two: tuple[int, int], most: int = MOST) -> Wall | None:
+    """The highest wall between networks of these numbers of positive and negative outer weights; None without one.
+
+    Raises:
+        InputError: Walls are not known for such problems.
+    """
+    m = problem.width
+    passed = {(p, m - 1 - p) for p in range(min(one[0], two[0]), max(one[0], two[0]))}
+    passed |= {(m - 1 - q, q) for q in range(min(one[1], two[1]), max(one[1], two[1]))}
+    found = [(_floor(problem, *some, most), some) for some in sorted(passed)]
+    if not found:
+        return None
+    value, (positive, negative) = max(found)
+    return Wall(value, f"wall of {positive} positive and {negative} negative neurons")
 
 
 def sector(problem: Empirical, theta: np.ndarray, most: int = MOST) -> Sector | None:
