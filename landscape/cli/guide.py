@@ -19,6 +19,7 @@ TOPICS = (
     "teacher-student",
     "porcupines",
     "growth",
+    "spurious-valleys",
     "ways-down",
     "python",
     "files",

@@ -17,6 +17,7 @@ from landscape.studies.porcupines import (
     PorcupineStudy,
 )
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.valleys import SpuriousValley, ValleyByWidth
 from landscape.studies.zeros import ZeroSubnetwork
 
 STUDIES = {
@@ -37,6 +38,8 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        SpuriousValley,
+        ValleyByWidth,
     )
 }
 DEFAULT = SafranShamir
