@@ -16,7 +16,14 @@ from landscape.studies.descents import Descents
 from landscape.studies.porcupines import PorcupineStudy
 from landscape.studies.study import Study
 
-ONE_PROCESS = {"grow-until-global", "degree-mismatch", "zero-subnetwork", "spurious-valley", "valley-by-width"}
+ONE_PROCESS = {
+    "grow-until-global",
+    "degree-mismatch",
+    "zero-subnetwork",
+    "intrinsic-dimension",
+    "spurious-valley",
+    "valley-by-width",
+}
 
 
 @pytest.mark.parametrize("name", STUDIES)

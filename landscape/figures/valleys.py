@@ -1,4 +1,4 @@
-"""Spurious valleys: the loss over a barrier, and the shares that are caught by width."""
+"""Spurious valleys: the loss over a barrier, shares that are caught by width, ranks by rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from landscape.figures.style import (
     COLOURS,
     DPI,
     EXTRA,
+    EXTRA_MARKERS,
     FAINT,
     INK,
     NEGATIVE,
@@ -79,4 +80,24 @@ def by_width(record: dict[str, Any]) -> Figure:
     figure.suptitle(
         f"Caught at its own loss, by width; {record['findings']['finished']} descents", fontsize=11, x=0.01, ha="left"
     )
+    return figure
+
+
+def ranks(record: dict[str, Any]) -> Figure:
+    """Ranks of samples of neurons by the number of rows: a plateau where the dimension is finite."""
+    found = record["findings"]
+    figure, ax = axes_of(None, (7.6, 4.6))
+    n = np.array(found["rows"])
+    order = np.argsort(n)
+    for i, row in enumerate(found["activations"]):
+        look: dict[str, Any] = {"color": EXTRA[i % len(EXTRA)], "linestyle": "-" if i < len(EXTRA) else (0, (4, 2))}
+        name = f"{row['activation']}: {row['dimension']}"
+        ax.plot(n[order], np.array(row["ranks"])[order], marker=EXTRA_MARKERS[i % len(EXTRA_MARKERS)], label=name,
+                markersize=4.5, linewidth=1.3, **look)  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="rows", ylabel="rank of a sample of neurons")
+    ax.set_xticks(n[order], [str(one) for one in n[order]])
+    ax.minorticks_off()
+    quiet(ax, grid="both")
+    figure.legend(edgecolor="none", fontsize=8.5, loc="outside right upper")
+    headline(ax, f"Intrinsic dimension over Gaussian inputs in {found['inputs']} dimensions")
     return figure

@@ -6,6 +6,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 from __future__ import annotations
 
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.dimensions import IntrinsicDimension
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
 from landscape.studies.porcupines import (
@@ -38,6 +39,7 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        IntrinsicDimension,
         SpuriousValley,
         ValleyByWidth,
     )
