@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.cli.arguments import (
     OK,
     STOPPED,
+    ascii_digits,
     field_help,
     flag,
     option,
@@ -104,6 +105,7 @@ def resume(arguments: list[str]) -> int:
     workers, scheduler = option(arguments, "--workers"), option(arguments, "--scheduler")
     usage = "resume DIR [--json] [--workers N | --scheduler ADDRESS]"
     (where,) = positional(arguments, usage, exactly=1)
+    ascii_digits(arguments if workers is None else [*arguments, workers])
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     study = stored_study(Path(where), go_on=True)

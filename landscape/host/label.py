@@ -13,7 +13,7 @@ from landscape.host import overflow
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Problem, is_landscape
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory.convex import labels as convex
@@ -46,6 +46,7 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
     Raises:
         InputError: The shape is wrong, a number is not finite, or float64 cannot hold the loss, its gradient or bound.
     """
+    is_landscape(problem)
     many = problem.points(params)
     if many is None:
         return label_one(problem, problem.write(params))
@@ -179,7 +180,8 @@ def improve(problem: Empirical, params: Params) -> Improvement:
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
     """
-    if not problem.certifiable:
+    is_landscape(problem)
+    if problem.rows is None or not problem.certifiable:
         raise InputError(
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."
