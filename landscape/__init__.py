@@ -22,6 +22,8 @@ _HOME = {
     "Params": "landscape.problems.params",
     "explore": "landscape.host.explore",
     "label": "landscape.host.label",
+    "trace": "landscape.host.trace",
+    "Trace": "landscape.trajectory",
     "start_points": "landscape.restart",
     "Census": "landscape.census.census",
     "Level": "landscape.census.levels",

@@ -27,6 +27,7 @@ class Output:
         quiet: No progress bar.
         workers: Do it in so many processes of this machine.
         scheduler: Do it on the workers of the dask scheduler at this address, or in this scheduler file.
+        trace: Look along the descents too, 200 times at equal ratios of the step; kept in DIR/looks, with --out DIR.
     """
 
     out: str | None = None
@@ -34,6 +35,7 @@ class Output:
     quiet: bool = False
     workers: int | None = None
     scheduler: str | None = None
+    trace: bool = False
 
 
 def parse_run(arguments: list[str]) -> tuple[Any, Output]:
