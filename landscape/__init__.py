@@ -11,6 +11,8 @@ from typing import Any
 _HOME = {
     "teacher_student": "landscape.problems.teacher_student",
     "orthonormal_teacher": "landscape.problems.teacher_student",
+    "tied_student": "landscape.problems.tied",
+    "separated_teacher": "landscape.problems.tied",
     "porcupine": "landscape.problems.porcupine",
     "empirical": "landscape.problems.empirical",
     "improve": "landscape.host.label",

@@ -255,12 +255,7 @@ class TeacherStudent(Problem):
 
     def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A random student. `init` is one of `INITS`."""
-        z = jax.random.normal(key, (self.width, self.d), jnp.float64)
-        if init == "sphere":
-            z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
-        else:
-            z = z * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init]
-        return init_scale * z.reshape(-1)
+        return init_scale * drawn_rows(key, self.width, self.d, init).reshape(-1)
 
     def facts(self) -> dict[str, Any]:
         """Sizes of teacher and input, and the activation, beside what every problem says."""
@@ -297,6 +292,14 @@ class TeacherStudent(Problem):
         return hidden.reshape(-1)
 
 
+def drawn_rows(key: Array, width: int, d: int, init: str) -> Float[Array, "width d"]:
+    """Random neurons in float64. `init` is one of `INITS`."""
+    z = jax.random.normal(key, (width, d), jnp.float64)
+    if init == "sphere":
+        return z / jnp.linalg.norm(z, axis=1, keepdims=True)
+    return z * {"xavier": d**-0.5, "he": (2 / d) ** 0.5, "gaussian": 1.0}[init]
+
+
 def teacher_student(
     teacher: Any, width: int | None = None, activation: str | Activation = "relu", slope: float = 0.01
 ) -> TeacherStudent:
@@ -310,6 +313,23 @@ def teacher_student(
 
     Raises:
         InputError: The teacher is empty, not a matrix, not finite or has a zero row; width is below one.
+    """
+    teacher = teacher_rows(teacher)
+    width = len(teacher) if width is None else whole("width", width, 1)
+    act = find_activation(activation, slope)
+    if act.gaussian is None:
+        raise InputError(
+            f"activation {act} has no closed form over Gaussian inputs; those that have are {', '.join(GAUSSIAN)}. "
+            "A finite data set (`empirical`) takes it."
+        )
+    return TeacherStudent(teacher=teacher, width=width, activation=act)
+
+
+def teacher_rows(teacher: Any) -> np.ndarray:
+    """The neurons of a teacher, [k, d] float64.
+
+    Raises:
+        InputError: It is empty, not a matrix, not finite or has a zero row.
     """
     try:
         teacher = np.array(teacher, np.float64)
@@ -325,14 +345,7 @@ def teacher_student(
     zero = np.flatnonzero(np.linalg.norm(teacher, axis=1) == 0)
     if len(zero):
         raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
-    width = len(teacher) if width is None else whole("width", width, 1)
-    act = find_activation(activation, slope)
-    if act.gaussian is None:
-        raise InputError(
-            f"activation {act} has no closed form over Gaussian inputs; those that have are {', '.join(GAUSSIAN)}. "
-            "A finite data set (`empirical`) takes it."
-        )
-    return TeacherStudent(teacher=teacher, width=width, activation=act)
+    return teacher
 
 
 def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:
