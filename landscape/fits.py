@@ -2,8 +2,9 @@
 
 Fits are of each descent by itself, on looks whose loss is inside a stated window: above the rounding floor of the loss,
 below where the landscape is no longer that of one minimum. The number for many descents is the median. Its interval is
-the hull of the 95% intervals of the medians for the whole window and for its upper and lower half, so that a slope that
-drifts along the window shows as a wide interval, and not as a sharp wrong number.
+the hull of the 95% intervals of the medians for the whole window and for its upper and lower half, and of the slope
+that the next half below would have if the drift went on: a slope that drifts along the window shows as a wide interval,
+and not as a sharp wrong number for the limit of small losses.
 """
 
 from __future__ import annotations
@@ -166,20 +167,30 @@ def _halves(x: np.ndarray, y: np.ndarray, log_loss: np.ndarray) -> tuple[float, 
 
 def _shifted(t: np.ndarray, y: np.ndarray) -> _Each:
     """The best fit of y = a - b log(t - t_0 + s) over the grid of s, refined once between its neighbours."""
+    offset = _origin(t, y)
+    slope, scatter = _slope(np.log(t - t[0] + offset), y)
+    halves = []
+    top = y > 0.5 * (y.max() + y.min())
+    for half in (top, ~top):  # each with an origin of its own
+        s, log_loss = t[half], y[half]
+        several = half.sum() >= LEAST_LOOKS / 2 and s[-1] > s[0]
+        halves.append(_slope(np.log(s - s[0] + _origin(s, log_loss)), log_loss)[0] if several else np.nan)
+    decay, decay_scatter = _slope(t, y)
+    return _Each(-slope, -halves[0], -halves[1], scatter, (t[-1] - t[0] + offset) / offset, -decay, decay_scatter)
+
+
+def _origin(t: np.ndarray, y: np.ndarray) -> float:
+    """The s for which y is most nearly linear in log(t - t_0 + s)."""
     length = t[-1] - t[0]
 
-    def at(offsets: np.ndarray) -> tuple[float, float]:
-        found = [_slope(np.log(t - t[0] + s * length), y)[1] for s in offsets]
-        return float(offsets[int(np.argmin(found))]), float(np.min(found))
+    def best_of(offsets: np.ndarray) -> float:
+        x = np.log(t - t[0] + length * offsets[:, None])
+        dx, dy = x - x.mean(axis=1, keepdims=True), y - y.mean()
+        explained = (dx @ dy) ** 2 / np.sum(dx * dx, axis=1)
+        return float(offsets[int(np.argmax(explained))])
 
-    best, _ = at(OFFSETS)
-    ratio = OFFSETS[1] / OFFSETS[0]
-    best, _ = at(np.geomspace(best / ratio, best * ratio, 41))
-    x = np.log(t - t[0] + best * length)
-    slope, scatter = _slope(x, y)
-    upper, lower = _halves(x, y, y)
-    decay, decay_scatter = _slope(t, y)
-    return _Each(-slope, -upper, -lower, scatter, (1 + best) / best, -decay, decay_scatter)
+    best, ratio = best_of(OFFSETS), OFFSETS[1] / OFFSETS[0]
+    return length * best_of(np.geomspace(best / ratio, best * ratio, 41))
 
 
 def _kind(one: _Each, timed: bool) -> str:
@@ -212,8 +223,9 @@ def _law(each: list[_Each | None], window: Window, timed: bool) -> Law:
         return Law(name, slope, low, high, np.nan, np.nan, scatter, len(fitted), share, by_itself, window, reason)
     parts = [np.array([getattr(one, part) for one in fitted]) for part in ("slope", "upper", "lower")]
     medians = [_median(part[np.isfinite(part)]) for part in parts]
-    low, high = min(one[1] for one in medians), max(one[2] for one in medians)
     (slope, _, _), (upper, _, _), (lower, _, _) = medians
+    further = 2 * lower - upper  # the next half below, if the drift went on
+    low, high = min(further, *(one[1] for one in medians)), max(further, *(one[2] for one in medians))
     reason = None
     if name == "no power law":
         reason = f"slopes go from {upper:.3g} to {lower:.3g} along the window, with a scatter of {scatter:.2g}"

@@ -149,11 +149,12 @@ def test_descents_show_the_regime_of_their_width(make, expected):
 
 
 def test_the_threshold_is_the_least_loss_of_a_descent_that_fails():
-    loss = np.array([[3.0, 1.0, 1e-9], [3.0, 0.5, 0.2], [2.0, 0.3, np.nan], [2.0, 1e-3, 1e-9]])
-    found = room.threshold(loss, np.array([True, False, False, True]))
+    loss = np.array([[3.0, 1.0, 1e-9], [3.0, 0.5, 0.2], [2.0, 0.3, np.nan], [2.0, 1e-3, 1e-9], [2.0, 1e-3, 1e-7]])
+    labels = np.array(["global", "spurious", "saddle", "global", "unconverged"], object)
+    found = room.threshold(loss, labels)
     assert found.loss == 0.2
-    assert (found.failing, found.below) == (2, 2)
+    assert (found.failing, found.below, found.open) == (2, 2, 1)  # a descent without an end has not failed
     assert found.failing_at_most == pytest.approx(1 - 0.05**0.5)
-    alone = room.threshold(loss[[0, 3]], np.array([True, True]))
+    alone = room.threshold(loss[[0, 3]], labels[[0, 3]])
     assert alone.loss == np.inf
     assert alone.failing == 0

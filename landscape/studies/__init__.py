@@ -5,6 +5,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
@@ -17,6 +18,7 @@ from landscape.studies.porcupines import (
     PorcupineStudy,
 )
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.widths_and_scales import InitScale, Overparametrise
 from landscape.studies.zeros import ZeroSubnetwork
 
 STUDIES = {
@@ -37,6 +39,10 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        Lojasiewicz,
+        StudentMatching,
+        Overparametrise,
+        InitScale,
     )
 }
 DEFAULT = SafranShamir
