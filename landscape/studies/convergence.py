@@ -349,7 +349,7 @@ class StudentMatching(Convergence):
                 for name, one in (quantities | {"mass_off": mass_off, "loss": seen.loss}).items()
             },
             "curves": {
-                kind: {name: median_curve(seen.loss[some], one[some], self.low, 0.1) for name, one in quantities.items()}
+                kind: {name: median_curve(seen.loss[some], q[some], self.low, 0.1) for name, q in quantities.items()}
                 for kind, some in (("matched", matched), ("unmatched", good & ~matched))
                 if some.any()
             },
