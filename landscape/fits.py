@@ -9,7 +9,7 @@ and not as a sharp wrong number for the limit of small losses.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Law(NamedTuple):
     window: Window
     reason: str | None
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """For `findings`: numbers and words, without the slopes of single descents; NaN becomes None."""
         said = {name: value for name, value in self._asdict().items() if name not in ("slopes", "window")}
         said = {name: None if isinstance(one, float) and not np.isfinite(one) else one for name, one in said.items()}
@@ -207,8 +207,8 @@ def _law(each: list[_Each | None], window: Window, timed: bool) -> Law:
     slopes = np.array([np.nan if one is None else one.slope for one in each])
     if not fitted:
         reason = f"no descent has {LEAST_LOOKS} looks over {LEAST_DECADES:g} decades of the window"
-        nothing = [float("nan")] * 6
-        return Law("no power law", *nothing, 0, 0.0, slopes, window, reason)
+        none = float("nan")
+        return Law("no power law", none, none, none, none, none, none, 0, 0.0, slopes, window, reason)
     kinds = [_kind(one, timed) for one in fitted]
     # A descent alone drifts with its own noise; the law is that of most of them, and its drift that of the medians.
     name = max(sorted(set(kinds)), key=kinds.count)

@@ -96,12 +96,13 @@ def _shares(ax: Axes, x: list[float], cells: list[dict[str, Any]], label: str, i
     share, low, high = (np.array([cell["shares"][kind][name] for cell in cells]) for name in ("share", "low", "high"))
     some = share > 0
     shown = np.where(some, share, np.maximum(high, floor))
-    ax.plot(x, shown, color=colour, linewidth=1.0, alpha=0.5)
     at = np.array(x, float)
-    ax.errorbar(at[some], share[some], np.maximum(0, [share[some] - low[some], high[some] - share[some]]), fmt=marker,
-                color=colour, markersize=6, capsize=2, linewidth=1.2, label=label)  # fmt: skip
-    ax.plot(at[~some], shown[~some], marker, color=colour, markerfacecolor="white", markersize=6,
-            label=None if some.any() else label)  # fmt: skip
+    ax.plot(at[some], share[some], color=colour, linewidth=1.0, alpha=0.5)
+    if some.any():
+        error = np.maximum(0, [share[some] - low[some], high[some] - share[some]])
+        ax.errorbar(at[some], share[some], error, fmt=marker, color=colour, markersize=6, capsize=2, label=label)
+    open_ = {"color": colour, "markerfacecolor": "white", "markersize": 6}
+    ax.plot(at[~some], shown[~some], marker, label=None if some.any() else label, **open_)
     for one, top in zip(at[~some], shown[~some], strict=True):
         ax.annotate("", (one, top / 1.5), (one, top), arrowprops={"arrowstyle": "->", "color": colour})
 
@@ -117,7 +118,8 @@ def extra_neurons(cells: list[dict[str, Any]]) -> Figure:
         _shares(ax, [cell["width"] - k + nudge for cell in some], some, f"k = {k}", i, "spurious", 0.0)
     ax.set(yscale="log", xlabel="neurons more than the teacher, n - k", ylabel="share of descents that end spurious")
     ax.set_xticks(sorted({cell["width"] - cell["teacher"] for cell in cells}))
-    ax.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
+    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        axis(lambda y, _: f"{100 * y:g}%" if f"{y:e}"[0] in "125" else "")
     quiet(ax, grid="both")
     ax.legend(frameon=False, fontsize=9)
     ax.set_title("What one neuron more than the teacher does", fontsize=11, loc="left")

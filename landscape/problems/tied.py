@@ -44,7 +44,7 @@ def masses(w: Float[AnyArray, "*batch n d"]) -> tuple[Array, Array]:
 
 
 def _unit(w: AnyArray, norm: AnyArray) -> Array:
-    return w * jnp.where(norm > 0, 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)
+    return jnp.where(norm > 0, w / jnp.where(norm > 0, norm, 1.0), 0.0)
 
 
 @jax.custom_jvp

@@ -243,7 +243,7 @@ class Lojasiewicz(Convergence):
 
         head = ("model", "width", "descents", "global", "gradient ~ L^a: a [95%]", "L ~ t^-b: b [95%]", "regime",
                 "least |g|/L", "half the tolerance: a, b", "astray", "without: a", "b")  # fmt: skip
-        rows = [head]
+        rows: list[tuple[str, ...]] = [head]
         for row in table:
             change = row["halved"]
             rows.append(
@@ -361,7 +361,7 @@ class StudentMatching(Convergence):
 
         head = ("case", "descents", "global", "matched", "angle at the end", "angle ~ L^a: a", "residual ~ L^a: a",
                 "masses off by", "all converge below", "of", "failing at most")  # fmt: skip
-        rows = [head]
+        rows: list[tuple[str, ...]] = [head]
         for row in table:
             end, limit = row["end"], row["threshold"]
             number = lambda x: "-" if x is None else f"{x:.1e}"  # noqa: E731

@@ -66,7 +66,7 @@ class InitScale(Descents):
         Raises:
             InputError: There are none, or a size makes no sense.
         """
-        common = {name: getattr(self, name) for name in Descents.__dataclass_fields__}
+        common: dict[str, Any] = {name: getattr(self, name) for name in Descents.__dataclass_fields__}
         if any(one < 1 for one in self.hundredths):
             raise InputError(f"hundredths must be positive, found {min(self.hundredths)}.")
         cells = {
