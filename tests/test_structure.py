@@ -85,7 +85,7 @@ def test_there_are_no_circles():
 
 
 def test_rooms_do_not_import_rooms():
-    rooms = {"teacher_student", "porcupine", "convex", "growth", "own_loss"}
+    rooms = {"teacher_student", "porcupine", "convex", "growth", "own_loss", "local_convergence"}
     # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
     allowed = {("growth", "convex")}
     for name, path in _modules().items():
