@@ -6,6 +6,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 from __future__ import annotations
 
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
 from landscape.studies.porcupines import (
@@ -37,6 +38,7 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        SpuriousFamilies,
     )
 }
 DEFAULT = SafranShamir

@@ -33,6 +33,7 @@ from landscape.theory.local_convergence.reduced import class_loss
 
 NAMES = {"A": 0, "I": 1, "II": 1}  # p of the named families
 FIRST = 50.0  # where a branch is entered: the leading terms in 1 / k are within Newton's reach from there up
+STEP = 0.97  # ratio of k from one member of a branch to the next
 MOST = 1e5  # rounding of the loss, eps k, is 1e-6 of a type II loss there
 
 
@@ -46,6 +47,7 @@ class Member(NamedTuple):
         own: Diagonal entry of each block, [blocks].
         rest: Off-diagonal entries of row block and column block, [blocks, blocks].
         loss: F, accurate to a few eps k.
+        index: Number of negative eigenvalues on matrices of the same symmetry; other modes are not counted.
     """
 
     family: str
@@ -54,6 +56,7 @@ class Member(NamedTuple):
     own: np.ndarray
     rest: np.ndarray
     loss: float
+    index: int
 
     def matrix(self) -> np.ndarray:
         """The student W [k, k], a neuron a row.
@@ -182,22 +185,46 @@ def _entered(name: str, p: int, k: float) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4096)
 def _member(name: str, p: int, k: float) -> Member:
-    at = max(k, FIRST * max(p, 1))
-    here = _newton(name, p, at, *_entered(name, p, at))
-    step = 0.85  # of k, from one member to the next; smaller where Newton's method jumps
-    while here is not None and at > k:
-        to = max(k, at * step)
-        there = _newton(name, p, to, here.own, here.rest)
-        # From one k to the next entries change by their own size times the relative change of k.
-        if there is None or np.max(np.abs(there.own - here.own)) > 4 * (1 - step):
-            step = np.sqrt(step)
-            if 1 - step < 1e-6:
-                here = None
+    start = FIRST * max(p, 1)
+    if k >= start:
+        found = _newton(name, p, k, *_entered(name, p, k))
+        assert found is not None, f"the leading terms of family {name} miss it at k = {k:g}"
+        return found
+    node = int(np.log(k / start) / np.log(STEP))
+    return _followed(_node(name, p, node), k)
+
+
+@lru_cache(maxsize=4096)
+def _node(name: str, p: int, number: int) -> Member:
+    """The member at k = 50 p STEP^number, from the one before."""
+    k = FIRST * max(p, 1) * STEP**number
+    return _member(name, p, k) if number == 0 else _followed(_node(name, p, number - 1), k)
+
+
+def _followed(here: Member, k: float) -> Member:
+    """The member at k on the branch of another one.
+
+    Raises:
+        InputError: The branch ends: entries would jump, or the number of negative curvatures would change.
+    """
+    p = 0 if len(here.sizes) == 1 else int(here.sizes[0])
+    step = 1.0 - k / here.k
+    while here.k > k:
+        to = max(k, here.k * (1 - step))
+        there = _newton(here.family, p, to, here.own, here.rest)
+        if there is None or _jumps(here, there):
+            step *= 0.5
+            if step < 1e-5:
+                raise InputError(f"family {here.family} ends at k = {here.k:.4f} where it meets another branch.")
         else:
-            here, at, step = there, to, max(0.85, step**1.5)
-    if here is None:
-        raise InputError(f"family {name} ends before k = {k:g}: its branch cannot be followed there.")
+            here = there
     return here
+
+
+def _jumps(here: Member, there: Member) -> bool:
+    """Whether two members are on two branches: entries of one branch change at most twice as fast as log k."""
+    change = max(np.max(np.abs(there.own - here.own)), np.max(np.abs(there.rest - here.rest)))
+    return bool(change > 2 * np.log(here.k / there.k) or there.index != here.index)
 
 
 def _newton(name: str, p: int, k: float, own: np.ndarray, rest: np.ndarray) -> Member | None:
@@ -212,13 +239,14 @@ def _newton(name: str, p: int, k: float, own: np.ndarray, rest: np.ndarray) -> M
         for _ in range(40):
             loss, gradient, hessian = (np.asarray(one) for one in _reduced(x, n))
             gradient = gradient[used] / lengths[used]
+            scaled = hessian[np.ix_(used, used)] / np.outer(lengths[used], lengths[used])
             norm = float(np.linalg.norm(gradient))
             if not np.isfinite(norm):
                 return None
             if norm < 1e-8 * k and norm >= 0.5 * before:  # rounding of the gradient, of order eps k, is reached
-                return Member(name, k, tuple(n.tolist()), x[:q], x[q:].reshape(q, q), float(loss))
+                index = int(np.sum(np.linalg.eigvalsh(scaled) < 0))
+                return Member(name, k, tuple(n.tolist()), x[:q], x[q:].reshape(q, q), float(loss), index)
             before = norm
-            scaled = hessian[np.ix_(used, used)] / np.outer(lengths[used], lengths[used])
             x = x.copy()
             x[used] -= np.linalg.solve(scaled, gradient) / lengths[used]
     return None
