@@ -9,6 +9,7 @@ import landscape as ls
 from landscape.host.run import begin
 from landscape.studies import families
 from landscape.studies.families import SpuriousFamilies, branches, sorted_ends
+from landscape.studies.splits import SplitAndEscape
 
 
 def moved(w, seed):
@@ -58,6 +59,41 @@ def test_the_families_are_a_study(tmp_path):
     for name, branch in drawn.items():
         above = np.array(branch["k"]) > branch["born"]
         assert np.all((np.array(branch["least"]) > 0) == above), name
+
+
+def test_splits_and_their_escapes_are_a_study(tmp_path):
+    study = SplitAndEscape(restarts=3, teachers=(7,))
+    begin(tmp_path, study.manifest(), None)
+    result = study.run(tmp_path, False)
+    said = result.as_dict()
+    flipped, regular = said["findings"]["splits"]
+    assert (flipped["near"], regular["near"]) == ("-e", "e")
+    for row in (flipped, regular):
+        # Eigenvalue problems of norm k with entries exact to 1e-15.
+        np.testing.assert_allclose(row["measured"], row["predicted"], rtol=0, atol=1e-12)
+        assert (row["index"], row["zeros"]) == (6, 1)
+    # gaussian.md 4.1: the flipped neuron's split leads to a new spurious minimum, the regular one's to a global one.
+    assert [(end["label"], end["count"]) for end in flipped["ends"]] == [("spurious", 3)]
+    assert [(end["label"], end["count"]) for end in regular["ends"]] == [("global", 3)]
+    assert 0 < flipped["ends"][0]["loss"] < flipped["loss"]
+    assert (said["labels"]["global"], said["labels"]["spurious"], said["restarts"]) == (3, 3, 6)
+    assert study.stored(tmp_path).as_dict() == json.loads(json.dumps(said))
+    assert all(path.stat().st_size > 10_000 for path in study.figures(result, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"teachers": ()}, "teachers must name"),
+        ({"part": 1.0}, "part must be between"),
+        ({"distance": 0.0}, "distance must be"),
+        ({"family": "IV"}, "family must be"),
+        ({"teachers": (2,)}, "k must be above 2"),
+    ],
+)
+def test_senseless_splits_are_refused(fields, words):
+    with pytest.raises(ls.InputError, match=words):
+        SplitAndEscape(**fields).manifest()
 
 
 @pytest.mark.parametrize("teachers", [(), (2,), (6.5,)])

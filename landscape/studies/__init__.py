@@ -17,6 +17,7 @@ from landscape.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
+from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 from landscape.studies.zeros import ZeroSubnetwork
 
@@ -39,6 +40,7 @@ STUDIES = {
         DegreeMismatch,
         ZeroSubnetwork,
         SpuriousFamilies,
+        SplitAndEscape,
     )
 }
 DEFAULT = SafranShamir
