@@ -8,7 +8,7 @@ the 1/2 out, and Safran, Yehudai and Shamir 2021 print the formula without it wh
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -271,6 +271,10 @@ class TeacherStudent(Problem):
             "activation": self.activation.name,
             "slope": self.activation.slope,
         }
+
+    def of_width(self, width: int) -> TeacherStudent:
+        """The same teacher with another number of student neurons."""
+        return replace(self, width=whole("width", width, 1))
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each student where hidden is [points, width, d]."""
