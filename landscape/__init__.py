@@ -22,6 +22,7 @@ _HOME = {
     "Params": "landscape.problems.params",
     "explore": "landscape.host.explore",
     "label": "landscape.host.label",
+    "loss_slice": "landscape.host.slices",
     "start_points": "landscape.restart",
     "Census": "landscape.census.census",
     "Level": "landscape.census.levels",

@@ -25,6 +25,7 @@ STAGES = (
     "descent",
     "polish",
     "spectrum",
+    "paths",
     "theory",
     "gallery",
     "classify",

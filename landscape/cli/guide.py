@@ -20,6 +20,7 @@ TOPICS = (
     "porcupines",
     "growth",
     "ways-down",
+    "slices",
     "python",
     "files",
     "devices",

@@ -308,6 +308,10 @@ class Empirical(Problem):
         b0 = jnp.zeros(int(self.outer_bias != "none"))
         return jnp.concatenate([init_scale * hidden.reshape(-1), init_scale * outer, b0])
 
+    def filters(self) -> np.ndarray:
+        """One a hidden neuron, its bias included, and one for the output, its bias included."""
+        return np.minimum(np.arange(self.p) // self.d, self.width)
+
     def read(self, theta: np.ndarray) -> Params:
         """The weights."""
         theta, m, d = np.array(theta, np.float64), self.width, self.d

@@ -125,6 +125,17 @@ class UserLoss(Problem):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
         return theta
 
+    def filters(self) -> np.ndarray:
+        """One for every place on the last axis of an array of two axes or more, as JAX libraries keep kernels
+        [inputs, outputs]; one for every smaller array.
+        """
+        found, count = [], 0
+        for leaf in jax.tree.leaves(self.read(np.zeros(self.p))):
+            own = np.broadcast_to(np.arange(leaf.shape[-1]), leaf.shape) if leaf.ndim > 1 else np.zeros(leaf.shape, int)
+            found.append(count + own.ravel())
+            count += leaf.shape[-1] if leaf.ndim > 1 else 1
+        return np.concatenate(found)
+
     def fingerprint(self) -> str:
         """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
@@ -141,6 +141,13 @@ class Problem(Loss):
     def points(self, params: Any) -> list[np.ndarray] | None:
         """The theta of each of several points, where params have one more axis in front; None where they are one."""
         return None
+
+    def filters(self) -> Int[np.ndarray, " p"]:
+        """The number of the filter, the weights into one neuron, that each coordinate is of, [p]; by default all one.
+
+        Random directions of slices are as long, filter by filter, as the weights themselves (Li et al. 2018).
+        """
+        return np.zeros(self.p, np.int64)
 
     def facts(self) -> dict[str, Any]:
         """What `--json` says of the problem: kind, width, number of parameters, and what the family adds."""

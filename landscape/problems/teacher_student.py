@@ -282,6 +282,10 @@ class TeacherStudent(Problem):
         hidden = params.hidden if isinstance(params, Params) else params
         return [self.write(one) for one in np.asarray(hidden)] if np.ndim(hidden) == 3 else None
 
+    def filters(self) -> np.ndarray:
+        """One a neuron."""
+        return np.repeat(np.arange(self.width), self.d)
+
     def read(self, theta: np.ndarray) -> Params:
         """theta as `Params(hidden=[width, d])`."""
         return Params(hidden=np.asarray(theta).reshape(self.width, self.d))
