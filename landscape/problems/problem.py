@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
-from landscape.problems.symmetry import Symmetry
+from landscape.problems.symmetry import Symmetry, continuous_modes
 from landscape.records import InputError, LowerBound
 
 EPS = float(np.finfo(float).eps)
@@ -90,6 +90,7 @@ class Problem(Loss):
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
         certifiable: Whether a convex program of finite size knows the least loss of all widths.
         error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
+        kinked: Whether the gradient jumps on surfaces on which minima and saddles may lie.
         room: The `theory.room.Room` of a problem from outside the package; None for those that the package knows.
     """
 
@@ -103,6 +104,7 @@ class Problem(Loss):
     coercive: bool = False
     certifiable: bool = False
     error_bounded: bool = True
+    kinked: bool = False
     room: Any = None
 
     @property
@@ -180,6 +182,20 @@ class Problem(Loss):
         other = copy.copy(self)
         object.__setattr__(other, "lower_bound", bound)
         return other
+
+    def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
+        """Directions in which a continuous symmetry moves each of some points: the loss is constant along them.
+
+        By default the rotations of a `Symmetry`, and none where there is no such group. Rows may be zero or dependent.
+        """
+        group = self.symmetry
+        if not isinstance(group, Symmetry):
+            return np.zeros((len(thetas), 0, self.p))
+        each = [continuous_modes(theta, group) for theta in np.asarray(thetas)]
+        out = np.zeros((len(each), max(map(len, each), default=0), self.p))
+        for rows, modes in zip(out, each, strict=True):
+            rows[: len(modes)] = modes
+        return out
 
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 
