@@ -23,6 +23,7 @@ _HOME = {
     "explore": "landscape.host.explore",
     "label": "landscape.host.label",
     "loss_slice": "landscape.host.slices",
+    "paths_between": "landscape.host.paths_between",
     "transition_states": "landscape.host.transition_states",
     "start_points": "landscape.restart",
     "Census": "landscape.census.census",

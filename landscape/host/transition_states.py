@@ -17,6 +17,7 @@ from landscape.paths.slices import losses
 from landscape.paths.transition_states import (
     SAME_POINT,
     Book,
+    TransitionState,
     TransitionStates,
     beside,
     search,
@@ -67,9 +68,8 @@ def transition_states(
         raise InputError("transition states are stationary points of a smooth loss, and this one has kinks.")
     with overflow.quiet():
         problem = overflow.bounded(classify.bounded(problem))
-        settings = {"optimiser": "flow", **settings}
         if minima is None:
-            minima = explore(problem, RESTARTS, seed, progress=False, **settings)
+            minima = explore(problem, RESTARTS, seed, progress=False, **{"optimiser": "flow", **settings})
         known = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
         for theta in minima_of(problem, minima):
             _number(known, theta, float(losses(problem, theta[None])[0]))
@@ -84,7 +84,10 @@ def transition_states(
                 problem, book, fresh, min(problem.p, 64) if modes is None else modes, searches, seed + turn
             )
             total += made
-            _descend(problem, book, new, known, settings, seed)
+            for i, ends in zip(
+                new, descended(problem, [book.states[i] for i in new], known, seed, **settings), strict=True
+            ):
+                book.states[i] = book.states[i]._replace(ends=ends)
             if len(known.losses) == done:
                 break
     order = sorted(range(len(book.states)), key=lambda i: book.states[i].loss)
@@ -99,22 +102,31 @@ def transition_states(
     )
 
 
-def _descend(
-    problem: Problem, book: Book, new: list[int], known: OrbitIndex, settings: dict[str, Any], seed: int
-) -> None:
-    """Follows new states down on both sides, and writes down where that leads."""
-    if not new:
-        return
-    starts = beside(problem, [book.states[i] for i in new]).reshape(-1, problem.p)
-    driver = Driver(problem, Settings.of(problem, **settings), seed, starts)
-    ends: dict[int, int | None] = {}
-    for rows, thetas in driver.run(np.arange(len(starts))):
-        for i, restart in enumerate(rows["restart"]):
-            ends[int(restart)] = None
-            if is_minimum(rows["label"][i], rows["flavour"][i]):
-                ends[int(restart)] = _number(known, thetas[i], float(rows["loss"][i]))
-    for place, i in enumerate(new):
-        book.states[i] = book.states[i]._replace(ends=(ends.get(2 * place), ends.get(2 * place + 1)))
+def descended(
+    problem: Problem, states: list[TransitionState], known: OrbitIndex, seed: int = 0, **settings: Any
+) -> list[tuple[int | None, int | None]]:
+    """The minima that descents on both sides of some states end at, by number; new ones are added to the known ones.
+
+    Args:
+        problem: The landscape.
+        states: Some transition states.
+        known: The minima that have numbers.
+        seed: Of the run.
+        **settings: Of the descents; by default the gradient flow.
+    """
+    if not states:
+        return []
+    with overflow.quiet():
+        problem = overflow.bounded(classify.bounded(problem))
+        starts = beside(problem, states).reshape(-1, problem.p)
+        driver = Driver(problem, Settings.of(problem, **{"optimiser": "flow", **settings}), seed, starts)
+        ends: dict[int, int | None] = {}
+        for rows, thetas in driver.run(np.arange(len(starts))):
+            for i, restart in enumerate(rows["restart"]):
+                ends[int(restart)] = None
+                if is_minimum(rows["label"][i], rows["flavour"][i]):
+                    ends[int(restart)] = _number(known, thetas[i], float(rows["loss"][i]))
+    return [(ends.get(2 * i), ends.get(2 * i + 1)) for i in range(len(states))]
 
 
 def _number(known: OrbitIndex, theta: np.ndarray, loss: float) -> int:
@@ -128,8 +140,8 @@ def is_minimum(label: str, flavour: str | None) -> bool:
     return label in (Label.GLOBAL, Label.SPURIOUS) or (label == Label.UNDECIDED and flavour in MINIMA)
 
 
-def minima_of(problem: Problem, minima: Any) -> list[np.ndarray]:
-    """The theta of given minima: those of a census that are local minima, or points, polished.
+def minima_of(problem: Problem, minima: Any, polished: bool = True) -> list[np.ndarray]:
+    """The theta of given minima: those of a census that are local minima, or points, polished or not.
 
     Raises:
         InputError: A point does not fit the problem, or no stationary point is beside it.
@@ -146,6 +158,9 @@ def minima_of(problem: Problem, minima: Any) -> list[np.ndarray]:
     each = minima if isinstance(minima, list) else [minima]
     target, found = TOLERANCES.target * problem.gradient_scale, []
     for i, theta in enumerate(theta for one in each for theta in problem.points(one) or [problem.write(one)]):
+        if not polished:
+            found.append(theta)
+            continue
         end, norm = newton_to_stationary(problem, theta, target, TOLERANCES.reach * problem.scale)
         if not norm <= 1e-10 * problem.gradient_scale:
             raise InputError(f"point {i} leads to no stationary point beside it: gradient norm {norm:.2g}; polish it.")

@@ -183,6 +183,17 @@ class Problem(Loss):
         object.__setattr__(other, "lower_bound", bound)
         return other
 
+    def neurons(self) -> Int[np.ndarray, "width q"] | None:
+        """Coordinates of neurons that can change places at no cost, one a row; None, by default, where none can."""
+        return None
+
+    def quartic_pieces(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, " k"] | None:
+        """Shares of the way from one theta to another between which the loss is a polynomial of degree four at most.
+
+        Both ends, 0 and 1, are among them. None, by default, where it is no such polynomial.
+        """
+        return None
+
     def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
         """Directions in which a continuous symmetry moves each of some points: the loss is constant along them.
 
