@@ -150,7 +150,9 @@ def paths_between(
 
 def _edge(a: int, b: int, line: Height, string: Height, loss: float | None, theta: np.ndarray | None) -> Edge:
     """The lowest of the bounds of a pair; what was only looked at counts where nothing else is there."""
-    bounds = [(line.high, line.bounded, f"straight line, {BOUNDED if line.bounded else SAMPLED}", None)]
+    bounds: list[tuple[float, bool, str, np.ndarray | None]] = [
+        (line.high, line.bounded, f"straight line, {BOUNDED if line.bounded else SAMPLED}", None)
+    ]
     bounds.append((string.high, string.bounded, f"string, {BOUNDED if string.bounded else SAMPLED}", None))
     if loss is not None:
         bounds.append((loss, True, "transition state", theta))
