@@ -26,6 +26,7 @@ STAGES = (
     "polish",
     "spectrum",
     "fits",
+    "paths",
     "theory",
     "gallery",
     "classify",

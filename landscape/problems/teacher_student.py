@@ -281,6 +281,14 @@ class TeacherStudent(Problem):
         hidden = params.hidden if isinstance(params, Params) else params
         return [self.write(one) for one in np.asarray(hidden)] if np.ndim(hidden) == 3 else None
 
+    def neurons(self) -> np.ndarray:
+        """All of them."""
+        return np.arange(self.p).reshape(self.width, self.d)
+
+    def filters(self) -> np.ndarray:
+        """One a neuron."""
+        return np.repeat(np.arange(self.width), self.d)
+
     def read(self, theta: np.ndarray) -> Params:
         """theta as `Params(hidden=[width, d])`."""
         return Params(hidden=np.asarray(theta).reshape(self.width, self.d))
