@@ -23,21 +23,26 @@ def label(arguments: list[str]) -> int:
     use_64_bits()
     from landscape.host.label import improve, label_one
     from landscape.host.points import in_order, read_points
+    from landscape.theory.wide_enough import wide_enough
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
     verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
     improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    valleys = wide_enough(problem)
     if as_json:
+        more = {"no_spurious_valley": valleys.sentence} if valleys.holds else {}
         said = [
-            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            v.as_dict() | more | ({} if i is None else {"improve": i.as_dict()})
             for v, i in zip(verdicts, improved, strict=True)
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
+    if valleys.dimension is not None:
+        print(f"valleys: {valleys.sentence}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {sentence(verdict)}")
         _more(verdict, problem)
