@@ -228,7 +228,7 @@ def _flavours(isolated: bool | None) -> _Flavours:
 def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: float, fields: dict[str, Any]) -> Claim:
     """The label of a local minimum without a zero neuron, above the best of all widths: spurious if its width has one
     better."""
-    flavours = _flavours(independent(problem, here))
+    flavours = _flavours(independent(problem, here, fields["grad_norm"]))
     exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer):
@@ -334,7 +334,9 @@ def _without_certificate(
         reason = "stationary, but with a free hidden bias: no theorem makes this a minimum"
         return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     # Without weight decay the layers of a neuron can be rescaled against each other.
-    flavours = _flavours(independent(problem, here)) if decayed else _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
+    flavours = _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
+    if decayed:
+        flavours = _flavours(independent(problem, here, fields["grad_norm"]))
     own = best_of_width(given)
     if own is not None:
         return _against(here, own, flavours, blur, fields)
