@@ -15,7 +15,8 @@ from landscape.records import WITNESSED, Claim, Evidence, Flavour, Label, Point,
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
-from landscape.theory.own_loss.stationary import Rest, rest
+from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
 
@@ -118,7 +119,15 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    found = kinks.at_kink(loss, u)
+    there = next((end for end in on_kinks(loss, u, REACH) if kinks.rests(loss, end)), None)
+    if there is not None:
+        u, known = there, _known(loss, there)
+        wrong = _wrong_bound(known)
+        if wrong is not None:
+            return wrong
+        if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"] + _grain(loss, u):
+            return _at_bound(loss, u, known)
+    found = kinks.at_kink(loss, u, exact=there is not None)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
     if found.escape is not None:

@@ -14,7 +14,9 @@ from landscape.problems.problem import Problem
 from landscape.records import Claim, Label, Point, Status
 from landscape.theory.own_loss.finish import finish
 from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.switches import SMOOTH
 from landscape.theory.own_loss.view import view
+from landscape.theory.own_loss.walk import asleep
 from landscape.theory.room import End, Finish, NotYet, Room
 
 # Operations that take one of several branches.
@@ -37,20 +39,6 @@ BRANCHES = frozenset(
         "rem",
     ]
 )
-# Functions that branch against overflow only and are smooth.
-SMOOTH = frozenset(
-    [
-        "logaddexp",
-        "logaddexp2",
-        "softplus",
-        "logsumexp",
-        "softmax",
-        "log_softmax",
-        "log_sigmoid",
-        "logistic",
-        "_logsumexp",
-    ]
-)
 REACH = 4.0  # a finish further than this from where the descent stood, in scales, is another descent's
 SAME = 1e-6  # ends nearer than this, in scales, are one
 
@@ -59,14 +47,15 @@ SAME = 1e-6  # ends nearer than this, in scales, are one
 def branches(problem: UserLoss) -> bool:
     """Whether the program of a loss has an operation that takes one of several branches: it may have kinks."""
     with jax.enable_x64(True):
-        return _branches(jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr)
+        jaxpr = jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr
+        return _branches(jaxpr, asleep(jaxpr))
 
 
-def _branches(jaxpr: Any) -> bool:
+def _branches(jaxpr: Any, without: set[int]) -> bool:
     for eqn in jaxpr.eqns:
-        if eqn.params.get("name") in SMOOTH:
+        if eqn.params.get("name") in SMOOTH or id(eqn) in without:
             continue
-        if eqn.primitive.name in BRANCHES or any(_branches(one) for one in jaxprs_in_params(eqn.params)):
+        if eqn.primitive.name in BRANCHES or any(_branches(one, without) for one in jaxprs_in_params(eqn.params)):
             return True
     return False
 
