@@ -8,6 +8,7 @@ from __future__ import annotations
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.own_losses import Gallery
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -37,6 +38,7 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        Gallery,
     )
 }
 DEFAULT = SafranShamir
