@@ -309,3 +309,20 @@ def test_a_label_costs_little_once_compiled(p, seconds):
             at(one, np.ones(p))
             times.append(time.perf_counter() - begin)
         assert min(times) < seconds
+
+
+@pytest.mark.parametrize("x", [-300.0, -1e4, -8e4, -1e6])
+def test_a_valley_that_bends_and_falls_like_one_over_the_distance_is_no_minimum(x):
+    # Beale's function falls along y = 1 + 0.95 / -x to 0.452009; within a scale, far out, that is less than rounding.
+    beale = gallery.problem("beale")
+    verdict = at(beale, [x, 1.0 - 0.95 / x])
+    assert verdict.label in (Label.AT_INFINITY, Label.UNCONVERGED)
+
+
+def test_a_level_valley_far_out_is_a_flat_minimum():
+    # u v = 1 from u = 1 to u = 1000, after a declared lower bound, and above one that is not reached.
+    flat = problem(lambda p: (p[0] * p[1] - 1.0) ** 2, 2, 0.0)
+    assert at(flat, [1000.0, 0.001]).label == Label.GLOBAL
+    above = at(problem(lambda p: (p[0] * p[1] - 1.0) ** 2 + 1.0, 2), [1000.0, 0.001])
+    assert above.label == Label.UNDECIDED
+    assert above.flavour in (Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)

@@ -17,6 +17,7 @@ from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.valley import valley
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
 
@@ -158,6 +159,12 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
         return _minimum(problem, loss, held, Flavour.STRICT_MINIMUM, CURVATURE, known)
+    further = valley(loss, there)
+    if further is not None and further.endless:
+        return _runs_away(loss, further.direction, known, f"valley to a loss of {further.limit:.6g}", further.drop)
+    if further is not None:
+        reason = f"the loss goes on falling along its valley, by {further.drop:.2g} and more"
+        return Claim(label=Label.UNCONVERGED, reason=reason, **known)
     found = degenerate(loss, there)
     if found.escape is not None:
         return _degenerate_saddle(loss, there, found, known)
