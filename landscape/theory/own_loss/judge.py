@@ -54,14 +54,14 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     if wrong is not None:
         return wrong
     if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
-        return _at_bound(loss, u, known)
+        return _at_bound(problem, loss, u, known)
     there = rest(loss, u)
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
         return _kink(problem, loss, u, known)
     if loss.bound is not None and there.loss - loss.bound <= there.error + 2.0 * there.left + _grain(loss, there.u):
-        return _at_bound(loss, there.u, known)
+        return _at_bound(problem, loss, there.u, known)
     return _smooth(problem, loss, there, known)
 
 
@@ -87,8 +87,13 @@ def _wrong_bound(known: dict[str, Any]) -> Claim | None:
     return Claim(label=Label.UNDECIDED, reason=reason, **known)
 
 
-def _at_bound(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    """GLOBAL, unless the bound is reached by rounding alone and never attained."""
+def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
+    """GLOBAL, unless the bound is reached by rounding alone and never attained, or starts lead to a loss below it."""
+    best = witness(problem)
+    assert loss.bound is not None
+    if best.loss + best.error < loss.bound:
+        reason = f"at the lower bound that was given, but a loss {loss.bound - best.loss:.3g} below it was seen"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
     way = saturated(loss, u)
     if way is not None:
         return _runs_away(loss, way, known, "bound within rounding, approached like an exponential", None)
@@ -127,7 +132,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         if wrong is not None:
             return wrong
         if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"] + _grain(loss, u):
-            return _at_bound(loss, u, known)
+            return _at_bound(problem, loss, u, known)
     found = kinks.at_kink(loss, u, exact=there is not None)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
