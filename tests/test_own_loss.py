@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jax.nn import relu
 
 from landscape import gallery
+from landscape.host.explore import explore
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Status
 from landscape.theory.own_loss.degenerate import degenerate
@@ -326,3 +327,12 @@ def test_a_level_valley_far_out_is_a_flat_minimum():
     above = at(problem(lambda p: (p[0] * p[1] - 1.0) ** 2 + 1.0, 2), [1000.0, 0.001])
     assert above.label == Label.UNDECIDED
     assert above.flavour in (Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
+
+
+def test_ends_beside_one_singular_minimum_do_not_call_each_other_spurious():
+    # Ends of descents on Powell's function stand 1e-10 from its minimum, at losses between 1e-49 and 1e-37.
+    powell = gallery.examples()["powell-singular"]
+    for bound, label in ((0.0, Label.GLOBAL), (None, Label.UNDECIDED)):
+        landscape = from_loss(powell.loss, powell.init, bound)
+        census = explore(landscape, 12, progress=False, optimiser="lbfgs")
+        assert census.labels()[label] == 12

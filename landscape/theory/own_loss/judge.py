@@ -175,6 +175,9 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
         return _degenerate_saddle(loss, there, found, known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
+    held = held._replace(least=held.least - found.left)
+    if loss.bound is not None and held.least <= loss.bound:
+        return _at_bound(problem, loss, there.u, known)
     return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
 
 

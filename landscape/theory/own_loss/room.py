@@ -61,20 +61,27 @@ def _branches(jaxpr: Any, without: set[int]) -> bool:
 
 
 def _ends(problem: UserLoss, thetas: np.ndarray, cache: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
-    return [_end(problem, theta) for theta in thetas]
+    return [_end(problem, theta, cache) for theta in thetas]
 
 
-def _end(problem: UserLoss, theta: np.ndarray) -> End | NotYet:
+def _end(problem: UserLoss, theta: np.ndarray, cache: dict[bytes, Any]) -> End | NotYet:
+    """The end of a descent; that of an isolated minimum that the run knows is not judged again."""
     end = _down(problem, theta)
     if end is None:
         claim = _judge(problem, _point(theta))
         # Where it only goes back and forth a shorter step comes nearer.
         return NotYet(shorter=False) if claim.label != Label.AT_INFINITY else End(theta, claim, False, None)
+    place = key(problem, end)
+    if place in cache:
+        return cache[place]
     claim = _judge(problem, _point(end))
     if claim.label == Label.UNCONVERGED:
         return NotYet(shorter=False)
     isolated = claim.flavour is not None and "strict" in str(claim.flavour) and "flat" not in str(claim.flavour)
-    return End(end, claim, False, key(problem, end) if isolated else None)
+    found = End(end, claim, False, place if isolated else None)
+    if isolated and problem.symmetry is None:  # under a symmetry the image is another point
+        cache[place] = found
+    return found
 
 
 def _down(problem: UserLoss, theta: np.ndarray) -> np.ndarray | None:
