@@ -336,3 +336,12 @@ def test_ends_beside_one_singular_minimum_do_not_call_each_other_spurious():
         landscape = from_loss(powell.loss, powell.init, bound)
         census = explore(landscape, 12, progress=False, optimiser="lbfgs")
         assert census.labels()[label] == 12
+
+
+def test_data_in_float32_beside_parameters_in_float64_round_nothing():
+    rows = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(6, 2)
+    mixed = view(problem(lambda p: jnp.sum((rows @ p - 1.0) ** 2), 2))
+    value, error = mixed.loss(np.array([0.3, -0.2]))
+    assert 0.0 < error < 1e-14 * value
+    narrow = view(problem(lambda p: jnp.sum((rows @ p.astype(jnp.float32) - 1.0) ** 2), 2))
+    assert narrow.loss(np.array([0.3, -0.2]))[1] > 1e-8 * value

@@ -100,7 +100,7 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
         name = eqn.primitive.name
         if name in SUMS:
-            ins = [jolt(ins[0]), *ins[1:]]
+            ins = [jolt(_as_wide(ins[0], eqn.outvars[0].aval.dtype)), *ins[1:]]
         outs = bind(eqn, ins)
         return [jolt(out) for out in outs] if name not in EXACT or _narrowed(eqn) else outs
 
@@ -116,6 +116,13 @@ def _signs(seed: Array, count: int, shape: tuple[int, ...], dtype: Any) -> Array
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
     word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
     return jnp.where((word >> 16) & 1, 1, -1).astype(dtype)
+
+
+def _as_wide(value: Any, dtype: Any) -> Any:
+    """A factor in the type that its sum is made in, where that has more digits: float32 data round nothing there."""
+    if not (jnp.issubdtype(value.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.floating)):
+        return value
+    return value.astype(dtype) if jnp.finfo(dtype).eps < jnp.finfo(value.dtype).eps else value
 
 
 def _narrowed(eqn: Any) -> bool:
