@@ -10,6 +10,7 @@ from finite_data import A
 from finite_networks import finished, problem_of
 from jax.nn import relu
 
+from landscape.host.explore import explore
 from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Label, Point, Status
@@ -102,3 +103,11 @@ def test_a_zero_neuron_beside_walls_is_labelled_as_the_room_of_finite_data_label
     else:  # without a bound a least minimum is no more than one
         assert own.label in (room.label, Label.UNDECIDED)
         assert own.label == room.label or "minimum" in str(own.flavour)
+
+
+def test_descents_at_negative_losses_without_a_bound_come_to_an_end():
+    # |x| and a double well, 0.25 below zero: gradient descent jumps to and fro about x = 0 for ever.
+    landscape = problem(lambda x: jnp.abs(x[0]) - x[1] ** 2 + x[1] ** 4, 2)
+    census = explore(landscape, 12, progress=False, budget=20_000)
+    assert census.labels()["unconverged"] == 0
+    assert {round(level.loss, 9) for level in census.levels} == {-0.25}

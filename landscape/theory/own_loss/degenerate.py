@@ -23,6 +23,7 @@ RADII = np.geomspace(3e-3, 1.0, 16)  # of each reach; six to a decade
 CUBIC = 2.6  # without curvature the first power is three: a fall with less is that of a kink close by
 CHORDS = 12  # simplified Newton steps in w: each gains a factor of the radius
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
+AXES = 64  # directions without curvature that descents on spheres begin at, beside random ones
 FINE = 1e-6  # a loss whose rounding is above this part of its own variation cannot be said to be constant
 
 
@@ -65,7 +66,8 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     reduced = _Reduced(loss, point, flat)
     k = flat.shape[1]
     rng = np.random.default_rng(0)
-    starts = np.concatenate([np.eye(k), rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
+    some = rng.permutation(k)[:AXES]
+    starts = np.concatenate([np.eye(k)[np.sort(some)], rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
     function, seen, bent = Function(reduced.values, reduced.errors, reduced.gradients), None, False
     left = 0.0
     for reach in REACHES:
