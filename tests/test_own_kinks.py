@@ -111,3 +111,11 @@ def test_descents_at_negative_losses_without_a_bound_come_to_an_end():
     census = explore(landscape, 12, progress=False, budget=20_000)
     assert census.labels()["unconverged"] == 0
     assert {round(level.loss, 9) for level in census.levels} == {-0.25}
+
+
+def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
+    landscape = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, 0.0)
+    census = explore(landscape, 8, progress=False, budget=20_000)
+    assert census.labels()["global"] == 8
+    higher = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, -1e-9)
+    assert explore(higher, 4, progress=False, budget=20_000).labels()["global"] == 0

@@ -152,6 +152,8 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = _Held(u, known["loss"] - known["loss_error"] - found.left)
+    if loss.bound is not None and there is not None and held.least <= loss.bound:
+        return _at_bound(problem, loss, u, known)
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
 
 
