@@ -13,6 +13,7 @@ from typing import Any
 
 from landscape.records import InputError
 from landscape.studies import DEFAULT, STUDIES
+from landscape.studies.own_losses import Gallery
 
 OK, BAD_INPUT, STOPPED = 0, 2, 3
 
@@ -47,6 +48,8 @@ def parse_run(arguments: list[str]) -> tuple[Any, Output]:
             study, given = _read_toml(Path(first))
         else:
             study = study_named(first)
+        if study is Gallery and arguments and not arguments[0].startswith("-"):
+            given["loss"], arguments = arguments[0], arguments[1:]
     default = _build(study, given)
     parsed, output = _tyro(study, default, arguments)
     return parsed, output

@@ -103,7 +103,9 @@ def list_studies(arguments: list[str]) -> int:
         print(f"{study.name}: {study.about}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
-            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
+            known = study().built_in(name)
+            known = f" Built in: {', '.join(known)}." if known else ""
+            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.{known}")
         return OK
     width = max(map(len, STUDIES))
     for study in STUDIES.values():

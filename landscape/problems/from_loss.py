@@ -144,6 +144,15 @@ class UserLoss(Problem):
             count += leaf.shape[-1] if leaf.ndim > 1 else 1
         return np.concatenate(found)
 
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each where every leaf has one more axis in front, as long for all."""
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.read(np.zeros(self.p)))]
+        given = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
+        many = {shape[0] for shape in given if shape}
+        if len(many) != 1 or given != [(*many, *shape) for shape in shapes]:
+            return None
+        return [self.write(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(*many)]
+
     def fingerprint(self) -> str:
         """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
 

@@ -10,6 +10,7 @@ from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenCon
 from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.own_losses import Gallery
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -47,6 +48,7 @@ STUDIES = {
         InitScale,
         SpuriousFamilies,
         SplitAndEscape,
+        Gallery,
     )
 }
 DEFAULT = SafranShamir
