@@ -215,6 +215,22 @@ class Verdict(Claim):
         return out
 
 
+class Interval(NamedTuple):
+    """What a number lies between, and on which grounds.
+
+    Attributes:
+        low: It is no less.
+        high: It is no more; inf where nothing bounds it.
+        low_by: What bounds it from below.
+        high_by: What bounds it from above.
+    """
+
+    low: float
+    high: float
+    low_by: str
+    high_by: str
+
+
 class InputError(ValueError):
     """Bad input: a sentence that says what was expected, what was found, and the way out (exit status 2).
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.engine.looks import Looks
 from landscape.engine.settings import Settings
 from landscape.records import must_fit, whole
 
@@ -23,6 +24,7 @@ class Plan:
         title: Stands beside the progress bar.
         study: Name in the record.
         starts: Given starting points, [restarts, p], or None for random ones.
+        looks: When and at what descents are looked at on their way; None where they are not.
     """
 
     problem: Any
@@ -32,6 +34,7 @@ class Plan:
     title: str = ""
     study: str = "explore"
     starts: np.ndarray | None = field(default=None, repr=False)
+    looks: Looks | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError unless restarts, seed and settings make sense."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,30 @@ def explore(
             cannot be sent to workers; or the scheduler does not answer.
     """
     is_landscape(problem)
-    plan = _planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
-    folder = None if out is None else Path(out)
+    plan = planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
+    return carried_out(plan, None if out is None else Path(out), resume, progress, workers, scheduler)
+
+
+def carried_out(
+    plan: Plan,
+    folder: Path | None,
+    resume: bool = False,
+    progress: bool | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    keep_looks: Callable[[dict[str, np.ndarray]], Any] | None = None,
+) -> Census:
+    """The census of a plan, for a run from Python; see `explore`.
+
+    Args:
+        plan: Of the run.
+        folder: To keep it in.
+        resume: As for `explore`.
+        progress: As for `explore`.
+        workers: As for `explore`.
+        scheduler: As for `explore`.
+        keep_looks: Takes columns of looks, where there is no folder.
+    """
     said = {} if folder is None else manifest(plan, fields_of(plan)[1])
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
     if folder is not None and goes_on:
@@ -72,10 +95,10 @@ def explore(
         if folder is not None and not goes_on:
             begin(folder, said, processes)
         with kept.withdrawn_if_refused(None if goes_on else folder):
-            return run(plan, folder, processes, progress)
+            return run(plan, folder, processes, progress, keep_looks)
 
 
-def _planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
+def planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
     """The plan of a run from Python.
 
     Raises:

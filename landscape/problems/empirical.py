@@ -310,6 +310,24 @@ class Empirical(Problem):
         b0 = jnp.zeros(int(self.outer_bias != "none"))
         return jnp.concatenate([init_scale * hidden.reshape(-1), init_scale * outer, b0])
 
+    def neurons(self) -> np.ndarray:
+        """All of them, each with its outer weight."""
+        m, d = self.width, self.d
+        return np.column_stack([np.arange(m * d).reshape(m, d), m * d + np.arange(m)])
+
+    def quartic_pieces(self, first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
+        """For squares of homogeneous activations, where a neuron's pre-activation at a row changes sign."""
+        if not self.activation.homogeneous or self.fit.name != "squared":
+            return None
+        x = np.asarray(self.x, np.float64)
+        here, there = (np.asarray(theta)[: self.width * self.d].reshape(-1, self.d) @ x.T for theta in (first, second))
+        turns = (here * there) < 0
+        return np.concatenate([[0.0], np.sort(here[turns] / (here - there)[turns]), [1.0]])
+
+    def filters(self) -> np.ndarray:
+        """One a hidden neuron, its bias included, and one for the output, its bias included."""
+        return np.minimum(np.arange(self.p) // self.d, self.width)
+
     def read(self, theta: np.ndarray) -> Params:
         """The weights."""
         theta, m, d = np.array(theta, np.float64), self.width, self.d

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
-from landscape.problems.problem import Problem, digest, rounded
+from landscape.problems.problem import QUICK, Problem, digest, rounded
 from landscape.records import InputError, LowerBound, numbers, real
 
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
@@ -126,6 +126,34 @@ class UserLoss(Problem):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
         return theta
 
+    def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
+        """Velocities of the invariances that the user declared, at many points; not normalised, and not checked."""
+        if not self.invariances:
+            return np.zeros((len(thetas), 0, self.p))
+        with float64():
+            padded = np.resize(thetas, (1 << (len(thetas) - 1).bit_length(), self.p))  # few sizes, few programs
+            return np.asarray(_velocities(self, jnp.asarray(padded, jnp.float64)))[: len(thetas)]
+
+    def filters(self) -> np.ndarray:
+        """One for every place on the last axis of an array of two axes or more, as JAX libraries keep kernels
+        [inputs, outputs]; one for every smaller array.
+        """
+        found, count = [], 0
+        for leaf in jax.tree.leaves(self.read(np.zeros(self.p))):
+            own = np.broadcast_to(np.arange(leaf.shape[-1]), leaf.shape) if leaf.ndim > 1 else np.zeros(leaf.shape, int)
+            found.append(count + own.ravel())
+            count += leaf.shape[-1] if leaf.ndim > 1 else 1
+        return np.concatenate(found)
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each where every leaf has one more axis in front, as long for all."""
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.read(np.zeros(self.p)))]
+        given = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
+        many = {shape[0] for shape in given if shape}
+        if len(many) != 1 or given != [(*many, *shape) for shape in shapes]:
+            return None
+        return [self.write(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(*many)]
+
     def fingerprint(self) -> str:
         """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
 
@@ -209,6 +237,19 @@ def from_loss(
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
     return replace(whole, steepness=_steepness(whole))
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _velocities(problem: UserLoss, thetas: Array) -> Array:
+    """How fast each invariance moves each point where its small number is zero, [m, g, p]."""
+
+    def moved(function: Callable[[Any, Any], Any], params: Any) -> Array:
+        return jax.jvp(lambda small: ravel_pytree(function(params, small))[0], (jnp.zeros(()),), (jnp.ones(()),))[1]
+
+    def one(theta: Array) -> Array:
+        return jnp.stack([moved(function, problem.unravel(theta)) for function in problem.invariances])
+
+    return jax.vmap(one)(thetas)
 
 
 def _sizes(scale: Any, params: Any) -> np.ndarray:

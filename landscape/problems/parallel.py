@@ -173,6 +173,14 @@ class Homogeneous(Problem):
             w = w / jnp.linalg.norm(w, axis=1, keepdims=True) if init == "sphere" else w
         return (init_scale * w).reshape(-1)
 
+    def neurons(self) -> np.ndarray:
+        """The subnetworks."""
+        return np.arange(self.p).reshape(self.width, self.q)
+
+    def filters(self) -> np.ndarray:
+        """One a subnetwork."""
+        return np.repeat(np.arange(self.width), self.q)
+
     def read(self, theta: np.ndarray) -> Any:
         """The subnetwork's weights, each array with one more axis [width] in front."""
         with float64():
