@@ -23,6 +23,9 @@ ONE_PROCESS = {
     "intrinsic-dimension",
     "spurious-valley",
     "valley-by-width",
+    "lojasiewicz",
+    "student-matching",
+    "split-and-escape",
 }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from landscape.problems import zero_set
-from landscape.records import InputError
+from landscape.records import one_of, real
 
 Scalar = Callable[[Array], Array]  # elementwise
 Sizes = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a = |u|^2 and b = |v|^2
@@ -342,8 +342,4 @@ def activation(name: str | Activation, slope: float = 0.01) -> Activation:
     """
     if isinstance(name, Activation):
         return name
-    if name not in _TABLE:
-        raise InputError(f"activation {name!r} is unknown; known are {', '.join(ACTIVATIONS)}.")
-    if not np.isfinite(slope):
-        raise InputError(f"the slope of leaky_relu must be finite, found {slope}.")
-    return _TABLE[name](float(slope))
+    return _TABLE[one_of("activation", name, ACTIVATIONS)](real("the slope of leaky_relu", slope))

@@ -229,7 +229,7 @@ def _flavours(isolated: bool | None) -> _Flavours:
 def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: float, fields: dict[str, Any]) -> Claim:
     """The label of a local minimum without a zero neuron, above the best of all widths: spurious if its width has one
     better."""
-    flavours = _flavours(independent(problem, here))
+    flavours = _flavours(independent(problem, here, fields["grad_norm"]))
     exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer):
@@ -357,7 +357,7 @@ def _without_certificate(
         reason = "stationary, but with a free hidden bias: no theorem makes this a minimum"
         return Claim(label=Label.UNDECIDED, reason=reason, **fields)
     if decayed:
-        flavours, own = _flavours(independent(problem, here)), best_of_width(given)
+        flavours, own = _flavours(independent(problem, here, fields["grad_norm"])), best_of_width(given)
     else:
         if (claim := _at_span(given, here, fields)) is not None:
             return claim
