@@ -113,11 +113,11 @@ def graph_of_copies(
             raise InputError(f"a path ends {np.min(away):.2g} away from the nearest copy of a minimum.")
         return int(np.argmin(away))
 
-    ways = {
-        (*sorted((index(a), index(b))), one.high, one.by)
-        for one in paths
-        for a, b in zip(images(symmetry, one.start), images(symmetry, one.end), strict=True)
-    }
+    ways: set[Way] = set()
+    for one in paths:
+        for a, b in zip(images(symmetry, one.start), images(symmetry, one.end), strict=True):
+            first, second = sorted((index(a), index(b)))
+            ways.add(Way(first, second, float(one.high), one.by))
     below = [Wall(i, None, one.low, one.by) for one in walls if one.second is None for i in copies[one.first]]
     below += [
         Wall(i, j, one.low, one.by)
@@ -126,4 +126,4 @@ def graph_of_copies(
         for i in copies[one.first]
         for j in copies[one.second]
     ]
-    return graph(nodes, [Way(*one) for one in sorted(ways)], below, copies=True)
+    return graph(nodes, sorted(ways), below, copies=True)
