@@ -136,7 +136,8 @@ def scales(cells: list[dict[str, Any]]) -> Figure:
     for i, extra in enumerate(sorted({cell["width"] - cell["teacher"] for cell in cells})):
         some = sorted((c for c in cells if c["width"] - c["teacher"] == extra), key=lambda cell: cell["init_scale"])
         name = "n = k" + (f" + {extra}" if extra else "")
-        _shares(ax, [cell["init_scale"] for cell in some], some, name, i, "global", 0.0)
+        apart = 1.03**i  # so that equal shares do not hide each other
+        _shares(ax, [apart * cell["init_scale"] for cell in some], some, name, i, "global", 0.0)
     ax.set(xscale="log", xlabel="scale of the starts, times N(0, 1/d)", ylabel="share of descents that end global")
     ax.set_ylim(0, 1.03)
     ax.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
