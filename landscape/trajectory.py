@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from landscape import descent
 from landscape.census.census import Census
@@ -14,6 +15,7 @@ from landscape.engine.looks import OWN
 from landscape.engine.settings import Settings
 from landscape.precision import float64
 from landscape.problems.problem import Problem
+from landscape.records import whole
 from landscape.restart import start_points
 
 
@@ -149,3 +151,26 @@ def sample_curves(
     coarser = float(jnp.finfo(dtype).eps) / float(np.finfo(np.float64).eps)
     floor = coarser * float(np.median(errors)) if len(errors) else float("nan")
     return Curves(steps=looks, restarts=chosen, loss=np.stack(loss), grad_norm=np.stack(grad_norm), floor=floor)
+
+
+def looks(
+    problem: Problem, settings: Settings, start: Float[np.ndarray, " p"], steps: int = 5000, count: int = 60
+) -> Float[np.ndarray, "t p"]:
+    """Where one descent stands at so many looks, evenly spaced, its start first, as `explore` runs it.
+
+    It ends sooner where it is no longer finite.
+
+    Raises:
+        InputError: `steps` is no whole number of at least 1.
+    """
+    every = descent.PAIRS * -(-max(1, whole("steps", steps, 1) // count) // descent.PAIRS)
+    with float64():
+        dtype = jnp.dtype(settings.dtype)
+        lanes = begun(problem, settings.method(problem.scale), jnp.asarray(start, dtype)[None])
+        seen = [np.asarray(start, np.float64)]
+        for _ in range(-(-steps // every)):
+            lanes = advanced(problem, settings.method(problem.scale), lanes, every)
+            seen.append(np.asarray(lanes.theta[0], np.float64))
+            if not np.all(np.isfinite(seen[-1])):
+                return np.stack(seen[:-1])
+    return np.stack(seen)

@@ -26,12 +26,14 @@ STAGES = (
     "polish",
     "spectrum",
     "fits",
+    "paths",
     "theory",
     "gallery",
     "classify",
     "engine",
     "census",
     "trajectory",
+    "topology",
     "figures",
     "host",
     "studies",
@@ -86,7 +88,16 @@ def test_there_are_no_circles():
 
 
 def test_rooms_do_not_import_rooms():
-    rooms = {"teacher_student", "tied", "local_convergence", "porcupine", "convex", "growth", "own_loss"}
+    rooms = {
+        "teacher_student",
+        "tied",
+        "local_convergence",
+        "porcupine",
+        "convex",
+        "growth",
+        "own_loss",
+        "spurious_valleys",
+    }
     # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
     # A network with tied top weights is a sum of absolute values: its neurons are born as those of teacher_student.
     allowed = {("growth", "convex"), ("tied", "teacher_student")}

@@ -21,6 +21,7 @@ TOPICS = (
     "growth",
     "local-convergence",
     "ways-down",
+    "slices",
     "python",
     "files",
     "devices",

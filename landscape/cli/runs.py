@@ -12,6 +12,7 @@ from landscape.cli.arguments import (
     OK,
     STOPPED,
     Output,
+    ascii_digits,
     field_help,
     flag,
     option,
@@ -103,7 +104,9 @@ def list_studies(arguments: list[str]) -> int:
         print(f"{study.name}: {study.about}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
-            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
+            known = study().built_in(name)
+            known = f" Built in: {', '.join(known)}." if known else ""
+            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.{known}")
         return OK
     width = max(map(len, STUDIES))
     for study in STUDIES.values():
@@ -127,6 +130,7 @@ def resume(arguments: list[str]) -> int:
     workers, scheduler = option(arguments, "--workers"), option(arguments, "--scheduler")
     usage = "resume DIR [--json] [--workers N | --scheduler ADDRESS]"
     (where,) = positional(arguments, usage, exactly=1)
+    ascii_digits(arguments if workers is None else [*arguments, workers])
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     study = stored_study(Path(where), go_on=True)

@@ -324,11 +324,11 @@ class Driver:
         settled = group.steps % self.acceptance.period == 0
         still = np.zeros_like(wild)
         if self.exact:
-            least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
-            fall = self.schedule.fall
+            bound, fall = self.problem.lower_bound, self.schedule.fall
             # Between kinks the loss may go up and down a little: no fall is enough.
             with np.errstate(invalid="ignore"):
-                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= fall * (group.mark - least))
+                excess = np.abs(group.mark) if bound is None else group.mark - bound.value
+                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= fall * excess)
         idles = settled & ~still & (loss >= group.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape.engine.looks import Looks
 from landscape.engine.settings import Settings
-from landscape.records import InputError, whole
+from landscape.records import must_fit, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Raises InputError unless restarts, seed and settings make sense."""
         whole("restarts", self.restarts, 1)
-        if whole("seed", self.seed, 0) >= 2**63:
-            raise InputError(f"seed must be below 2^63, found {self.seed}.")
+        whole("seed", self.seed, 0, most=2**63 - 1)
         self.settings.check()
+        # A lane holds its point, its gradient and what the method keeps: some numbers a coordinate.
+        must_fit(f"networks of {self.problem.p} weights", 64 * self.problem.p)

@@ -18,8 +18,8 @@ from landscape.host.cluster import pool
 from landscape.host.identity import difference
 from landscape.host.manifest import fields_of, manifest
 from landscape.host.run import begin, run
-from landscape.problems.problem import Problem
-from landscape.records import InputError
+from landscape.problems.problem import Problem, is_landscape
+from landscape.records import InputError, numbers, whole
 
 
 def explore(
@@ -58,6 +58,7 @@ def explore(
         InputError: A setting makes no sense; `out` holds something already (with `resume`: another run); the problem
             cannot be sent to workers; or the scheduler does not answer.
     """
+    is_landscape(problem)
     plan = planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
     return carried_out(plan, None if out is None else Path(out), resume, progress, workers, scheduler)
 
@@ -104,10 +105,12 @@ def planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: S
         InputError: A setting or the shape of the starts makes no sense.
     """
     if starts is not None:
-        starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
-        if starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
-            raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = numbers(starts, "starts")
+        if not starts.ndim or not starts.size or starts.reshape(len(starts), -1).shape[1:] != (problem.p,):
+            raise InputError(f"starts must be of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = starts.reshape(len(starts), -1)
         restarts = len(starts)
+    restarts, seed = whole("restarts", restarts, 1), whole("seed", seed, 0, most=2**63 - 1)
     with overflow.quiet():
         problem = overflow.bounded(classify.bounded(problem))
     plan = Plan(problem, settings, restarts, seed, starts=starts)

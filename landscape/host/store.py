@@ -77,7 +77,7 @@ def check_free(folder: Path) -> None:
     """Nothing, if a run can be made there.
 
     Raises:
-        InputError: The folder holds anything already, or is none.
+        InputError: The folder holds anything already, or is none, or the folder that it would be in is not there.
     """
     with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         if (folder / MANIFEST).exists():
@@ -87,6 +87,8 @@ def check_free(folder: Path) -> None:
                 raise InputError(f"{folder} is not empty and holds no run (found {found[0]}); choose another --out.")
         elif folder.exists():
             raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
+        elif not folder.parent.is_dir():
+            raise InputError(f"there is no folder {folder.parent} to make {folder.name} in; choose another --out.")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -403,8 +405,11 @@ def _weights(table: pa.Table, wanted: np.ndarray) -> dict[int, np.ndarray]:
 
 @contextlib.contextmanager
 def in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
-    """An OSError inside becomes an InputError: what failed, the system's reason, the way out."""
+    """An OSError inside becomes an InputError: what failed, the system's reason, the way out; so does an odd name."""
     try:
         yield
-    except OSError as error:
-        raise InputError(f"{what}: {error.strerror or error}{'; ' * bool(way_out)}{way_out}.") from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero character in a path
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise InputError(f"{what}: {reason}{'; ' * bool(way_out)}{way_out}.") from error

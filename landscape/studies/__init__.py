@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.own_losses import Gallery
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -17,6 +19,7 @@ from landscape.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
+from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 from landscape.studies.widths_and_scales import InitScale, Overparametrise
 from landscape.studies.zeros import ZeroSubnetwork
@@ -43,6 +46,9 @@ STUDIES = {
         StudentMatching,
         Overparametrise,
         InitScale,
+        SpuriousFamilies,
+        SplitAndEscape,
+        Gallery,
     )
 }
 DEFAULT = SafranShamir

@@ -9,6 +9,7 @@ from landscape.theory.growth import room as growth
 from landscape.theory.own_loss import room as own_loss
 from landscape.theory.porcupine import room as porcupine
 from landscape.theory.room import Room
+from landscape.theory.spurious_valleys import room as spurious_valleys
 
 GENERAL = Room("lower bound and curvature", lambda problem: True, at_bound=nearby.at_bound)
 
@@ -17,6 +18,7 @@ ROOMS = (
     tied.ROOM,
     porcupine.ROOM,
     convex.ROOM,
+    spurious_valleys.ROOM,
     growth.ROOM,
     own_loss.KINKED,
     own_loss.ROOM,
