@@ -26,7 +26,8 @@ import numpy as np
 import landscape as ls
 from landscape import fits
 from landscape.studies.convergence import looks
-from landscape.theory import local_convergence
+from landscape.theory.local_convergence.matching import matching
+from landscape.theory.local_convergence.regimes import verdict
 
 small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 16 if small else 128
@@ -42,7 +43,7 @@ restarts = 16 if small else 128
 def follow(width):
     problem = ls.tied_student(np.eye(2, 4), width)
     return ls.trace(
-        problem, restarts, seed=0, looks=looks(12_000), observables=local_convergence.matching(problem),
+        problem, restarts, seed=0, looks=looks(12_000), observables=matching(problem),
         optimiser="flow", tolerance=1e-6, retire=1e-8, budget=12_000, progress=False,
     )  # fmt: skip
 
@@ -52,7 +53,7 @@ for width, one in seen.items():
     power = fits.exponent(one.loss, one.grad_norm, one.floor)
     rate = fits.rate(one.time, one.loss, one.floor)
     print(f"width {width}: exponent {power.slope:.3f} [{power.low:.3f}, {power.high:.3f}]; in time: {rate.name}")
-    print("  ", local_convergence.verdict(power, rate, one.loss, one.grad_norm).words)
+    print("  ", verdict(power, rate, one.loss, one.grad_norm).words)
 
 # %% [markdown]
 # With as many students as teachers the minimum is nondegenerate. With more, students share a teacher, and the loss is
@@ -77,5 +78,5 @@ axes[1].invert_xaxis()
 # %%
 turn = 2 * np.pi * np.arange(3) / 3
 cancelling = ls.teacher_student(np.stack([np.cos(turn), np.sin(turn)], axis=1))
-verdict = ls.label(cancelling, -cancelling.teacher)
-print(f"{verdict.label}, {verdict.evidence} by {verdict.by}; loss {verdict.loss:.1e}")
+there = ls.label(cancelling, -cancelling.teacher)
+print(f"{there.label}, {there.evidence} by {there.by}; loss {there.loss:.1e}")

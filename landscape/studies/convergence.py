@@ -103,7 +103,7 @@ class Convergence(Reported, Descents):
     def followed(self, problem: Any, folder: Path | None, restarts: int, tolerance: float) -> Trace:
         """Descents looked at along the way, kept in the folder where there is one."""
         from landscape.host.trace import trace
-        from landscape.theory.local_convergence import matching
+        from landscape.theory.local_convergence.matching import matching
 
         settings = self.plan().settings._replace(tolerance=tolerance)._asdict()
         if problem.kind == "teacher_student":
@@ -201,7 +201,7 @@ class Lojasiewicz(Convergence):
         import numpy as np
 
         from landscape import fits
-        from landscape.theory.local_convergence import verdict
+        from landscape.theory.local_convergence.regimes import verdict
 
         window = fits.Window(self.low, self.high)
         problem = self.problem_of(model, width)
@@ -315,7 +315,7 @@ class StudentMatching(Convergence):
 
         from landscape import fits
         from landscape.problems.teacher_student import teacher_student
-        from landscape.theory.local_convergence import threshold
+        from landscape.theory.local_convergence.regimes import threshold
 
         cancels = name == "relu-cancelling"
         turn = 2 * np.pi * np.arange(3) / 3

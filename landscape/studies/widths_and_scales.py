@@ -72,7 +72,7 @@ class InitScale(Descents):
         cells = {}
         for more in self.extra:
             for one in self.hundredths:
-                own = common | {"init_scale": self.init_scale * one / 100}
+                own: dict[str, Any] = {**common, "init_scale": self.init_scale * one / 100}
                 cell = SafranShamir(teacher=self.teacher, width=self.teacher + more, **own)
                 cells[f"n{self.teacher + more:02d}-s{one:04d}"] = cell
         if not cells:
