@@ -24,14 +24,16 @@ def label(arguments: list[str]) -> int:
     (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings
-    from landscape.host.label import improve, labels, search
+    from landscape.host.label import improve, labels
     from landscape.host.points import in_order, read_points
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
     if seconds is not None:
-        search(problem, number("--seconds", seconds))
+        from landscape.theory.convex.least_loss import search_longer
+
+        search_longer(problem, number("--seconds", seconds))
     settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
     if settings is not None:
         settings.method(problem.scale)  # a name that nobody knows is said before anything is labelled

@@ -55,24 +55,11 @@ def label(problem: Problem, params: Any, *, seconds: float | None = None, **sett
             a setting makes no sense.
     """
     if seconds is not None:
-        search(problem, seconds)
+        search_longer(problem, seconds)
     many = problem.points(params)
     thetas = [problem.write(params)] if many is None else list(many)
     verdicts = labels(problem, thetas, Settings.of(problem, **settings) if settings else None)
     return verdicts[0] if many is None else verdicts
-
-
-def search(problem: Problem, seconds: float) -> None:
-    """Searches so long for the least loss of a problem's width; labels use what is found.
-
-    Raises:
-        InputError: The time is not positive, or the problem is no network on finite data with weight decay.
-    """
-    if not 0 < seconds < np.inf:
-        raise InputError(f"seconds must be a positive number, found {seconds}.")
-    if not isinstance(problem, Empirical) or not problem.certifiable:
-        raise InputError("seconds are for ReLU networks on a data set with weight decay, whose least loss is searched.")
-    search_longer(problem, seconds)
 
 
 def labels(problem: Problem, thetas: Sequence[np.ndarray], settings: Settings | None = None) -> list[Verdict]:

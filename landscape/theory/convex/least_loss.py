@@ -10,6 +10,7 @@ import numpy as np
 from landscape.problems.activation import RELU
 from landscape.problems.datafit import Data
 from landscape.problems.empirical import Empirical
+from landscape.problems.problem import Problem
 from landscape.records import InputError, LowerBound
 from landscape.theory.arrangement.cells import cover_count
 from landscape.theory.convex import undecayed
@@ -66,13 +67,20 @@ def best_of_width(problem: Empirical) -> LeastLoss | None:
     return None if asked is None else _LONGER.get(asked) or _best(*asked)
 
 
-def search_longer(problem: Empirical, seconds: float) -> None:
+def search_longer(problem: Problem, seconds: float) -> None:
     """Searches so long for the least loss of the problem's own width where it is an interval; labels use what is found.
 
-    Five times the programs close most intervals: n = 7, d = 4, width 2 took 5057 where 571 are allowed.
+    The default stops at 571 programs for n = 7, d = 4, width 2, and 5057 close that interval.
+
+    Raises:
+        InputError: The time is not positive, or the problem is no network on finite data with weight decay.
     """
+    if not 0 < seconds < np.inf:
+        raise InputError(f"seconds must be a positive number, found {seconds}.")
+    if not isinstance(problem, Empirical) or not problem.certifiable:
+        raise InputError("seconds are for ReLU networks on a data set with weight decay, whose least loss is searched.")
     asked, found = _asked(problem), best_of_width(problem)
-    if asked is None or found is None or exact(found) or float(problem.weight_decay) == 0:
+    if asked is None or found is None or exact(found):
         return
     longer = best_by_width(problem.data, problem.width, most=sys.maxsize, sets=0, seconds=seconds)
     if longer.value - longer.lower_bound < found.value - found.lower_bound:
