@@ -26,6 +26,7 @@ def label(arguments: list[str]) -> int:
     from landscape.engine.settings import Settings
     from landscape.host.label import improve, labels
     from landscape.host.points import in_order, read_points
+    from landscape.theory.wide_enough import wide_enough
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
@@ -40,15 +41,19 @@ def label(arguments: list[str]) -> int:
     found = labels(problem, [problem.write(point) for point in points], settings)
     verdicts = [in_order(one, order) for one in found]
     improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    valleys = wide_enough(problem)
     if as_json:
+        more = {"no_spurious_valley": valleys.sentence} if valleys.holds else {}
         said = [
-            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            v.as_dict() | more | ({} if i is None else {"improve": i.as_dict()})
             for v, i in zip(verdicts, improved, strict=True)
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
+    if valleys.dimension is not None:
+        print(f"valleys: {valleys.sentence}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {sentence(verdict)}")
         _more(verdict, problem)

@@ -16,7 +16,7 @@ from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.precision import float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Problem, is_landscape
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory.convex import labels as convex
@@ -54,6 +54,7 @@ def label(problem: Problem, params: Any, *, seconds: float | None = None, **sett
         InputError: The shape is wrong, a number is not finite, float64 cannot hold the loss, its gradient or bound, or
             a setting makes no sense.
     """
+    is_landscape(problem)
     if seconds is not None:
         search_longer(problem, seconds)
     many = problem.points(params)
@@ -231,7 +232,8 @@ def improve(problem: Empirical, params: Params) -> Improvement:
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
     """
-    if not problem.certifiable:
+    is_landscape(problem)
+    if problem.rows is None or not problem.certifiable:
         raise InputError(
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."

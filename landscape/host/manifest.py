@@ -26,8 +26,9 @@ def manifest(plan: Plan, fields: dict[str, Any]) -> dict[str, Any]:
         name: value if isinstance(value, str | int | float) else optimiser_name(value)
         for name, value in plan.settings._asdict().items()
     }
+    looks = {} if plan.looks is None else {"looks": plan.looks.as_dict()}
     bound = plan.problem.lower_bound
-    return {
+    return looks | {
         "study": plan.study,
         "fields": fields,
         "problem": plan.problem.facts(),
