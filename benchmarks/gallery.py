@@ -70,7 +70,7 @@ def compared(name: str, restarts: int, seed: int, optimiser: str) -> dict[str, A
         error = _error(said, flavour, of, value, least, infinite, SAME * unit)
         if error is not None:
             wrong.append({"restart": int(rows["restart"][i]), "said": said, "loss": value, "error": error})
-        if len(beside) or level:
+        if (len(beside) or level) and not (said == "unconverged" and infinite):  # on its way to infinity
             known_type += 1
             if said == "unconverged" or (said == "undecided" and flavour not in MINIMA):
                 undecided[str(rows["reason"][i])[:90]] += 1
