@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     if folder is not None:
         from landscape.host import store
 
-        store.check_free(folder)
+        store.check_new(folder)
     check_shared(study, output.workers, output.scheduler)
     check_traced(study, output)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:

@@ -90,7 +90,7 @@ def carried_out(
         if differs is not None:
             raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
     elif folder is not None:
-        store.check_free(folder)
+        store.check_new(folder)
     with pool(workers, scheduler, kept=folder is not None) as processes, interrupt.heeded():
         if folder is not None and not goes_on:
             begin(folder, said, processes)
