@@ -164,6 +164,18 @@ def option(arguments: list[str], name: str) -> str | None:
     return None
 
 
+def number(name: str, value: str) -> float:
+    """The number that an option was given.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"option {name} must be a number, found {value!r}.") from None
+
+
 def positional(arguments: list[str], usage: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: landscape {usage}")

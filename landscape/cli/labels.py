@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from landscape.cli.arguments import OK, flag, option, positional, use_64_bits
+from landscape.cli.arguments import OK, flag, number, option, positional, use_64_bits
 from landscape.records import Flavour, InputError, Label
 
 # What leads down from a spurious minimum of each flavour; from one that is flat by rescaling alone nothing is known to.
@@ -19,8 +19,9 @@ WAYS_OUT = {
 
 def label(arguments: list[str]) -> int:
     as_json, better = flag(arguments, "--json"), flag(arguments, "--improve")
-    optimiser = option(arguments, "--optimiser")
-    (where,) = positional(arguments, "label FILE [--json] [--improve] [--optimiser NAME]", exactly=1)
+    optimiser, seconds = option(arguments, "--optimiser"), option(arguments, "--seconds")
+    usage = "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S]"
+    (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings
     from landscape.host.label import improve, labels
@@ -30,6 +31,10 @@ def label(arguments: list[str]) -> int:
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
+    if seconds is not None:
+        from landscape.theory.convex.least_loss import search_longer
+
+        search_longer(problem, number("--seconds", seconds))
     settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
     if settings is not None:
         settings.method(problem.scale)  # a name that nobody knows is said before anything is labelled

@@ -23,7 +23,7 @@ from landscape.theory.convex import labels as convex
 from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import forward
-from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum, search_longer
 from landscape.theory.convex.optimal_set import prune
 from landscape.theory.nearby import losses
 from landscape.theory.rooms import room_of
@@ -32,7 +32,7 @@ NEAR = 1e-6  # a point this close to stationary, times the scale, is polished wh
 TOLERANCES = Tolerances()
 
 
-def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verdict]:
+def label(problem: Problem, params: Any, *, seconds: float | None = None, **settings: Any) -> Verdict | list[Verdict]:
     """The verdict of a point, or of several, with `polished`: that of the stationary point it leads to.
 
     The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
@@ -46,6 +46,8 @@ def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verd
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
             problems, `Params(hidden=[width, d], outer=[width])` for data sets, the coefficients [p] for porcupines,
             else the user's pytree; with one more axis in front, [points, ...], for several points.
+        seconds: Search so long for the least loss of the width, where a label on finite data hangs on it and a few
+            seconds leave an interval.
         **settings: Of the descent, as for `explore`: optimiser, step_size, budget, ...
 
     Raises:
@@ -53,6 +55,8 @@ def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verd
             a setting makes no sense.
     """
     is_landscape(problem)
+    if seconds is not None:
+        search_longer(problem, seconds)
     many = problem.points(params)
     thetas = [problem.write(params)] if many is None else list(many)
     verdicts = labels(problem, thetas, Settings.of(problem, **settings) if settings else None)
