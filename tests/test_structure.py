@@ -17,6 +17,8 @@ import landscape
 ROOT = Path(landscape.__file__).parent
 # Each stage, a module or a folder, may import those before it. Within a folder there are no circles.
 STAGES = (
+    "palette",
+    "markup",
     "records",
     "arrays",
     "precision",

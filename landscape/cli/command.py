@@ -30,7 +30,8 @@ landscape: a census of where gradient descent ends, every end labelled global or
 
 Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
 --restarts N, --seed S. Of run and resume: --workers N does it in N processes of this machine, --scheduler ADDRESS on
-the workers of a dask scheduler. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
+the workers of a dask scheduler. A run of a loss from Python: show, resume and plot take --problem FILE.py, where a
+variable `problem` is that loss. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
 """
 
 

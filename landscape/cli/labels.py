@@ -39,10 +39,10 @@ def label(arguments: list[str]) -> int:
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
-        print(f"point {i}: {sentence(verdict)}")
+        print(f"point {i}: {verdict.sentence()}")
         _more(verdict, problem)
         if verdict.polished is not None:
-            print(f"  leads, {verdict.moved:.2g} away, to: {sentence(verdict.polished)}")
+            print(f"  leads, {verdict.moved:.2g} away, to: {verdict.polished.sentence()}")
             _more(verdict.polished, problem, "    ")
         if found is not None:
             _improvement(found)
@@ -96,10 +96,3 @@ def _improvement(found: Any) -> None:
             print(f"    hidden {_vector(w)}{b}, outer {a:+.6g}")
         if network.params.outer_bias is not None:
             print(f"    outer bias {network.params.outer_bias:+.6g}")
-
-
-def sentence(verdict: Any) -> str:
-    """A verdict in one line."""
-    ground = f"{verdict.evidence} by {verdict.by}" if verdict.evidence else verdict.reason
-    flavour = f" ({verdict.flavour})" if verdict.flavour else ""
-    return f"{verdict.label}{flavour}, loss {verdict.loss:.12g}, gradient norm {verdict.grad_norm:.1e}; {ground}"

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.census.census import Census
 from landscape.census.levels import WITHOUT_END
 from landscape.figures.captions import counted, in_words, run_named, sizes
-from landscape.figures.style import COLOURS, DPI, FAINT, UNKNOWN, quiet, say_empty, small_print, wrapped
+from landscape.figures.style import DPI, FAINT, UNKNOWN, Figure, quiet, say_empty, small_print, wrapped
+from landscape.palette import COLOURS
 from landscape.problems.problem import Problem
 from landscape.trajectory import Curves
 

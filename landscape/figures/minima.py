@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import in_words
 from landscape.figures.ends import draw_ends
 from landscape.figures.excess import FLOOR, excess_axis
-from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, quiet
+from landscape.figures.style import DPI, EXTRA, FAINT, INK, Figure, quiet
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from landscape.census.census import Census

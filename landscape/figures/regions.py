@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import lines_asked
-from landscape.figures.style import COLOURS, DPI, FAINT, INK, MARKERS, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, small_print
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from landscape.census.census import Census

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.figures.captions import in_words
 from landscape.figures.excess import FLOOR, excess_axis
-from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, headline, quiet, small_print
+from landscape.figures.style import DPI, EXTRA, FAINT, INK, Figure, headline, quiet, small_print
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -38,7 +38,7 @@ _NOT_NEGATIVE = LowerBound(0.0, "loss and regulariser are not negative")
     meta_fields=["width", "net", "fit", "matched"],
     drop_fields=["lower_bound", "scale"],
 )  # new data of the same shape do not recompile, a new width does
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Homogeneous(Problem):
     """Parallel subnetworks on a data set. Made by `parallel` and `matrix_factorisation`.
 

@@ -55,7 +55,7 @@ def paper_loss(loss: Any) -> Any:
     meta_fields=["neurons"],
     drop_fields=["lower_bound"],  # compiled code does not look at it
 )  # a new teacher on as many lines does not recompile, other neuron counts do
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Porcupine(Problem):
     """Neurons on lines, fitting a teacher over Gaussian inputs. Made by `porcupine`.
 

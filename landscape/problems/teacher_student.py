@@ -91,7 +91,7 @@ def population_hessian(
 @partial(
     jax.tree_util.register_dataclass, data_fields=["teacher"], meta_fields=["width", "activation"]
 )  # a new teacher of the same shape does not recompile, a new width does
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TeacherStudent(Problem):
     """A student of `width` neurons fitting a teacher over Gaussian inputs. Made by `teacher_student`.
 

@@ -130,7 +130,8 @@ class _OnData(Descents):
 
         if folder is None or not (folder / store.MANIFEST).exists():
             return
-        if store.read_manifest(folder)["problem"].get("digest") != self.digest():
+        # A folder from Python has the problem's fingerprint instead, which every run is compared by.
+        if store.read_manifest(folder)["problem"].get("digest", self.digest()) != self.digest():
             raise InputError(
                 f"{data_name(self.data)} is not what it was when {folder} was begun; choose another folder."
             )
