@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
 from PIL import Image  # a dependency of Matplotlib
@@ -79,6 +80,12 @@ def save(figure: _Figure, path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     return path
+
+
+def paler(colour: str) -> tuple[float, float, float]:
+    """The colour half way to white."""
+    red, green, blue = to_rgb(colour)
+    return (1 + red) / 2, (1 + green) / 2, (1 + blue) / 2
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> tuple[_Figure, Axes]:
