@@ -29,10 +29,16 @@ def dot(label: str) -> Html:
     return Html(f'<span aria-hidden="true" style="{round_};background:{colour}"></span>')
 
 
-def labelled(label: str, flavour: str | None = None) -> Html:
-    """A label behind a disc in its colour, its flavour in brackets."""
-    said = f"{label} ({flavour})" if flavour else label
-    return Html(f"{dot(label)}&nbsp;{text(said)}")
+def labelled(said: str, flavour: str | None = None, label: str | None = None) -> Html:
+    """A label behind a disc in its colour, its flavour in brackets.
+
+    Args:
+        said: The label, or words for it.
+        flavour: Its refinement.
+        label: The label itself, where `said` are words for it.
+    """
+    whole = f"{said} ({flavour})" if flavour else said
+    return Html(f"{dot(said if label is None else label)}&nbsp;{text(whole)}")
 
 
 def table(rows: Sequence[Sequence[Any]], left: Collection[str] = ()) -> Html:

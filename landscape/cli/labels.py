@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from landscape.cli.arguments import OK, flag, positional, use_64_bits
+from landscape.cli.arguments import OK, flag, option, positional, use_64_bits
 from landscape.records import Flavour, InputError, Label
 
 # What leads down from a spurious minimum of each flavour; from one that is flat by rescaling alone nothing is known to.
@@ -18,17 +19,30 @@ WAYS_OUT = {
 
 
 def label(arguments: list[str]) -> int:
-    as_json, better = flag(arguments, "--json"), flag(arguments, "--improve")
-    (where,) = positional(arguments, "label FILE [--json] [--improve]", exactly=1)
+    as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
+    seconds = _seconds(option(arguments, "--seconds"))
+    (where,) = positional(arguments, "label FILE [--json] [--improve] [--seconds S] [--quiet]", exactly=1)
     use_64_bits()
-    from landscape.host.label import improve, label_one
+    from landscape.host import interrupt
+    from landscape.host.label import improve, label_one, within
     from landscape.host.points import in_order, read_points
+    from landscape.host.progress import spoken
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
-    verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
-    improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    verdicts, improved = [], []
+    with spoken(False if quiet else None) as hear, within(seconds, hear, interrupt.requested) as watch:
+        for i, point in enumerate(points):
+            if interrupt.requested() and i:
+                break  # what is known so far
+            if hear is not None:
+                hear(f"point {i} of {len(points)}")
+            verdicts.append(in_order(label_one(problem, problem.write(point)), order))
+            improved.append(improve(problem, point) if better else None)  # type: ignore[arg-type]
+    if watch.ended:
+        left = "" if len(verdicts) == len(points) else f"; {len(points) - len(verdicts)} points were not looked at"
+        print(f"landscape: searches ended early, so that bounds are intervals{left}.", file=sys.stderr)
     if as_json:
         said = [
             v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
@@ -47,6 +61,18 @@ def label(arguments: list[str]) -> int:
         if found is not None:
             _improvement(found)
     return OK
+
+
+def _seconds(said: str | None) -> float | None:
+    """The number after --seconds.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return None if said is None else float(said)
+    except ValueError:
+        raise InputError(f"seconds must be a positive number, found {said}.") from None
 
 
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:

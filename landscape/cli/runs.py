@@ -15,6 +15,7 @@ from landscape.cli.arguments import (
     option,
     parse_run,
     positional,
+    purpose,
     study_named,
     use_64_bits,
 )
@@ -23,6 +24,7 @@ from landscape.records import InputError
 from landscape.studies import DEFAULT, STUDIES
 from landscape.studies.folders import check_shared, draw, holds_run_of, lacks_problem, study_of
 from landscape.studies.folders import load as stored
+from landscape.studies.folders import report as write_report
 from landscape.studies.folders import resume as go_on
 from landscape.studies.study import Result
 
@@ -74,7 +76,8 @@ def list_studies(arguments: list[str]) -> int:
     names = positional(arguments, "studies [NAME]", at_most=1)
     if names:
         study = study_named(names[0])
-        print(f"{study.name}: {study.about}\n")
+        print(f"{study.name}: {study.about}\n\n{purpose(study)}\n")
+        print(f"Takes: {study.takes}\nDraws: {study.draws}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
             print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
@@ -131,4 +134,12 @@ def plot(arguments: list[str]) -> int:
     if lacks_problem(result):
         said = f"spectra and descents need its loss: `landscape plot {folder} --problem FILE.py`"
         print(f"landscape: {folder} does not hold the problem of its run; {said}.", file=sys.stderr)
+    return OK
+
+
+def report(arguments: list[str]) -> int:
+    brought, out = option(arguments, "--problem"), option(arguments, "--out")
+    (where,) = positional(arguments, f"report DIR [--out FILE.html] {BRINGING}", exactly=1)
+    use_64_bits()
+    print(write_report(Path(where), problem_in(brought), out))
     return OK

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from landscape import classify
+from landscape import classify, patience
 from landscape.engine.settings import Tolerances
 from landscape.host import overflow
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
@@ -20,7 +22,7 @@ from landscape.theory.convex import labels as convex
 from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import forward
-from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum, forget
 from landscape.theory.convex.optimal_set import prune
 from landscape.theory.nearby import losses
 from landscape.theory.rooms import room_of
@@ -29,7 +31,27 @@ NEAR = 1e-6  # a point this close to stationary, times the scale, is polished wh
 TOLERANCES = Tolerances()
 
 
-def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
+@contextmanager
+def within(
+    seconds: float | None, hear: Callable[[str], None] | None = None, stopped: Callable[[], bool] | None = None
+) -> Iterator[patience.Watch]:
+    """Inside, searches for optima take so many seconds at most, or end where someone asks; see `patience`.
+
+    Raises:
+        InputError: The number of seconds is not positive.
+    """
+    if seconds is not None and not 0 < seconds < np.inf:
+        raise InputError(f"seconds must be a positive number, found {seconds}.")
+    if seconds is None and hear is None and stopped is None:  # a budget further out goes on to hold
+        yield patience.Watch(None, None, None)
+        return
+    with patience.watched(seconds, hear, stopped) as watch:
+        yield watch
+    if watch.ended:
+        forget()
+
+
+def label(problem: Problem, params: Any, *, seconds: float | None = None) -> Verdict | list[Verdict]:
     """The verdict of a point, or of several, with `polished`: that of the stationary point it leads to.
 
     The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
@@ -42,14 +64,17 @@ def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
             problems, `Params(hidden=[width, d], outer=[width])` for data sets, the coefficients [p] for porcupines,
             else the user's pytree; with one more axis in front, [points, ...], for several points.
+        seconds: What searches for optima may take in all; bounds are intervals where they end early, and labels that
+            hang on them are undecided.
 
     Raises:
         InputError: The shape is wrong, a number is not finite, or float64 cannot hold the loss, its gradient or bound.
     """
-    many = problem.points(params)
-    if many is None:
-        return label_one(problem, problem.write(params))
-    return [label_one(problem, theta) for theta in many]
+    with within(seconds):
+        many = problem.points(params)
+        if many is None:
+            return label_one(problem, problem.write(params))
+        return [label_one(problem, theta) for theta in many]
 
 
 def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
@@ -169,12 +194,14 @@ class Improvement(NamedTuple):
         }
 
 
-def improve(problem: Empirical, params: Params) -> Improvement:
+def improve(problem: Empirical, params: Params, *, seconds: float | None = None) -> Improvement:
     """The best network of all widths, the best of this one, and the next better one, each with its loss.
 
     Args:
         problem: ReLU networks on a data set, with weight decay on the hidden biases too if there are any.
         params: A network.
+        seconds: What searches for optima may take in all; where they end early the networks are the best that were
+            seen, and `gap` says how much is left.
 
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
@@ -184,7 +211,12 @@ def improve(problem: Empirical, params: Params) -> Improvement:
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."
         )
-    theta = problem.write(params)
+    with within(seconds):
+        return _improved(problem, problem.write(params))
+
+
+def _improved(problem: Empirical, theta: np.ndarray) -> Improvement:
+    """The record of `improve`."""
     data, best = problem.data, certified_optimum(problem)
     least = prune(data, best.hidden, best.outer, best.b0)
     optimum = _network(problem, least.hidden, least.outer, least.b0, "best of all widths")

@@ -139,6 +139,15 @@ class Empirical(Problem):
         """The same problem with another number of neurons."""
         return replace(self, width=width)
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Neurons in rows, hidden weights and then the outer one, the heaviest neuron (|w| |a|) first."""
+        m, d = self.width, self.d
+        theta = np.asarray(theta, np.float64)
+        neurons = np.column_stack([theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)]])
+        heavy = np.argsort(-np.linalg.norm(neurons[:, :d], axis=1) * np.abs(neurons[:, d]), kind="stable")
+        found = {"neurons: hidden weights, outer weight": neurons[heavy]}
+        return found if self.outer_bias == "none" else found | {"outer bias": theta[None, -1:]}
+
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each network where hidden is [points, width, d]."""
         if not isinstance(params, Params) or np.ndim(params.hidden) != 3:

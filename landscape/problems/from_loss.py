@@ -116,6 +116,13 @@ class UserLoss(Problem):
         with float64():
             return jax.tree.map(np.asarray, self.unravel(jnp.asarray(theta, jnp.float64)))
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The leaves by their path, vectors as rows, and tensors of more axes with the last one kept."""
+        leaves = jax.tree_util.tree_leaves_with_path(self.read(theta))
+        names = [jax.tree_util.keystr(path).strip("[]'.") or "parameters" for path, _ in leaves]
+        columns = [max(1, leaf.shape[-1]) if leaf.ndim else 1 for _, leaf in leaves]
+        return {name: leaf.reshape(-1, count) for name, (_, leaf), count in zip(names, leaves, columns, strict=True)}
+
     def write(self, params: Any) -> np.ndarray:
         """The pytree raveled.
 

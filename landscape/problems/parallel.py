@@ -173,6 +173,11 @@ class Homogeneous(Problem):
             w = w / jnp.linalg.norm(w, axis=1, keepdims=True) if init == "sphere" else w
         return (init_scale * w).reshape(-1)
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The weights of each subnetwork as a row, the longest first."""
+        each = np.asarray(theta, np.float64).reshape(self.width, self.q)
+        return {"subnetworks": each[np.argsort(-np.linalg.norm(each, axis=1), kind="stable")]}
+
     def read(self, theta: np.ndarray) -> Any:
         """The subnetwork's weights, each array with one more axis [width] in front."""
         with float64():

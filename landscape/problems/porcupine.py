@@ -285,6 +285,10 @@ class Porcupine(Problem):
         """The root mean square of a coefficient of `start` at scale one."""
         return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The coefficient of each neuron, line by line, as one row."""
+        return {"coefficients, line by line": self.read(theta)[None]}
+
     def read(self, theta: np.ndarray) -> np.ndarray:
         """The coefficient of each neuron, [p]."""
         return np.array(theta, np.float64)

@@ -140,6 +140,10 @@ class Problem(Loss):
             InputError: The shape is wrong or a number is not finite.
         """
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """theta as matrices by name, each [rows, columns], for the eye: neurons in rows where there are any."""
+        return {"theta": np.asarray(theta, np.float64)[None]}
+
     def points(self, params: Any) -> list[np.ndarray] | None:
         """The theta of each of several points, where params have one more axis in front; None where they are one."""
         return None

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.optimize import linear_sum_assignment
 
 from landscape.arrays import AnyArray
 from landscape.problems import gaussian
@@ -281,6 +282,19 @@ class TeacherStudent(Problem):
         """theta of each student where hidden is [points, width, d]."""
         hidden = params.hidden if isinstance(params, Params) else params
         return [self.write(one) for one in np.asarray(hidden)] if np.ndim(hidden) == 3 else None
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Hidden weights with each neuron in the row of the teacher neuron that it is nearest to in angle.
+
+        The matching maximises the sum of cosines; neurons beyond the teacher's width come last.
+        """
+        hidden, teacher = np.asarray(theta, np.float64).reshape(self.width, self.d), np.asarray(self.teacher)
+        length = np.maximum(np.linalg.norm(hidden, axis=1), np.finfo(float).tiny)[:, None]
+        cosine = (hidden / length) @ (teacher / np.linalg.norm(teacher, axis=1)[:, None]).T
+        student, taught = linear_sum_assignment(-cosine)
+        matched = student[np.argsort(taught)]
+        rest = np.setdiff1d(np.arange(self.width), matched)
+        return {"hidden weights, matched to the teacher": hidden[np.concatenate([matched, rest])]}
 
     def read(self, theta: np.ndarray) -> Params:
         """theta as `Params(hidden=[width, d])`."""

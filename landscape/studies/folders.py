@@ -174,3 +174,37 @@ def draw(result: Result, folder: Path, into: Path) -> list[Path]:
         return study_of(folder).figures(result, into)
     check_drawable(result, into)
     return written(plot(result), into)  # type: ignore[arg-type]
+
+
+def report(folder: str | Path, problem: Problem | None = None, out: str | Path | None = None, **given: Any) -> Path:
+    """Writes a run as one HTML page that needs no network; its path.
+
+    Args:
+        folder: Of a run.
+        problem: The landscape, for a run of a loss from Python: without it weights and spectra are left out.
+        out: The file; `report.html` in the folder by default.
+        **given: As for `load`.
+
+    Raises:
+        InputError: It is no run folder, nothing is finished yet, or the page cannot be written.
+    """
+    from tempfile import TemporaryDirectory
+
+    from landscape.host import store
+    from landscape.report import again
+    from landscape.report.page import page
+
+    folder = Path(folder)
+    result, manifest = load(folder, problem, **given), store.read_manifest(folder)
+    with TemporaryDirectory(prefix="landscape-") as drawn:
+        paths = draw(result, folder, Path(drawn)) if result.finished else []
+        figures = [(path.stem, path.read_bytes()) for path in paths if path.suffix == ".png"]
+    study = STUDIES.get(manifest["study"])
+    defaults = None if study is None else {one.name: one.default for one in dataclasses.fields(study)}  # pyright: ignore[reportArgumentType]
+    text = page(result, figures, again.commands(folder, manifest, defaults), again.notes(manifest))
+    path = folder / "report.html" if out is None else Path(out)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
+    return path

@@ -40,6 +40,8 @@ class ZeroSubnetwork(Reported, Descents):
 
     name: ClassVar[str] = "zero-subnetwork"
     about: ClassVar[str] = "Haeffele and Vidal 2017: ends with a zero neuron by width, global or saddles by polar value"
+    takes: ClassVar[str] = "10 s of processor time"
+    draws: ClassVar[str] = "ends with and without a zero neuron, by width"
 
     restarts: int = 200
     step_size: float = 0.0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape import patience
 from landscape.problems.datafit import Data, objective
 from landscape.records import whole
 from landscape.theory.arrangement.records import Cells, Phi
@@ -103,7 +104,8 @@ def best_by_width(
         by, lower = "enumeration of sets of cells", search.every_set(SMALL * most)
         if lower is not None:
             heap, search.dropped = [], [max(lower, root.bound)]
-    while heap and search.spent < most and not search.beaten(heap[0][0]):
+    while heap and search.spent < most and not search.beaten(heap[0][0]) and not patience.over():
+        patience.say(f"least loss of width {width}: {heap[0][0]:.9g} to {search.value:.9g}, {search.programs} programs")
         value, _, bound, taken, allowed, support = heapq.heappop(heap)
         # The heaviest cell of the optimum that is not taken yet: leaving it out costs most.
         branch = next((t for t in support if t not in taken), None)
@@ -186,7 +188,7 @@ class _Branching:
                     if pulls[same][t] <= beta * (1 + IDLE):
                         break
                 else:
-                    if self.spent >= most:
+                    if self.spent >= most or patience.over():
                         return None
                     point, same = self.offer(members), len(pulls)
                     pulls.append(self.pairs.pulls(point.nu) if k < deepest else np.zeros(0))
@@ -222,7 +224,7 @@ class _Branching:
             fell = point.value < value - FALLS * abs(point.value)
             if point.value < value:
                 value, support = point.value, tuple(heavy)
-            if not missing or not fell or self.spent >= self.most:
+            if not missing or not fell or self.spent >= self.most or patience.over():
                 return _Relaxed(value, min(bound, value), support)
             # The strongest few: all of them would make the next program large for nothing.
             strength = dict(zip(inside.tolist(), pull.tolist(), strict=True))

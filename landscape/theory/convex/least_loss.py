@@ -66,6 +66,12 @@ def best_of_width(problem: Empirical) -> LeastLoss | None:
     return _best(x.tobytes(), y.tobytes(), len(y), facts, problem.width) if searched else None
 
 
+def forget() -> None:
+    """Drops what was computed: after a search that ended early more time finds more."""
+    _optimum.cache_clear()
+    _best.cache_clear()
+
+
 def bound(problem: Empirical) -> LowerBound:
     """The best lower bound that the convex program gives the problem."""
     if not problem.certifiable:
