@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from landscape import markup
 from landscape.census.levels import Level, name_of
 from landscape.census.text import text_table
@@ -50,8 +52,24 @@ def above(census: Any) -> list[str]:
     lines = [f"{census.study}: {title or facts.get('kind')} (seed {census.seed})"]
     lines.append(f"loss: {facts.get('normalisation', '')}")
     if "dynamics" in census.environment:
-        lines.append(f"basins of: {census.environment['dynamics']}")
+        lines.append(f"basins of: {census.environment['dynamics']}{_shorter(census.rows)}")
     return lines
+
+
+def _shorter(rows: dict[str, np.ndarray]) -> str:
+    """Which parts of the step that is named restarts took: it is halved where a descent does not fall."""
+    parts = Counter(float(one) for one in rows.get("step_scale", ()) if one != 1.0)
+    said = [f"{count} of {len(rows['restart'])} at 1/{1 / part:g} of it" for part, count in parts.most_common(3)]
+    more = len(parts) - len(said)
+    return "".join(f"; {one}" for one in said) + (f"; and {more} more sizes" if more > 0 else "")
+
+
+def _wrong_bound(census: Any) -> str:
+    """That a loss below the lower bound was seen, and by how much."""
+    loss, error = census.rows["loss"], census.rows["loss_error"]
+    seen = np.isfinite(loss) & np.isfinite(error)
+    below = census.lower_bound["value"] - np.min(loss[seen] + error[seen], initial=np.inf)
+    return f" is wrong: a loss {below:.3g} below it was seen" if below > 0 else ""
 
 
 def level_row(level: Level) -> tuple[str, ...]:
@@ -101,7 +119,7 @@ def below(census: Any) -> list[str]:
     ]
     lines = [f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}"]
     if census.lower_bound is not None:
-        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']})")
+        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']}){_wrong_bound(census)}")
     elif census.best_seen is not None:
         lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}")
     lines.append(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")

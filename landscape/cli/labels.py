@@ -20,38 +20,43 @@ WAYS_OUT = {
 
 def label(arguments: list[str]) -> int:
     as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
-    seconds = _seconds(option(arguments, "--seconds"))
-    (where,) = positional(arguments, "label FILE [--json] [--improve] [--seconds S] [--quiet]", exactly=1)
+    seconds, optimiser = _seconds(option(arguments, "--seconds")), option(arguments, "--optimiser")
+    usage = "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet]"
+    (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
+    from landscape.engine.settings import Settings
     from landscape.host import interrupt
-    from landscape.host.label import improve, label_one, within
+    from landscape.host.label import improve, labels, within
     from landscape.host.points import in_order, read_points
     from landscape.host.progress import spoken
+    from landscape.theory.wide_enough import wide_enough
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
-    verdicts, improved = [], []
+    settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
+    if settings is not None:
+        settings.method(problem.scale)  # a name that nobody knows is said before anything is labelled
+    thetas = [problem.write(point) for point in points]
     with spoken(False if quiet else None) as hear, within(seconds, hear, interrupt.requested) as watch:
-        for i, point in enumerate(points):
-            if interrupt.requested() and i:
-                break  # what is known so far
-            if hear is not None:
-                hear(f"point {i} of {len(points)}")
-            verdicts.append(in_order(label_one(problem, problem.write(point)), order))
-            improved.append(improve(problem, point) if better else None)  # type: ignore[arg-type]
+        verdicts = [in_order(one, order) for one in labels(problem, thetas, settings)]
+        improved = [improve(problem, point) if better else None for point in points[: len(verdicts)]]  # type: ignore[arg-type]
     if watch.ended:
         left = "" if len(verdicts) == len(points) else f"; {len(points) - len(verdicts)} points were not looked at"
         print(f"landscape: searches ended early, so that bounds are intervals{left}.", file=sys.stderr)
+    valleys = wide_enough(problem)
     if as_json:
+        more = {"no_spurious_valley": valleys.sentence} if valleys.holds else {}
         said = [
-            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            v.as_dict() | more | ({} if i is None else {"improve": i.as_dict()})
             for v, i in zip(verdicts, improved, strict=True)
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
+    if valleys.dimension is not None:
+        print(f"valleys: {valleys.sentence}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {verdict.sentence()}")
         _more(verdict, problem)

@@ -6,10 +6,13 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from landscape.cli.arguments import (
     OK,
     STOPPED,
+    Output,
+    ascii_digits,
     field_help,
     flag,
     option,
@@ -26,7 +29,7 @@ from landscape.studies.folders import check_shared, draw, holds_run_of, lacks_pr
 from landscape.studies.folders import load as stored
 from landscape.studies.folders import report as write_report
 from landscape.studies.folders import resume as go_on
-from landscape.studies.study import Result
+from landscape.studies.study import Result, Study
 
 
 def run(arguments: list[str]) -> int:
@@ -34,10 +37,11 @@ def run(arguments: list[str]) -> int:
 
     study, output = parse_run(arguments)
     folder = None if output.out is None else Path(output.out)
+    check_traced(study, output)
     if folder is not None:
         from landscape.host import store
 
-        if holds_run_of(folder, study):
+        if holds_run_of(folder, study, looks_of(study, output)):
             print(f"landscape: {folder} holds this run already; what is done is not done again.", file=sys.stderr)
             progress = False if output.quiet else None
             return _gone_on(folder, progress, output.workers, output.scheduler, output.json)
@@ -48,7 +52,7 @@ def run(arguments: list[str]) -> int:
         from landscape.host import files, interrupt, kept
 
         study, origin = files.taken_in(study)
-        content = study.manifest() | ({"files": origin} if origin else {})
+        content = study.manifest() | ({"files": origin} if origin else {}) | looks_of(study, output)
         interrupt.check()
         with kept.withdrawn_if_refused(folder):
             if folder is not None:
@@ -56,6 +60,27 @@ def run(arguments: list[str]) -> int:
 
                 begin(folder, content, processes)
             return _told(study.run(folder, False if output.quiet else None, processes), folder, output.json)
+
+
+def check_traced(study: Study, output: Output) -> None:
+    """Raises InputError unless the looks along descents can be made and kept, where they are asked for."""
+    if not output.trace:
+        return
+    if not study.traced:
+        raise InputError(f"{study.name} has no descents that --trace could look along; leave it out.")
+    if output.out is None:
+        raise InputError("--trace needs --out DIR: looks along descents are kept in a run folder.")
+    if output.workers is not None or output.scheduler is not None:
+        raise InputError("looks along descents are written by one process; leave out --workers and --scheduler.")
+
+
+def looks_of(study: Any, output: Output) -> dict[str, Any]:
+    """What the manifest says of looks along the descents; nothing where there are none."""
+    if not output.trace:
+        return {}
+    from landscape.engine.looks import Looks, log_spaced
+
+    return {"looks": Looks(log_spaced(200, study.budget)).as_dict()}
 
 
 def _told(result: Result, folder: Path | None, as_json: bool) -> int:
@@ -80,7 +105,9 @@ def list_studies(arguments: list[str]) -> int:
         print(f"Takes: {study.takes}\nDraws: {study.draws}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
-            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
+            known = study().built_in(name)
+            known = f" Built in: {', '.join(known)}." if known else ""
+            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.{known}")
         return OK
     width = max(map(len, STUDIES))
     for study in STUDIES.values():
@@ -101,6 +128,7 @@ def resume(arguments: list[str]) -> int:
     workers, scheduler = option(arguments, "--workers"), option(arguments, "--scheduler")
     usage = f"resume DIR [--json] [--workers N | --scheduler ADDRESS] {BRINGING}"
     (where,) = positional(arguments, usage, exactly=1)
+    ascii_digits(arguments if workers is None else [*arguments, workers])
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     folder, many = Path(where), None if workers is None else int(workers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from landscape.host.cluster import pool
 from landscape.host.identity import REPORT, difference
 from landscape.host.manifest import fields_of, manifest
 from landscape.host.run import begin, run
-from landscape.problems.problem import Problem
-from landscape.records import InputError
+from landscape.problems.problem import Problem, is_landscape
+from landscape.records import InputError, numbers, whole
 
 
 def explore(
@@ -60,8 +61,31 @@ def explore(
         InputError: A setting makes no sense; `out` holds another run, or something else; the problem cannot be sent to
             workers; or the scheduler does not answer.
     """
-    plan = _planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
-    folder = None if out is None else Path(out)
+    is_landscape(problem)
+    plan = planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
+    return carried_out(plan, None if out is None else Path(out), resume, progress, workers, scheduler)
+
+
+def carried_out(
+    plan: Plan,
+    folder: Path | None,
+    resume: bool = False,
+    progress: bool | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    keep_looks: Callable[[dict[str, np.ndarray]], Any] | None = None,
+) -> Census:
+    """The census of a plan, for a run from Python; see `explore`.
+
+    Args:
+        plan: Of the run.
+        folder: To keep it in.
+        resume: As for `explore`.
+        progress: As for `explore`.
+        workers: As for `explore`.
+        scheduler: As for `explore`.
+        keep_looks: Takes columns of looks, where there is no folder.
+    """
     said = {} if folder is None else manifest(plan, fields_of(plan)[1])
     held = folder is not None and (folder / store.MANIFEST).exists()
     if folder is not None and held:
@@ -69,14 +93,14 @@ def explore(
         if differs is not None:
             raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
         if not resume:
-            _say_held(folder, restarts if starts is None else len(starts))
+            _say_held(folder, plan.restarts)
     elif folder is not None:
         store.check_free(folder)
     with pool(workers, scheduler, kept=folder is not None) as processes, interrupt.heeded():
         if folder is not None and not held:
             begin(folder, said, processes)
         with kept.withdrawn_if_refused(None if held else folder):
-            return run(plan, folder, processes, progress)
+            return run(plan, folder, processes, progress, keep_looks)
 
 
 def other_run(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
@@ -89,6 +113,8 @@ def other_run(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
         held: The manifest of the folder.
         asked: The manifest of the run that is asked for.
     """
+    if "looks" in asked and json.loads(json.dumps(asked["looks"])) != held.get("looks"):
+        return "looks"
     starts = any("starts" in one.get("fields", {}) for one in (held, asked))
     whole = "fingerprint" in held and REPORT not in held and set(held.get("settings", {})) == set(asked["settings"])
     if held.get("study") != asked["study"] and whole and not starts:
@@ -121,24 +147,26 @@ def plan_in(folder: Path, problem: Problem, starts: np.ndarray | None = None, **
         raise InputError(f"{folder} was run with an optax optimiser, which it does not hold; give it as optimiser=.")
     if starts is None and "starts" in held.get("fields", {}):
         raise InputError(f"{folder} was run from given starts, which it does not hold; give them as starts=.")
-    plan = _planned(problem, held["restarts"], held["seed"], starts, Settings.of(problem, **kept))
+    plan = planned(problem, held["restarts"], held["seed"], starts, Settings.of(problem, **kept))
     differs = other_run(held, manifest(plan, fields_of(plan)[1]))
     if differs is not None:
         raise InputError(f"{folder} holds another run: its {differs} differs.")
     return replace(plan, study=held["study"])
 
 
-def _planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
+def planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
     """The plan of a run from Python.
 
     Raises:
         InputError: A setting or the shape of the starts makes no sense.
     """
     if starts is not None:
-        starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
-        if starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
-            raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = numbers(starts, "starts")
+        if not starts.ndim or not starts.size or starts.reshape(len(starts), -1).shape[1:] != (problem.p,):
+            raise InputError(f"starts must be of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = starts.reshape(len(starts), -1)
         restarts = len(starts)
+    restarts, seed = whole("restarts", restarts, 1), whole("seed", seed, 0, most=2**63 - 1)
     with overflow.quiet():
         problem = overflow.bounded(classify.bounded(problem))
     plan = Plan(problem, settings, restarts, seed, starts=starts)

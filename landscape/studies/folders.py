@@ -7,6 +7,7 @@ than the table of such a run brings the problem again.
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +124,13 @@ def study_of(folder: Path, go_on: bool = False) -> Study:
     return study.of(manifest)
 
 
-def holds_run_of(folder: Path, study: Study) -> bool:
+def holds_run_of(folder: Path, study: Study, looks: dict[str, Any]) -> bool:
     """Whether the folder holds the run of this very study: its fields, with the content of its input files, are equal.
+
+    Args:
+        folder: Of a run, or none yet.
+        study: The study that is asked for.
+        looks: What the manifest says of looks along its descents, see `Plan`.
 
     Raises:
         InputError: The manifest is damaged, or an input file cannot be read.
@@ -135,7 +141,9 @@ def holds_run_of(folder: Path, study: Study) -> bool:
     if not (folder / store.MANIFEST).exists():
         return False
     study, _ = files.taken_in(study)
-    return difference(store.read_manifest(folder), {"study": study.name, "fields": study.fields()}) is None
+    held = store.read_manifest(folder)
+    same_looks = json.dumps(held.get("looks")) == json.dumps(looks.get("looks"))
+    return same_looks and difference(held, {"study": study.name, "fields": study.fields()}) is None
 
 
 def check_shared(study: Study, workers: Any, scheduler: Any) -> None:

@@ -59,6 +59,7 @@ class Study(ABC):
         takes: How long its defaults take on two cores, where that was measured.
         draws: What `landscape plot` draws of it.
         one_process: Whether it runs in one process and cannot be shared among workers.
+        traced: Whether it is a run, or a table of runs, whose descents `--trace` can look along.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,7 @@ class Study(ABC):
     takes: ClassVar[str] = "not measured; the progress bar says how long is left"
     draws: ClassVar[str]
     one_process: ClassVar[bool] = False
+    traced = False
 
     @abstractmethod
     def plan(self) -> Plan:
