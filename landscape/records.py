@@ -283,7 +283,8 @@ class InputError(ValueError):
 
 def shortened(text: Any, word: int = 40, most: int = 80) -> str:
     """The text on one line, no word longer than `word` characters and in all no longer than `most`."""
-    words = (one if len(one) <= word else one[: word - 3] + "..." for one in str(text).split())
+    tail = word // 4  # kept of a long word, since a path ends with what matters
+    words = (one if len(one) <= word else f"{one[: word - tail - 3]}...{one[-tail:]}" for one in str(text).split())
     line = " ".join(words)
     return line if len(line) <= most else line[: most - 3] + "..."
 

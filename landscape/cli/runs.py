@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
             print(f"landscape: {folder} holds this run already; what is done is not done again.", file=sys.stderr)
             progress = False if output.quiet else None
             return _gone_on(folder, progress, output.workers, output.scheduler, output.json)
-        store.check_free(folder)
+        store.check_new(folder)
     check_shared(study, output.workers, output.scheduler)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
         use_64_bits(alone=processes is None)

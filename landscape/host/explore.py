@@ -95,7 +95,7 @@ def carried_out(
         if not resume:
             _say_held(folder, plan.restarts)
     elif folder is not None:
-        store.check_free(folder)
+        store.check_new(folder)
     with pool(workers, scheduler, kept=folder is not None) as processes, interrupt.heeded():
         if folder is not None and not held:
             begin(folder, said, processes)

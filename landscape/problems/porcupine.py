@@ -29,6 +29,7 @@ from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
 from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
+MANY = 2**62  # neurons that can be counted; memory sets the limit
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
 APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rounding of psi (22 eps)
 _SQUARES = LowerBound(0.0, "a mean of squares")
@@ -379,10 +380,10 @@ def _counts(neurons_per_line: Any, r: int) -> tuple[int, ...]:
             f"neurons_per_line must be one number or {r} of them, one a line; found some nested."
         ) from None
     if not shape:
-        return (whole("neurons_per_line", neurons_per_line, 1),) * r
+        return (whole("neurons_per_line", neurons_per_line, 1, MANY),) * r
     if shape != (r,):
         raise InputError(f"neurons_per_line must be one number or {r} of them, one a line; found shape {shape}.")
-    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0) for j, count in enumerate(neurons_per_line))
+    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0, MANY) for j, count in enumerate(neurons_per_line))
     if 0 in counts:
         raise InputError(f"line {counts.index(0)} has no neuron; give it one or leave the line out.")
     return counts
