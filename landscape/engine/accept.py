@@ -13,18 +13,19 @@ import numpy as np
 
 from landscape.descent import Method
 from landscape.engine.clock import Clock
-from landscape.engine.orbit_book import OrbitBook
+from landscape.engine.orbit_book import OrbitBook, Traps
 from landscape.engine.queue import Candidates, Queue
 from landscape.engine.rows import Batch, row, text
 from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.polish import (
+    Ground,
     Polished,
     batch_size,
+    convex_between,
     curvature_needed,
     levels,
     newton_to_stationary,
     polish,
-    positive_definite,
 )
 from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
@@ -117,7 +118,7 @@ class NewtonAcceptance:
         needed = curvature_needed(known.bound, moved, grad_norm[near], scale)
         with np.errstate(invalid="ignore"):
             trapped = needed <= np.minimum(known.curvature, known.bound * known.radius)
-        basins = self._basins(candidates.at(near), image, trapped, known.at_bound, known.curvature > 0, moved)
+        basins = self._basins(candidates.at(near), image, trapped, known.at_bound, known.curvature > 0, moved, known)
         ends = np.array([basin is not None for basin in basins], bool)
         accepted = near[ends]
         waits = np.zeros(len(loss), bool)
@@ -175,6 +176,7 @@ class NewtonAcceptance:
         at_bound: np.ndarray,
         definite: np.ndarray,
         moved: np.ndarray,
+        known: Traps | None = None,
     ) -> np.ndarray:
         """The ground on which each descent is taken to end at its stationary point, [m]; None without one."""
         basins = np.full(len(moved), None, object)
@@ -185,21 +187,18 @@ class NewtonAcceptance:
         basins[at_bound] = Basin.LOWER_BOUND
         if self.method.descends:
             basins[trapped] = Basin.SHOWN
+        # From the third rung on.
         for i in np.flatnonzero(near & (candidates.restarts.threshold <= 1.01e-2 * self.settings.retire)):
-            if basins[i] is None and self._convex_between(candidates.theta[i], end[i]):
+            ground = Ground() if known is None else known.ground(int(i))
+            if basins[i] is None and convex_between(self.problem, candidates.theta[i], end[i], ground):
                 basins[i] = Basin.NUMERICAL
         return basins
-
-    def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> bool:
-        """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
-        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
-        return bool(positive_definite(self.problem, between).all())
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""
         problem, bound = self.problem, self.problem.lower_bound
         target = self.tolerances.target * problem.gradient_scale
-        ends = self._polished(candidates.theta, target)
+        ends = self._polished(candidates, target)
         error = np.array([problem.loss_error(theta) for theta in ends.theta])
         at_bound = np.full(len(error), False) if bound is None else ends.loss - bound.value <= error
         converged = ends.grad_norm <= target
@@ -222,16 +221,23 @@ class NewtonAcceptance:
         self._wait(candidates.at(goes_on), queue)
         return finished
 
-    def _polished(self, thetas: np.ndarray, target: float) -> Polished:
-        """The points [m, p] polished."""
-        problem, size = self.problem, batch_size(self.problem.p)
+    def _polished(self, candidates: Candidates, target: float) -> Polished:
+        """The candidates polished, but for those whose polish cannot be accepted: they are left as they are."""
+        problem, size, reach = self.problem, batch_size(self.problem.p), self.tolerances.reach * self.problem.scale
+        least = -np.inf if problem.lower_bound is None else problem.lower_bound.value
+        # Where the Hessian at a candidate is not positive definite, its descent is not shown to end close by, nor is
+        # the way there convex; and a global point within reach would take a curvature below minus one, in units of
+        # the scale. It goes on by itself.
+        within = candidates.grad_norm * reach + 0.5 * reach**2 * problem.gradient_scale / problem.scale
+        convex_only = self._goes_on(candidates) & (candidates.loss - within > least) & problem.third_derivative_known
         ends = []
-        for i in range(0, len(thetas), size):
+        for i in range(0, len(candidates.loss), size):
             # Padding repeats the points, which are stationary as soon as they are.
-            batch = np.resize(thetas[i : i + size], (size, problem.p))
+            batch = np.resize(candidates.theta[i : i + size], (size, problem.p))
             noise = np.array([problem.loss_error(theta) for theta in batch])
-            ends.append(polish(problem, batch, target, self.tolerances.reach * problem.scale, noise, problem.scale))
-        return Polished(*(np.concatenate(columns)[: len(thetas)] for columns in zip(*ends, strict=True)))
+            only = np.resize(convex_only[i : i + size], size)
+            ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
+        return Polished(*(np.concatenate(columns)[: len(convex_only)] for columns in zip(*ends, strict=True)))
 
     def _stopped(self, theta: np.ndarray, target: float) -> Point:
         """The stationary point of any index beside a descent that has stopped."""
