@@ -9,7 +9,7 @@ import pytest
 import landscape as ls
 from landscape.engine.driver import Driver
 from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
-from landscape.engine.settings import Settings
+from landscape.engine.settings import Schedule, Settings
 from landscape.engine.starts import BLOCK, Starts
 from landscape.polish import Ground, ball, convex_between, evaluate, polish
 from landscape.restart import start_points
@@ -162,3 +162,30 @@ def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
     # Orbits are named by their first member, and members are the same.
     for name in np.unique(ends[0]["orbit"]):
         assert len(np.unique(ends[1]["orbit"][ends[0]["orbit"] == name])) == 1
+
+
+@pytest.mark.parametrize("k", [4, 8])  # lanes on the last axis, and on the first
+def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monkeypatch):
+    def rows(**given):
+        driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow", lanes=64), 1, **given)
+        parts = list(driver.run(np.arange(96)))
+        found = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        order = np.argsort(found["restart"])
+        return {name: column[order] for name, column in found.items()}, driver.clock
+
+    plain, _ = rows()
+    monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
+    blocks, clock = rows(schedule=Schedule(block=4, wide=4))
+    for name in ("restart", "steps", "label", "evidence", "basin"):
+        np.testing.assert_array_equal(plain[name], blocks[name])
+    np.testing.assert_allclose(plain["loss"], blocks["loss"], rtol=0, atol=1e-13)
+    # The last stragglers of both groups share blocks of four lanes; 32 lanes of one block a group would be under half.
+    assert clock.own_steps == blocks["steps"].sum()
+    assert clock.own_steps > 0.85 * clock.lane_steps
+
+
+def test_few_numbers_come_to_the_host_for_a_restart():
+    driver = Driver(PROBLEM, Settings(optimiser="flow", lanes=64), 1)
+    list(driver.run(np.arange(256)))
+    # theta of each stop, and two numbers a look; 14 of 6 p each crossed when the whole lane came.
+    assert driver.clock.down < 256 * 4 * PROBLEM.p * 8

@@ -237,6 +237,8 @@ class NewtonAcceptance:
             noise = np.array([problem.loss_error(theta) for theta in batch])
             only = np.resize(convex_only[i : i + size], size)
             ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
+            # At every look loss and gradient, at every step the step.
+            self.clock.down += 8 * size * (2 * problem.p + 1) * (1 + int(ends[-1].steps.max()))
         return Polished(*(np.concatenate(columns)[: len(convex_only)] for columns in zip(*ends, strict=True)))
 
     def _stopped(self, theta: np.ndarray, target: float) -> Point:

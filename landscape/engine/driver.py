@@ -33,7 +33,7 @@ from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
+from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
@@ -129,7 +129,7 @@ class Driver:
         all_double = self.dtype == jnp.float64
         # On a CPU the host's own work takes a core: it comes before the next chunk of that core, which would make it
         # wait. Elsewhere the devices go on meanwhile.
-        host_first = self.devices[0].platform == "cpu"
+        host_first = _on_cpu(self.devices)
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
         running: dict[Future, Group] = {}
@@ -193,16 +193,17 @@ class Driver:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
         on_tpu = self.devices[0].platform == "tpu"
         devices = jax.devices("cpu")[:1] if on_tpu and dtype == jnp.float64 else self.devices
-        on_cpu = devices[0].platform == "cpu"
+        on_cpu = _on_cpu(devices)
         count = (_cores() if len(devices) == 1 else 1) if on_cpu else 2
         wanted = min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
         count = max(1, min(count, wanted // 4))
         each = 1 << (-(-wanted // count) - 1).bit_length()
         share = -(-each // len(devices))
-        size = min(self.problem.block, share) if on_cpu else share
+        size = min(self.problem.block if on_cpu else self.schedule.block, share)
         blocks = len(devices) * -(-share // size)
+        wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(devices))
         sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, dtype, blocks, size, sharding) for _ in range(count)]
+        return [Group(self.problem, self.method, dtype, blocks, size, sharding, wide) for _ in range(count)]
 
     def _started(
         self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
@@ -215,17 +216,36 @@ class Driver:
                 if not group.taken.any():
                     idle.append(group)
                     continue
+                if self._dissolved(group, queue, running):
+                    continue
                 group.idle = 0 if queue.new else group.idle + self.method.chunk
                 group = self._narrowed(group)
                 group.compact()
+                self.clock.own_steps += int(group.taken.sum()) * self.method.chunk
+                self.clock.lane_steps += int(group.active().sum()) * group.size * self.method.chunk
                 running[pool.submit(group.chunk(self._on_devices))] = group
         return idle
+
+    def _dissolved(self, group: Group, queue: Queue, running: dict[Future, Group]) -> bool:
+        """Whether the lanes of a group went to the queue, for another one on the same devices that has room for all.
+
+        On a CPU a group is a core, and keeps its own.
+        """
+        if queue or queue.new or _on_cpu(list(group.sharding.device_set)):
+            return False
+        few = np.flatnonzero(group.taken)
+        if not any(other.dtype == group.dtype and len(few) <= np.sum(~other.taken) for other in running.values()):
+            return False
+        lanes = group.rows(few)
+        queue.put(parked(group.leave(few), lanes))
+        return True
 
     def _narrowed(self, group: Group) -> Group:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
         tail = self.schedule.tail
         devices, few = group.sharding.mesh.size, np.flatnonzero(group.taken)
-        if group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
+        on_cpu = _on_cpu(list(group.sharding.device_set))
+        if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
         narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
         rows, places = group.rows(few), narrow.order[: len(few)]
@@ -238,16 +258,16 @@ class Driver:
         free = group.free()
         restarts = queue.take(len(free), group.dtype != self.dtype)
         places = free[: len(restarts.number)]
-        fresh = np.array([parked is None for parked in restarts.parked], bool)
+        fresh = np.array([held is None for held in restarts.parked], bool)
         if fresh.any():
             group.begin(
                 self._on_devices, places[fresh], self._begins(restarts.at(fresh), queue), restarts.step_scale[fresh]
             )
-        for parked, which in restarts.batches():
+        for held, which in restarts.batches():
             row = restarts.row[which]
-            step_scale = np.ones(len(parked.rows.loss), group.dtype)
+            step_scale = np.ones(len(held.rows.loss), group.dtype)
             step_scale[row] = restarts.step_scale[which]  # an exact finish may have made it shorter
-            group.place(places[which], parked.rows._replace(step_scale=step_scale), row)
+            group.place(places[which], held.rows._replace(step_scale=step_scale), row)
         group.put(places, restarts)
 
     def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
@@ -273,15 +293,19 @@ class Driver:
         """
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
+        self.clock.down += 2 * len(loss) * group.dtype.itemsize
         wild, near = self._seen(group, loss, grad_norm)
         places = np.flatnonzero(group.taken & (wild | near | (group.book.steps >= self.settings.budget)))
         if not len(places):
             return [], Candidates.none(self.problem.p)
         with self._there(group):
             lanes = group.rows(places)
-            theta = np.asarray(lanes.theta)[: len(places)].astype(np.float64)
-        restarts = group.leave(places)
-        restarts.parked[:], restarts.row[:] = Parked(lanes), np.arange(len(places))
+            # A power of two crosses, since every number would be a program of its own; on a CPU nothing crosses at all.
+            few = len(places) if _on_cpu(self.devices) else 1 << (len(places) - 1).bit_length()
+            crossed = lanes.theta if _on_cpu(self.devices) else lanes.theta[:few]
+            theta = np.asarray(crossed)[: len(places)].astype(np.float64)
+        self.clock.down += few * self.problem.p * group.dtype.itemsize
+        restarts = parked(group.leave(places), lanes)
         wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]
         again = wild & (restarts.step_scale > 0.5**self.schedule.halvings)
         if again.any():
@@ -339,6 +363,11 @@ class Driver:
             # elsewhere the loss stands still.
             near |= calm & ~wild & (idles | (grad_norm <= self.tolerances.single * self.problem.p * steep))
         return _Seen(wild, near)
+
+
+def _on_cpu(devices: list[Any]) -> bool:
+    """Whether lanes are laid out for the host's cores: small blocks, a group a core."""
+    return devices[0].platform == "cpu"
 
 
 def _cores() -> int:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -38,7 +39,14 @@ class Group:
     """
 
     def __init__(
-        self, problem: Problem, method: Method, dtype: np.dtype, blocks: int, size: int, sharding: NamedSharding
+        self,
+        problem: Problem,
+        method: Method,
+        dtype: np.dtype,
+        blocks: int,
+        size: int,
+        sharding: NamedSharding,
+        wide: int = 1,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -49,8 +57,10 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
+            wide: Blocks that are computed as one while so many have lanes.
         """
         places = blocks * size
+        self._wide = wide
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
         self.trailing = on_last_axis(problem, method)
         devices = sharding.mesh.size
@@ -146,7 +156,7 @@ class Group:
         """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
         active = jax.device_put(self.active(), self.sharding)
         if self._chunk is None:
-            self._chunk = _program(problem, self.method, self.lanes, active, self.sharding)
+            self._chunk = _program(problem, self.method, self.lanes, active, self.sharding, self._wide)
         program = self._chunk
 
         def run() -> Lane:
@@ -163,12 +173,12 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 )  # compiled chunks, by all that they depend on; the last used at the end
 
 
-def _program(problem: Problem, method: Method, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
+def _program(problem: Problem, method: Method, lanes: Lane, active: Any, sharding: NamedSharding, wide: int) -> Any:
     """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, lanes))
-    key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+    key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method)
+        chunk = partial(_chunk, method, wide)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             chunk = jax.shard_map(
@@ -183,20 +193,37 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
-    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+def _chunk(method: Method, wide: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
     steps = method.chunk
     trailing = on_last_axis(problem, method)
+    size = lanes.loss.shape[1]
 
-    def block(i: Any, lanes: Lane) -> Lane:
-        one = jax.tree.map(lambda x: x[i], lanes)
+    def advanced(many: int, i: Any, lanes: Lane) -> Lane:
+        """The lanes with blocks i many, ..., i many + many - 1 advanced."""
+
+        def joined(x: Any) -> Any:
+            x = jax.lax.dynamic_slice_in_dim(x, i * many, many)
+            x = jnp.moveaxis(x, 0, -2) if trailing else x
+            return x.reshape(*x.shape[:-2], many * size) if trailing else x.reshape(many * size, *x.shape[2:])
+
+        def parted(x: Any, old: Any) -> Any:
+            x = x.reshape(*x.shape[:-1], many, size) if trailing else x.reshape(many, size, *x.shape[1:])
+            x = jnp.moveaxis(x, -2, 0) if trailing else x
+            return jax.lax.dynamic_update_slice_in_dim(old, x, i * many, 0)
+
+        one = jax.tree.map(joined, lanes)
         if trailing:
             one = descent.advance(problem, method, one, steps)
         else:
             one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
-        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
+        return jax.tree.map(parted, one, lanes)
 
-    return jax.lax.fori_loop(0, active[0], block, lanes)
+    if wide == 1:
+        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes)
+    whole = active[0] // wide
+    lanes = jax.lax.fori_loop(0, whole, partial(advanced, wide), lanes)
+    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes)
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)

@@ -83,6 +83,14 @@ class Restarts(NamedTuple):
                 yield one, np.flatnonzero(keys == keys[first])
 
 
+def parked(restarts: Restarts, rows: Lane) -> Restarts:
+    """Restarts [m] whose lanes are the first m of these rows."""
+    m = len(restarts.number)
+    held = np.full(m, None, object)
+    held[:] = Parked(rows)
+    return restarts._replace(parked=held, row=np.arange(m))
+
+
 class Candidates(NamedTuple):
     """Restarts that may be at their ends.
 
