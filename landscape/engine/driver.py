@@ -148,7 +148,7 @@ class Driver:
                     if not host_first:
                         idle = self._started(idle, queue, pool, running)
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
-                enough = self.acceptance.enough(candidates) or not running
+                enough = self.acceptance.enough(candidates, queue.new) or not running
                 while candidates and enough:
                     finished, candidates = self.acceptance.accept(candidates, queue)
                     rows += finished
@@ -315,8 +315,8 @@ class Driver:
             self._given_up(restarts, int(i), theta[i], float(loss[i]), float(grad_norm[i]), bool(wild[i]))
             for i in np.flatnonzero(~again & ~offered)
         ]
-        found = Candidates(restarts, theta, loss, grad_norm).at(offered)
-        return given_up, self.acceptance.measured(found)
+        found = Candidates(restarts, theta, loss, grad_norm)
+        return given_up, self.acceptance.measured(found if offered.all() else found.at(offered))
 
     def _slower(self, restarts: Restarts) -> Restarts:
         """Restarts that begin again, with half the step."""

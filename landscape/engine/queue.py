@@ -121,6 +121,9 @@ class Candidates(NamedTuple):
 
 def joined(parts: list[Candidates]) -> Candidates:
     """Several as one, in this order."""
+    parts = [part for part in parts if part] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     restarts = Restarts(*map(np.concatenate, zip(*(part.restarts for part in parts), strict=True)))
     columns = map(np.concatenate, zip(*(part[1:] for part in parts), strict=True))
     return Candidates(restarts, *columns)

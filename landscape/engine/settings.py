@@ -115,6 +115,7 @@ class Schedule(NamedTuple):
         fall: Fraction of its excess that such a descent falls in so many gradients; with less it stands between kinks.
             1e-9 leads to the same minima as 1e-3.
         several: Candidates of different losses that are polished before the others are looked at again.
+        together: Candidates that wait for each other before known minima are laid over them, while new restarts begin.
         block: Lanes of a block on an accelerator; the last stragglers cost no more than one.
         wide: Blocks that are computed as one there while so many are full. On an H200 2048 lanes take 15 ms a chunk of
             the flow at k = n = 20, and 8192 take 48: fewer at once leave it idle, more bring a quarter at most.
@@ -127,6 +128,7 @@ class Schedule(NamedTuple):
     still: int = 480
     fall: float = 1e-3
     several: int = 16
+    together: int = 64
     block: int = 256
     wide: int = 8
     tail: int = 4
