@@ -82,7 +82,7 @@ def test_starts_are_drawn_in_whole_blocks(monkeypatch):
 
 
 def _some(numbers, theta=0.0):
-    restarts = Restarts.begun(np.array(numbers), 1e-5)
+    restarts = Restarts.new(np.array(numbers), 1e-5)
     m = len(numbers)
     return Candidates(restarts, np.full((m, 2), theta), np.arange(m, dtype=float), np.ones(m))
 

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ from landscape.engine.accept import NewtonAcceptance
 from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
+from landscape.engine.looks import Looks
 from landscape.engine.orbit_book import NOT_ISOLATED
 from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
@@ -69,6 +71,7 @@ class Driver:
         starts: np.ndarray | None = None,
         tolerances: Tolerances = Tolerances(),  # noqa: B008 immutable
         schedule: Schedule = Schedule(),  # noqa: B008 immutable
+        looks: Looks | None = None,
     ):
         """Nothing is compiled or run yet.
 
@@ -79,11 +82,16 @@ class Driver:
             starts: Given starting points, [restarts, p], instead of random ones.
             tolerances: What counts as an end.
             schedule: When lanes are looked at.
+            looks: When and at what the descents are looked at on their way; what is seen is for `take_looks`.
 
         Raises:
             InputError: A setting makes no sense, or the device has no float64 and the descent asks for it.
         """
         settings = settings.check()
+        if looks is not None and settings.dtype != "float64":
+            raise InputError("looks along descents need dtype float64: a loss in float32 is rounding below 1e-6.")
+        self.looks = looks
+        self._looked: list[dict[str, np.ndarray]] = []
         self.problem, self.settings, self.schedule, self.tolerances = problem, settings, schedule, tolerances
         self.starts = Starts(problem, settings, seed, starts)
         self.method = settings.method(problem.scale)
@@ -107,6 +115,11 @@ class Driver:
     def restore(self, orbits: list[tuple[int, np.ndarray, Verdict]]) -> None:
         """Makes orbits of an earlier part of the run known: (name, theta, verdict) of each."""
         self.acceptance.restore(orbits)
+
+    def take_looks(self) -> list[dict[str, np.ndarray]]:
+        """Columns of all looks since the last call, in no order; whoever asks often keeps little in memory."""
+        taken, self._looked = self._looked, []
+        return taken
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -141,7 +154,8 @@ class Driver:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
-                        group.lanes = future.result()
+                        group.advanced(*future.result())
+                        self._fetch_looks(group)
                         given_up, found = self._look(group, queue)
                         rows, candidates = rows + given_up, joined([candidates, found])
                         idle.append(group)
@@ -203,7 +217,8 @@ class Driver:
         blocks = len(devices) * -(-share // size)
         wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(devices))
         sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, dtype, blocks, size, sharding, wide) for _ in range(count)]
+        make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks)
+        return [make() for _ in range(count)]
 
     def _started(
         self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
@@ -247,7 +262,7 @@ class Driver:
         on_cpu = _on_cpu(list(group.sharding.device_set))
         if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
-        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
+        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding, looks=self.looks)
         rows, places = group.rows(few), narrow.order[: len(few)]
         narrow.put(places, group.leave(few))
         narrow.place(places, rows, np.arange(len(few)))
@@ -260,15 +275,21 @@ class Driver:
         places = free[: len(restarts.number)]
         fresh = np.array([held is None for held in restarts.parked], bool)
         if fresh.any():
-            group.begin(
-                self._on_devices, places[fresh], self._begins(restarts.at(fresh), queue), restarts.step_scale[fresh]
-            )
+            begun = restarts.at(fresh)
+            theta = self._begins(begun, queue)
+            group.begin(self._on_devices, places[fresh], theta, begun.step_scale)
+            group.look_at_starts(self._on_devices, theta, begun)
+            self._fetch_looks(group)
         for held, which in restarts.batches():
             row = restarts.row[which]
             step_scale = np.ones(len(held.rows.loss), group.dtype)
             step_scale[row] = restarts.step_scale[which]  # an exact finish may have made it shorter
             group.place(places[which], held.rows._replace(step_scale=step_scale), row)
         group.put(places, restarts)
+
+    def _fetch_looks(self, group: Group) -> None:
+        self._looked += group.looked
+        group.looked = []
 
     def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
         """Where restarts begin, [m, p]: at their starting points, or where their descent in float32 ended."""
@@ -325,6 +346,7 @@ class Driver:
             step_scale=restarts.step_scale / 2,
             mark=np.full(m, np.inf),
             threshold=np.full(m, self.settings.retire),
+            begun=restarts.steps,
             parked=np.full(m, None, object),
         )
 
@@ -346,11 +368,11 @@ class Driver:
         settled = book.steps % self.acceptance.period == 0
         still = np.zeros_like(wild)
         if self.exact:
-            least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
-            fall = self.schedule.fall
+            bound, fall = self.problem.lower_bound, self.schedule.fall
             # Between kinks the loss may go up and down a little: no fall is enough.
             with np.errstate(invalid="ignore"):
-                still = settled & ~wild & (book.mark < np.inf) & (book.mark - loss <= fall * (book.mark - least))
+                excess = np.abs(book.mark) if bound is None else book.mark - bound.value
+                still = settled & ~wild & (book.mark < np.inf) & (book.mark - loss <= fall * excess)
         idles = settled & ~still & (loss >= book.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)

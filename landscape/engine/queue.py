@@ -33,6 +33,7 @@ class Restarts(NamedTuple):
         step_scale: Multiplies every update.
         mark: Loss at the last look for a fall.
         rest: Gradients before which it is not offered.
+        begun: Gradients that went into descents that diverged, before the one it is on.
         start: Where it goes on in float64, [p], its descent in float32 being at its end; else None.
         parked: The `Parked` that holds its lane; None while it has a place in a group, and before its first step.
         row: Of its lane among those.
@@ -44,12 +45,13 @@ class Restarts(NamedTuple):
     step_scale: np.ndarray
     mark: np.ndarray
     rest: np.ndarray
+    begun: np.ndarray
     start: np.ndarray
     parked: np.ndarray
     row: np.ndarray
 
     @classmethod
-    def begun(cls, numbers: np.ndarray, threshold: float = 0.0) -> Restarts:
+    def new(cls, numbers: np.ndarray, threshold: float = 0.0) -> Restarts:
         """Restarts before their first step."""
         m = len(numbers)
         none, ones, whole = np.full(m, None, object), np.ones(m), np.zeros(m, np.int64)
@@ -60,6 +62,7 @@ class Restarts(NamedTuple):
             step_scale=ones,
             mark=np.inf * ones,
             rest=whole.copy(),
+            begun=whole.copy(),
             start=none,
             parked=none.copy(),
             row=whole.copy(),
@@ -109,7 +112,7 @@ class Candidates(NamedTuple):
     @classmethod
     def none(cls, p: int) -> Candidates:
         """No candidates, of a problem with p coordinates."""
-        return cls(Restarts.begun(np.zeros(0, np.int64)), np.zeros((0, p)), np.zeros(0), np.zeros(0))
+        return cls(Restarts.new(np.zeros(0, np.int64)), np.zeros((0, p)), np.zeros(0), np.zeros(0))
 
     def at(self, which: np.ndarray) -> Candidates:
         """Those of them, by places or by a mask."""
@@ -183,7 +186,7 @@ class Queue:
         if not double:
             numbers = self.upcoming(most)
             self._next += len(numbers)
-            parts.append(Restarts.begun(numbers, self._threshold))
+            parts.append(Restarts.new(numbers, self._threshold))
         if not parts:
-            return Restarts.begun(np.zeros(0, np.int64))
+            return Restarts.new(np.zeros(0, np.int64))
         return Restarts(*map(np.concatenate, zip(*parts, strict=True)))
