@@ -59,14 +59,14 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
 def flat_modes(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Directions along which the loss cannot change: rotations, and mass passed between parallel neurons, [g, p].
 
-    Orthonormal. Empty for a problem without a `Symmetry`.
+    Orthonormal. Those of a `Symmetry`, and those that the problem itself knows.
     """
     symmetry = problem.symmetry
-    if not isinstance(symmetry, Symmetry):
-        return np.zeros((0, len(theta)))
-    modes = [continuous_modes(theta, symmetry)]
-    if symmetry.passes_mass:
-        modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
+    modes = [problem.flat_directions(theta)]
+    if isinstance(symmetry, Symmetry):
+        modes.append(continuous_modes(theta, symmetry))
+        if symmetry.passes_mass:
+            modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
     stacked = np.concatenate(modes)
     if not len(stacked):
         return stacked

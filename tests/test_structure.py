@@ -38,7 +38,7 @@ STAGES = (
 )
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
 NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
-FAMILIES = {"TeacherStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss"}
+FAMILIES = {"TeacherStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss", "OuterWeights"}
 
 
 def _modules() -> dict[str, Path]:
@@ -85,7 +85,7 @@ def test_there_are_no_circles():
 
 
 def test_rooms_do_not_import_rooms():
-    rooms = {"teacher_student", "porcupine", "convex", "growth", "own_loss", "local_convergence"}
+    rooms = {"teacher_student", "outer_weights", "porcupine", "convex", "growth", "own_loss", "local_convergence"}
     # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
     allowed = {("growth", "convex")}
     for name, path in _modules().items():

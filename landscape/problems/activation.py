@@ -47,6 +47,7 @@ class Gaussian:
 
     Attributes:
         gap: (student [n, d], teacher [k, d]) -> distance from the exact zero set, in units of the lightest teacher.
+        signed_gap: (w [n, d], a [n], v [k, d], b [k]) -> the same for networks with outer weights a and b.
         anchors: teacher [k, d] -> vectors and colours whose symmetries are those of the loss.
         size: Largest value of a moment, of a and b.
         lost: What cancellation in the closed form loses beside that, in the same roundings.
@@ -56,6 +57,7 @@ class Gaussian:
     """
 
     gap: Callable[[np.ndarray, np.ndarray], float]
+    signed_gap: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
     anchors: Callable[[np.ndarray], zero_set.Anchors]
     size: Sizes
     lost: Sizes
@@ -75,6 +77,7 @@ class Activation:
         slope: Slope on the negative side, of `leaky_relu` only.
         odd_and_even: (odd, even) of s(z) = odd z + even |z|; None for activations that are not homogeneous.
         even: Whether s(-z) = s(z), so that the sign of a neuron does not matter.
+        odd: Whether s(-z) = -s(z).
         reach: |z| -> a bound on |s| and on |z s'| up to there: what a relative rounding of z moves, at `order` 1.
         order: How many times the relative rounding of z a value of s has.
         gaussian: What is known over Gaussian inputs; None where moments have no closed form here.
@@ -87,6 +90,7 @@ class Activation:
     slope: float = 0.0
     odd_and_even: tuple[float, float] | None = None
     even: bool = False
+    odd: bool = False
     reach: Callable[[np.ndarray], np.ndarray] = lambda size: 1.2 * size + 1.0
     order: int = 1
     gaussian: Gaussian | None = None
@@ -223,6 +227,10 @@ def _homogeneous(name: str, odd: float, even: float, slope: float = 0.0) -> Acti
     def gap(w: np.ndarray, v: np.ndarray) -> float:
         return max(zero_set.sum_gap(w, v) if odd else 0.0, zero_set.line_gap(w, v) if even else 0.0)
 
+    def signed_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray) -> float:
+        sums = zero_set.signed_sum_gap(w, a, v, b) if odd else 0.0
+        return max(sums, zero_set.signed_line_gap(w, a, v, b) if even else 0.0)
+
     return Activation(
         name=name,
         s=lambda z: jnp.where(z > 0, high, low) * z,
@@ -231,9 +239,11 @@ def _homogeneous(name: str, odd: float, even: float, slope: float = 0.0) -> Acti
         slope=slope,
         odd_and_even=(odd, even),
         even=odd == 0.0,
+        odd=even == 0.0,
         reach=lambda z: z * max(1.0, abs(slope)),
         gaussian=Gaussian(
             gap=gap,
+            signed_gap=signed_gap,
             anchors=partial(zero_set.homogeneous_anchors, odd=odd, even=even),
             size=lambda a, b: size * np.sqrt(a * b),
             lost=_nothing_lost,
@@ -269,6 +279,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             order=2,
             gaussian=Gaussian(
                 gap=zero_set.second_moment_gap,
+                signed_gap=zero_set.signed_second_moment_gap,
                 anchors=zero_set.second_moment_anchors,
                 size=lambda a, b: 3 * a * b,
                 lost=_nothing_lost,
@@ -279,8 +290,10 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
         _smooth(
             "erf",
             jax.scipy.special.erf,
+            odd=True,
             gaussian=Gaussian(
                 gap=partial(zero_set.ridge_gap, odd=True),
+                signed_gap=partial(zero_set.signed_ridge_gap, odd=True),
                 anchors=zero_set.signed_anchors,
                 size=lambda a, b: np.minimum(1.0, 2 * np.sqrt(a * b)),
                 # (1 + 2a)(1 + 2b) - 4 c^2 loses eps (1 + a)(1 + b) where long neurons are nearly parallel.
@@ -293,6 +306,9 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             partial(jax.nn.gelu, approximate=False),
             gaussian=Gaussian(
                 gap=lambda w, v: max(zero_set.sum_gap(w, v), zero_set.ridge_gap(w, v, odd=False)),
+                signed_gap=lambda w, a, v, b: max(
+                    zero_set.signed_sum_gap(w, a, v, b), zero_set.signed_ridge_gap(w, a, v, b, odd=False)
+                ),
                 anchors=zero_set.unsigned_anchors,
                 size=_root,
                 lost=lambda a, b: a * b / np.sqrt(1 + a + b),
@@ -300,7 +316,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
                 coercive=True,
             ),
         ),
-        _smooth("tanh", jnp.tanh),
+        _smooth("tanh", jnp.tanh, odd=True),
         _smooth("softplus", jax.nn.softplus),
         _smooth("sigmoid", jax.nn.sigmoid),
     )

@@ -120,6 +120,10 @@ class Problem(Loss):
         """What leaves the loss unchanged: a group, a map to canonical points, or None where nothing is known."""
         return None
 
+    def flat_directions(self, theta: np.ndarray) -> np.ndarray:
+        """Directions along which the loss cannot change that `symmetry` does not say, [g, p]; none by default."""
+        return np.zeros((0, self.p))
+
     # -- starting points, chart, facts ---------------------------------------------------------------------------------
 
     @abc.abstractmethod

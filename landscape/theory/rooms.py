@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landscape.problems.problem import Problem
-from landscape.theory import nearby, teacher_student
+from landscape.theory import nearby, outer_weights, teacher_student
 from landscape.theory.convex import room as convex
 from landscape.theory.growth import room as growth
 from landscape.theory.own_loss import room as own_loss
@@ -12,7 +12,16 @@ from landscape.theory.room import Room
 
 GENERAL = Room("lower bound and curvature", lambda problem: True, at_bound=nearby.at_bound)
 
-ROOMS = (teacher_student.ROOM, porcupine.ROOM, convex.ROOM, growth.ROOM, own_loss.KINKED, own_loss.ROOM, GENERAL)
+ROOMS = (
+    teacher_student.ROOM,
+    outer_weights.ROOM,
+    porcupine.ROOM,
+    convex.ROOM,
+    growth.ROOM,
+    own_loss.KINKED,
+    own_loss.ROOM,
+    GENERAL,
+)
 
 
 def room_of(problem: Problem) -> Room:
