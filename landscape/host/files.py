@@ -38,14 +38,25 @@ def read(path: Path) -> Any:
                 _look(path, archive)
             with np.load(path, allow_pickle=False) as data:
                 return {name: data[name] for name in data}
-        return json.loads(path.read_text())
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply.") from None
+        return json_of(path.read_text(), str(path))
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
-        reason = error if path.suffix == ".npz" else f"as text it is not JSON ({error})"
-        raise InputError(f"{path} is neither JSON nor npz: {reason}.") from error
+        raise InputError(f"{path} is neither JSON nor npz: {error}.") from error
+
+
+def json_of(text: str, what: str) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        InputError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InputError(f"{what} is nested too deeply.") from None
+    except ValueError as error:  # also of a whole number with thousands of digits
+        raise InputError(f"as text {what} is not JSON ({error}).") from None
 
 
 def is_file(path: Path | str) -> bool:

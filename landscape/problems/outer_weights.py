@@ -182,27 +182,30 @@ class OuterWeights(Problem):
 
         return canonical
 
-    def flat_directions(self, theta: np.ndarray) -> np.ndarray:
-        """Rotations that keep the teacher, rescalings of neurons, mass passed between parallel ones, [g, p].
-
-        Rescaling needs trained outer weights and a homogeneous activation, passing mass one of the two.
-        """
-        theta = np.asarray(theta, np.float64)
-        hidden, outer = self.parts(theta)
+    def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
+        """Rotations that keep the teacher, and the rescaling of each trained homogeneous neuron; rows may be zero."""
         rows = self.width * self.d
         group = Symmetry(np.asarray(self.teacher), np.zeros(len(self.teacher), int), (self.width, self.d))
-        turns = continuous_modes(theta[:rows], group)
-        modes = [np.pad(turns, ((0, 0), (0, self.p - rows))), self._passed_mass(hidden, outer)]
-        if self.trained and self.activation.homogeneous:
-            each = np.zeros((self.width, self.p))
-            for i in range(self.width):
-                each[i, i * self.d : (i + 1) * self.d], each[i, rows + i] = hidden[i], -outer[i]
-            lengths = np.linalg.norm(each, axis=1)
-            modes.append(each[lengths > 0] / lengths[lengths > 0, None])
-        return np.concatenate(modes)
+        turns = [continuous_modes(theta[:rows], group) for theta in np.asarray(thetas, np.float64)]
+        most, scaled = (
+            max(map(len, turns), default=0),
+            self.width if self.trained and self.activation.homogeneous else 0,
+        )
+        out = np.zeros((len(turns), most + scaled, self.p))
+        for modes, turn, theta in zip(out, turns, np.asarray(thetas, np.float64), strict=True):
+            modes[: len(turn), :rows] = turn
+            hidden, outer = self.parts(theta)
+            for i in range(scaled):
+                at = slice(i * self.d, (i + 1) * self.d)
+                modes[most + i, at], modes[most + i, rows + i] = hidden[i], -outer[i]
+        return out
 
-    def _passed_mass(self, hidden: np.ndarray, outer: np.ndarray) -> np.ndarray:
-        """One direction for every two neurons that are one function up to a factor, [g, p]."""
+    def flat_directions(self, theta: np.ndarray) -> np.ndarray:
+        """Mass passed between two neurons that are one function up to a factor, [g, p].
+
+        There are some where outer weights are trained or the activation is homogeneous.
+        """
+        hidden, outer = self.parts(np.asarray(theta, np.float64))
         norms, homogeneous = np.linalg.norm(hidden, axis=1), self.activation.homogeneous
         unit = hidden / np.where(norms > 0, norms, 1.0)[:, None]
         # Only directions are compared where s(r z) = r s(z): one function up to a factor.

@@ -13,7 +13,6 @@ between, F is a convex quadratic.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from landscape.arrays import AnyArray
 from landscape.problems.defaults import ON_LINES
 from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
-from landscape.records import InputError, LowerBound, numbers, whole
+from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
 APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rounding of psi (22 eps)
@@ -146,7 +145,7 @@ class Porcupine(Problem):
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each where params are [points, p]."""
-        return [self.write(one) for one in params] if np.ndim(params) == 2 else None
+        return [self.write(one) for one in params] if dimensions(params) == 2 else None
 
     @property
     def on_sum(self) -> Any:
@@ -285,6 +284,10 @@ class Porcupine(Problem):
         """The root mean square of a coefficient of `start` at scale one."""
         return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
 
+    def filters(self) -> np.ndarray:
+        """One a neuron, of one coefficient each."""
+        return np.arange(self.p)
+
     def read(self, theta: np.ndarray) -> np.ndarray:
         """The coefficient of each neuron, [p]."""
         return np.array(theta, np.float64)
@@ -389,17 +392,8 @@ def _kernel(lines: np.ndarray, p: int) -> np.ndarray:
     """
     r, d = lines.shape
     needed = 16 * r * r + 32 * r * d + 64 * p  # the kernel and its copy in compiled code; a few vectors a neuron
-    there = _memory()
-    short = InputError(
-        f"{p} neurons on {r} lines need {needed / 2**30:.3g} GiB of memory and this machine has "
-        f"{there / 2**30:.3g} GiB; use fewer."
-    )
-    if needed > there:
-        raise short
-    try:
-        kernel = np.empty((r, r))
-    except MemoryError:
-        raise short from None
+    must_fit(f"{p} neurons on {r} lines", needed)
+    kernel = np.empty((r, r))
     for i in range(0, r, 512):  # a block of rows, right of the diagonal: some MB at a time, and exactly symmetric
         rows = slice(i, i + 512)
         kernel[rows, i:] = psi(lines[rows] @ lines[i:].T)
@@ -414,11 +408,3 @@ def _kernel(lines: np.ndarray, p: int) -> np.ndarray:
                 )
     np.fill_diagonal(kernel, 1.0)
     return kernel
-
-
-def _memory() -> float:
-    """Bytes of memory of this machine, inf where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")

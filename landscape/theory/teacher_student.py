@@ -13,9 +13,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from landscape.polish import evaluate
 from landscape.precision import float64
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
+from landscape.spectrum import spectrum
+from landscape.theory.ball import Rise, rise
 from landscape.theory.birth import steepest_birth
 from landscape.theory.nearby import below_bound, lower_point
 from landscape.theory.room import Room, Witness
@@ -105,11 +108,7 @@ def spurious_certificate(
         return nothing
     with float64():
         bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
-    # A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
-    eps = np.finfo(float).eps
-    roundings = problem.d + 16 + problem.width + len(problem.teacher)
-    total = float(np.sum(norms) + np.sum(np.linalg.norm(problem.teacher, axis=1)))
-    grad = grad_norm + roundings * eps * total * np.sqrt(problem.width)
+    grad = grad_norm + _gradient_error(problem, norms)
     # The smallest r with g <= lambda r / 2 - B r^2 / 6, enlarged by a hundredth to be strict.
     root = 9 * min_curvature**2 - 24 * grad * bound
     if root <= 0:
@@ -119,6 +118,38 @@ def spurious_certificate(
         return nothing
     drop = grad * radius + hessian_norm * radius**2 / 2 + bound * radius**3 / 6
     return Certificate(radius=float(radius), margin=float(loss - loss_error - drop))
+
+
+def _gradient_error(problem: TeacherStudent, norms: np.ndarray) -> float:
+    """Bound on the rounding error of the gradient at neurons of these norms.
+
+    A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
+    """
+    roundings = problem.d + 16 + problem.width + len(problem.teacher)
+    total = float(np.sum(norms) + np.sum(np.linalg.norm(problem.teacher, axis=1)))
+    return float(roundings * np.finfo(float).eps * total * np.sqrt(problem.width))
+
+
+RADII = 0.5 ** np.arange(1, 8)  # of the ball in which the third derivative is bounded, over the least neuron
+
+
+def strict_rise(problem: TeacherStudent, theta: np.ndarray) -> Rise | None:
+    """The rise of the loss on a sphere about a strict minimum; None where theta [p] is not shown to be beside one."""
+    if not problem.activation.homogeneous:
+        return None
+    grad, hessian = evaluate(problem, theta)
+    seen = spectrum(problem, theta, hessian)
+    if seen is None or seen.min_curvature <= seen.error:
+        return None
+    norms = np.linalg.norm(np.reshape(theta, (problem.width, problem.d)), axis=1)
+    least = float(np.min(norms)) if problem.activation.kinked else problem.scale
+    slope = float(np.linalg.norm(grad)) + _gradient_error(problem, norms)
+    found = []
+    for radius in (RADII * least).tolist():
+        with float64():
+            bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(radius)))
+        found.append(rise(slope, seen.min_curvature - seen.error, bound, radius))
+    return max((one for one in found if one is not None), key=lambda one: one.height, default=None)
 
 
 # -- the room ----------------------------------------------------------------------------------------------------------
