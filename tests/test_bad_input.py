@@ -46,3 +46,10 @@ def test_the_trial_sees_what_is_wrong():
     assert bad_input.trial(bad_input.Case("", lambda: 1 / 0)).startswith("ZeroDivisionError")
     assert bad_input.trial(bad_input.Case("", lambda: None, nonsense=True)) == "accepted"
     assert "no sentence" in bad_input._judged("one line\nand another")
+
+
+def test_a_run_folder_is_made_without_its_parents(here, capsys):
+    with pytest.raises(SystemExit):
+        bad_input.cli.main(["run", "--restarts", "4", "--out", "no/such/place"])
+    assert capsys.readouterr().err == "landscape: there is no folder no/such to make place in; make it first.\n"
+    assert list(here.iterdir()) == []

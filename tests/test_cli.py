@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from reference import call
 
+from landscape.studies import STUDIES
+
 SCHEMA = {
     "study", "problem", "restarts", "seed", "labels", "shares", "levels", "lower_bound", "best_seen", "unseen_mass",
     "seconds", "environment", "findings",
@@ -56,13 +58,13 @@ def refused(capsys, *arguments):
         (["run", "teacher-student", "--teacher", "[[1,0],[0,0]]"], "teacher row 1 is zero"),
         (["run", "teacher-student", "--teacher", "[]"], "teacher must be a matrix|at least one neuron"),
         (["run", "teacher-student", "--teacher", "[[1,0],[0]]"], "all rows of one length"),
-        (["run", "teacher-student", "--teacher", '[["a"]]'], "matrix of numbers"),
+        (["run", "teacher-student", "--teacher", '[["a"]]'], "array of numbers"),
         (["run", "teacher-student", "--teacher", "[[1,"], "not JSON"),
         (["run", "teacher-student", "--teacher", "nowhere.json"], "is no file"),
         (["run", "teacher-student", "--teacher", "4", "--dimension", "3"], "at least k = 4"),
         (["run", "nowhere.toml"], "cannot read nowhere.toml"),
         (["run", "safran-shamir-table", "--teachers", "0"], "size k must be"),
-        (["run", "--out", "/proc/nowhere/run"], "Cannot make the run folder"),
+        (["run", "--out", "/proc/nowhere/run"], "there is no folder /proc/nowhere to make run in"),
         (["show"], "usage: landscape show"),
         (["show", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "nowhere"),
@@ -201,9 +203,9 @@ def test_label_reads_points_and_answers_in_the_stated_fields(tmp_path, capsys):
         ("[1]", "must hold an object"),
         ('{"teacher": [[1, 0]]}', "has no 'hidden'"),
         ('{"teacher": [[1, 0]], "hidden": [[1, 0, 0]]}', "rows of 3 numbers and the teacher of 2"),
-        ('{"teacher": [[1, 0]], "hidden": [[1], [1, 2]]}', "rows of numbers"),
+        ('{"teacher": [[1, 0]], "hidden": [[1], [1, 2]]}', "array of numbers"),
         ('{"teacher": [[1, 0]], "hidden": [[1, 0]], "weights": 1}', "field 'weights' that is not understood"),
-        ('{"teacher": [[1, 0]], "hidden": [[1, NaN]]}', "is not finite"),
+        ('{"teacher": [[1, 0]], "hidden": [[1, NaN]]}', "must be finite"),
     ],
 )
 def test_a_points_file_that_makes_no_sense_is_one_sentence(content, words, tmp_path, capsys):
@@ -225,3 +227,32 @@ def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m landscape.cli studies | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_does_how_long_it_takes_and_what_it_draws(name, capsys):
+    assert call("studies", name) == 0
+    said = capsys.readouterr().out
+    assert STUDIES[name].about in said
+    assert "\nTakes: " in said
+    assert "\nDraws: " in said
+    assert "Attributes" not in said
+    purpose = said.split("\n\n")[1]
+    assert len(purpose) > 30  # a sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["reusme", "x"], "resume"),
+        (["run", "safran-shamr"], "safran-shamir"),
+        (["studies", "hiden-convex"], "hidden-convex"),
+    ],
+)
+def test_a_slip_is_answered_with_the_word_that_was_meant(arguments, word, capsys):
+    assert f"did you mean {word!r}?" in refused(capsys, *arguments)
+
+
+def test_a_slip_in_a_file_is_answered_too(tmp_path, capsys):
+    (tmp_path / "study.toml").write_text('study = "safran-shamir"\nwidht = 3\n')
+    assert "did you mean 'width'?" in refused(capsys, "run", tmp_path / "study.toml")

@@ -20,6 +20,7 @@ TOPICS = (
     "splitting",
     "porcupines",
     "growth",
+    "spurious-valleys",
     "local-convergence",
     "ways-down",
     "slices",

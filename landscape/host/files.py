@@ -38,11 +38,14 @@ def read(path: Path) -> Any:
                 _look(path, archive)
             with np.load(path, allow_pickle=False) as data:
                 return {name: data[name] for name in data}
-        return json_of(path.read_text(), str(path))
+        return json.loads(path.read_text())
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply.") from None
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is neither JSON nor npz: {error}.") from error
+        reason = error if path.suffix == ".npz" else f"as text it is not JSON ({error})"
+        raise InputError(f"{path} is neither JSON nor npz: {reason}.") from error
 
 
 def json_of(text: str, what: str) -> Any:
@@ -56,7 +59,7 @@ def json_of(text: str, what: str) -> Any:
     except RecursionError:
         raise InputError(f"{what} is nested too deeply.") from None
     except ValueError as error:  # also of a whole number with thousands of digits
-        raise InputError(f"as text {what} is not JSON ({error}).") from None
+        raise InputError(f"{what} is not JSON: {error}.") from None
 
 
 def is_file(path: Path | str) -> bool:

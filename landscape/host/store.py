@@ -77,7 +77,7 @@ def check_free(folder: Path) -> None:
     """Nothing, if a run can be made there.
 
     Raises:
-        InputError: The folder holds anything already, or is none, or the folder that it would be in is not there.
+        InputError: The folder holds anything already, or is none.
     """
     with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         if (folder / MANIFEST).exists():
@@ -87,8 +87,14 @@ def check_free(folder: Path) -> None:
                 raise InputError(f"{folder} is not empty and holds no run (found {found[0]}); choose another --out.")
         elif folder.exists():
             raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
-        elif not folder.parent.is_dir():
-            raise InputError(f"there is no folder {folder.parent} to make {folder.name} in; choose another --out.")
+
+
+def check_new(folder: Path) -> None:
+    """Raises InputError unless a run can be made in a folder that someone names: free, in a folder that is there."""
+    check_free(folder)
+    with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+        if not folder.parent.is_dir():
+            raise InputError(f"there is no folder {folder.parent} to make {folder.name} in; make it first.")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
 from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
+MANY = 2**62  # neurons that can be counted; memory sets the limit
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
 APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rounding of psi (22 eps)
 _SQUARES = LowerBound(0.0, "a mean of squares")
@@ -54,7 +55,7 @@ def paper_loss(loss: Any) -> Any:
     meta_fields=["neurons"],
     drop_fields=["lower_bound"],  # compiled code does not look at it
 )  # a new teacher on as many lines does not recompile, other neuron counts do
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Porcupine(Problem):
     """Neurons on lines, fitting a teacher over Gaussian inputs. Made by `porcupine`.
 
@@ -284,6 +285,10 @@ class Porcupine(Problem):
         """The root mean square of a coefficient of `start` at scale one."""
         return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The coefficient of each neuron, line by line, as one row."""
+        return {"coefficients, line by line": self.read(theta)[None]}
+
     def filters(self) -> np.ndarray:
         """One a neuron, of one coefficient each."""
         return np.arange(self.p)
@@ -375,10 +380,10 @@ def _counts(neurons_per_line: Any, r: int) -> tuple[int, ...]:
             f"neurons_per_line must be one number or {r} of them, one a line; found some nested."
         ) from None
     if not shape:
-        return (whole("neurons_per_line", neurons_per_line, 1),) * r
+        return (whole("neurons_per_line", neurons_per_line, 1, MANY),) * r
     if shape != (r,):
         raise InputError(f"neurons_per_line must be one number or {r} of them, one a line; found shape {shape}.")
-    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0) for j, count in enumerate(neurons_per_line))
+    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0, MANY) for j, count in enumerate(neurons_per_line))
     if 0 in counts:
         raise InputError(f"line {counts.index(0)} has no neuron; give it one or leave the line out.")
     return counts

@@ -43,8 +43,8 @@ def on_lines(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int 
     for what, count in columns.items():
         if dimension not in (None, count):
             raise InputError(f"dimension is {dimension}, and the rows of the given {what} have {count} numbers.")
-    must_fit("so many lines", 8 * d * (directions if isinstance(directions, int) else d))
-    must_fit("so many teacher neurons", 8 * d * (rows if isinstance(rows, int) else 1))
+    must_fit("so many lines", 32 * d * (directions if isinstance(directions, int) else d))
+    must_fit("so many teacher neurons", 32 * d * (rows if isinstance(rows, int) else 1))
     if isinstance(directions, int):
         must_fit(f"{directions} lines", 16 * directions * directions)  # as `porcupine` says of their kernel
         if whole("lines", directions, 1) > 1 and d == 1:
