@@ -61,7 +61,7 @@ def flat_modes(problem: Problem, theta: np.ndarray) -> np.ndarray:
 
     Orthonormal, [g, p]. Empty for a problem of which neither is known.
     """
-    symmetry, modes = problem.symmetry, [problem.tangents(theta[None])[0]]
+    symmetry, modes = problem.symmetry, [problem.tangents(theta[None])[0], problem.flat_directions(theta)]
     if isinstance(symmetry, Symmetry) and symmetry.passes_mass:
         modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
     stacked = np.concatenate(modes)

@@ -51,6 +51,23 @@ def _student_exact(problem, theta):
     return reference.loss(problem.activation, _rows(theta, problem.width), reference.exact(problem.teacher))
 
 
+def _outer(activation, trained, draw):
+    """Outer weights of both signs, of the teacher too; three students, two teachers."""
+    rng = _draws(draw)
+    outer = "trained" if trained else [1.0, -0.5, 2.0]
+    return ls.teacher_student(
+        rng.normal(size=(2, 2)), 3, activation, slope=0.1, outer=outer, teacher_outer=rng.normal(size=2)
+    )
+
+
+def _outer_exact(problem, theta):
+    outer = problem.outer
+    if problem.trained:
+        theta, outer = theta[: -problem.width], theta[-problem.width :]
+    teacher, weights = reference.exact(problem.teacher), reference.exact(problem.teacher_outer)
+    return reference.loss(problem.activation, _rows(theta, problem.width), teacher, reference.exact(outer), weights)
+
+
 def _tied(k, width, draw):
     return ls.tied_student(_draws(draw).normal(size=(k, 2)), width)
 
@@ -239,6 +256,9 @@ def _families():
         for how, k, width in (("=", 2, 2), (">", 1, 2), ("<", 2, 1)):
             make = partial(_student, activation, k, width)
             yield f"{activation}, width {how} k", Family(make, _student_exact, "relu, width = k")
+        for how, trained in (("trained", True), ("fixed", False)):
+            make = partial(_outer, activation, trained)
+            yield f"{activation}, outer weights {how}", Family(make, _outer_exact, "erf, outer weights trained")
     for how, k, width in (("=", 2, 2), (">", 1, 2), ("<", 2, 1)):
         yield f"tied, width {how} k", Family(partial(_tied, k, width), _tied_exact, "tied, width = k")
     for how, matched in (("matched", True), ("unmatched", False)):

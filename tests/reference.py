@@ -80,10 +80,10 @@ def moment(act, u, v):
     return (1 - slope) ** 2 * relu + slope * c
 
 
-def loss(act, student, teacher):
-    """F, 60 digits, of exact rows."""
+def loss(act, student, teacher, outer=None, teacher_outer=None):
+    """F, 60 digits, of exact rows and outer weights, ones where there are none."""
     rows = [*student, *teacher]
-    sign = [1] * len(student) + [-1] * len(teacher)
+    sign = [*(outer or [1] * len(student)), *(-b for b in teacher_outer or [1] * len(teacher))]
     pairs = ((i, j) for i in range(len(rows)) for j in range(i + 1))
     return mp.fsum((1 if i == j else 2) * sign[i] * sign[j] * moment(act, rows[i], rows[j]) for i, j in pairs) / 2
 

@@ -2,6 +2,7 @@
 a new neuron descends where the birth test says so, by the drop that it says; counts of manifolds are those of brute
 force."""
 
+from functools import cache
 from itertools import product
 from math import factorial
 
@@ -10,7 +11,7 @@ import pytest
 from reference import ALL
 
 import landscape as ls
-from landscape.polish import newton_to_stationary
+from landscape.polish import evaluate, newton_to_stationary
 from landscape.records import Label
 from landscape.theory.local_convergence import counts
 from landscape.theory.local_convergence.families import family_member
@@ -64,6 +65,46 @@ def test_the_spectrum_of_any_split_is_foretold_whatever_the_homogeneous_activati
         assert found.measured.index >= negative
 
 
+@cache
+def outer_critical(outer, activation):
+    """(problem, its critical point) that a descent on a random teacher with outer weights of both signs leads to."""
+    rows = np.random.default_rng(1).normal(size=(3, 3))
+    fixed = outer if outer == "trained" else list(outer)
+    problem = ls.teacher_student(rows, 2, activation, outer=fixed, teacher_outer=[1.0, -0.5, 1.5])
+    census = ls.explore(problem, 6, optimiser="flow", progress=False)
+    for theta in census.weights.values():
+        end, norm = newton_to_stationary(problem, theta, 1e-13, 0.1)
+        hidden, weights = problem.parts(end)
+        if norm < 1e-11 and min(np.min(np.linalg.norm(hidden, axis=1)), np.min(np.abs(weights))) > 0.1:
+            return problem, problem.read(end)
+    raise AssertionError("no critical point was found")
+
+
+@pytest.mark.parametrize(
+    ("outer", "activation"), [("trained", "erf"), ("trained", "relu"), ((1.0, -2.0), "relu")], ids=str
+)
+def test_splits_with_outer_weights_are_foretold_too(outer, activation):
+    problem, params = outer_critical(outer, activation)
+    shares = (0.5, 0.2, -0.5, 1.7) if outer == "trained" else (0.5, 0.2)
+    for neuron in (0, 1):
+        for share in shares:
+            found = ls.split(problem, params, neuron, share)
+            # The point is critical to 1e-11, and curvature changes by that over the smallest weight, 0.02.
+            assert found.deviation < 1e-9 * max(1.0, float(np.max(np.abs(found.predicted))))
+            gradient = evaluate(found.problem, found.theta)[0]
+            assert np.linalg.norm(gradient) < 1e-9
+
+
+def test_a_split_outside_the_unit_interval_turns_the_signs_of_the_new_curvatures_round():
+    """Fukumizu and Amari 2000: where P is definite, one of mu in (0, 1) and mu outside adds no negative curvature."""
+    problem, params = outer_critical("trained", "erf")
+    inside, outside = (ls.split(problem, params, 0, share).measured.index for share in (0.5, -0.5))
+    own = int(np.sum(np.linalg.eigvalsh(evaluate(problem, problem.write(params))[1]) < -1e-9))
+    block = ls.split(problem, params, 0).block
+    assert inside == own + int(np.sum(block < -1e-9))
+    assert outside == own + int(np.sum(block > 1e-9))
+
+
 def test_the_critical_point_split_in_the_limit_of_a_small_part_is_the_point_beside_a_zero_neuron():
     problem, w = ls.orthonormal_teacher(6), family_member("II", 6).matrix()
     found = ls.split(problem, w, 0, 1 - 1e-4)
@@ -84,7 +125,7 @@ def test_what_cannot_be_split_is_refused_in_a_sentence():
         ("gradient norm is", lambda: ls.split(problem, w + 0.1, 0)),
         ("neuron must be between 0 and 5", lambda: ls.split(problem, w, 6)),
         ("share must be between 0 and 1", lambda: ls.split(problem, w, 0, 1.0)),
-        ("relu, leaky_relu, abs or linear", lambda: ls.split(ls.orthonormal_teacher(6, activation="erf"), w, 0)),
+        ("relu, leaky_relu, abs or ", lambda: ls.split(ls.orthonormal_teacher(6, activation="erf"), w, 0)),
         ("hidden must have shape", lambda: ls.split(problem, w[:5], 0)),
         ("a neuron is zero", lambda: ls.split(ls.orthonormal_teacher(6, 7), np.vstack([w, np.zeros(6)]), 0)),
     ):

@@ -45,7 +45,7 @@ STAGES = (
 )
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
 NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
-FAMILIES = {"TeacherStudent", "TiedStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss"}
+FAMILIES = {"TeacherStudent", "TiedStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss", "OuterWeights"}
 
 
 def _modules() -> dict[str, Path]:
@@ -94,6 +94,7 @@ def test_there_are_no_circles():
 def test_rooms_do_not_import_rooms():
     rooms = {
         "teacher_student",
+        "outer_weights",
         "tied",
         "local_convergence",
         "porcupine",

@@ -17,6 +17,7 @@ TOPICS = (
     "finite-data",
     "own-loss",
     "teacher-student",
+    "splitting",
     "porcupines",
     "growth",
     "spurious-valleys",

@@ -47,6 +47,7 @@ class Gaussian:
 
     Attributes:
         gap: (student [n, d], teacher [k, d]) -> distance from the exact zero set, in units of the lightest teacher.
+        signed_gap: (w [n, d], a [n], v [k, d], b [k]) -> the same for networks with outer weights a and b.
         anchors: teacher [k, d] -> vectors and colours whose symmetries are those of the loss.
         size: Largest value of a moment, of a and b.
         lost: What cancellation in the closed form loses beside that, in the same roundings.
@@ -56,6 +57,7 @@ class Gaussian:
     """
 
     gap: Callable[[np.ndarray, np.ndarray], float]
+    signed_gap: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
     anchors: Callable[[np.ndarray], zero_set.Anchors]
     size: Sizes
     lost: Sizes
@@ -138,6 +140,11 @@ class Activation:
         """(p, q) such that E s(u.x) s(v.x) = p E relu(u.x) relu(v.x) + q u.v: E|u.x||v.x| = 4 E relu relu - u.v."""
         odd, even = self.parts
         return 4 * even * even, odd * odd - even * even
+
+    @property
+    def odd(self) -> bool:
+        """Whether s(-z) = -s(z), as far as its powers are known."""
+        return self.series is not None and self.series.rest != "even" and all(q % 2 for q in self.series.powers)
 
     @property
     def kinked(self) -> bool:
@@ -238,6 +245,10 @@ def _homogeneous(name: str, odd: float, even: float, slope: float = 0.0) -> Acti
     def gap(w: np.ndarray, v: np.ndarray) -> float:
         return max(zero_set.sum_gap(w, v) if odd else 0.0, zero_set.line_gap(w, v) if even else 0.0)
 
+    def signed_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray) -> float:
+        sums = zero_set.signed_sum_gap(w, a, v, b) if odd else 0.0
+        return max(sums, zero_set.signed_line_gap(w, a, v, b) if even else 0.0)
+
     return Activation(
         name=name,
         s=lambda z: jnp.where(z > 0, high, low) * z,
@@ -250,6 +261,7 @@ def _homogeneous(name: str, odd: float, even: float, slope: float = 0.0) -> Acti
         series=Series((1,)) if even == 0.0 else None,
         gaussian=Gaussian(
             gap=gap,
+            signed_gap=signed_gap,
             anchors=partial(zero_set.homogeneous_anchors, odd=odd, even=even),
             size=lambda a, b: size * np.sqrt(a * b),
             lost=_nothing_lost,
@@ -286,6 +298,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             series=Series((2,)),
             gaussian=Gaussian(
                 gap=zero_set.second_moment_gap,
+                signed_gap=zero_set.signed_second_moment_gap,
                 anchors=zero_set.second_moment_anchors,
                 size=lambda a, b: 3 * a * b,
                 lost=_nothing_lost,
@@ -299,6 +312,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             series=Series((), "odd"),
             gaussian=Gaussian(
                 gap=partial(zero_set.ridge_gap, odd=True),
+                signed_gap=partial(zero_set.signed_ridge_gap, odd=True),
                 anchors=zero_set.signed_anchors,
                 size=lambda a, b: np.minimum(1.0, 2 * np.sqrt(a * b)),
                 # (1 + 2a)(1 + 2b) - 4 c^2 loses eps (1 + a)(1 + b) where long neurons are nearly parallel.
@@ -312,6 +326,9 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             series=Series((1,), "even"),  # z / 2 + z erf(z / sqrt 2) / 2
             gaussian=Gaussian(
                 gap=lambda w, v: max(zero_set.sum_gap(w, v), zero_set.ridge_gap(w, v, odd=False)),
+                signed_gap=lambda w, a, v, b: max(
+                    zero_set.signed_sum_gap(w, a, v, b), zero_set.signed_ridge_gap(w, a, v, b, odd=False)
+                ),
                 anchors=zero_set.unsigned_anchors,
                 size=_root,
                 lost=lambda a, b: a * b / np.sqrt(1 + a + b),

@@ -235,6 +235,10 @@ class Problem(Loss):
             rows[: len(modes)] = modes
         return out
 
+    def flat_directions(self, theta: np.ndarray) -> np.ndarray:
+        """Directions along which the loss cannot change at theta beside `tangents`, [g, p]; none by default."""
+        return np.zeros((0, self.p))
+
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 
     def loss_error(self, theta: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from landscape.arrays import AnyArray
 from landscape.problems import gaussian
 from landscape.problems.activation import GAUSSIAN, Activation
 from landscape.problems.activation import activation as find_activation
+from landscape.problems.outer_weights import OuterWeights, with_outer
 from landscape.problems.params import Params
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import Symmetry
@@ -330,9 +331,31 @@ def drawn_rows(key: Array, width: int, d: int, init: str) -> Float[Array, "width
     return z * {"xavier": d**-0.5, "he": (2 / d) ** 0.5, "gaussian": 1.0}[init]
 
 
+@overload
 def teacher_student(
     teacher: Any, width: int | None = None, activation: str | Activation = "relu", slope: float = 0.01
-) -> TeacherStudent:
+) -> TeacherStudent: ...
+
+
+@overload
+def teacher_student(
+    teacher: Any,
+    width: int | None = None,
+    activation: str | Activation = "relu",
+    slope: float = 0.01,
+    outer: Any = None,
+    teacher_outer: Any = None,
+) -> Any: ...
+
+
+def teacher_student(
+    teacher: Any,
+    width: int | None = None,
+    activation: str | Activation = "relu",
+    slope: float = 0.01,
+    outer: Any = None,
+    teacher_outer: Any = None,
+) -> TeacherStudent | OuterWeights:
     """The exact loss of a student of `width` neurons against a teacher, over Gaussian inputs.
 
     Args:
@@ -340,9 +363,15 @@ def teacher_student(
         width: Number of student neurons; the teacher's own by default.
         activation: One of `landscape.problems.activation.GAUSSIAN`.
         slope: Negative-side slope of leaky_relu.
+        outer: Outer weights of the student: fixed at one by default, "trained", or [width] numbers that stay fixed.
+        teacher_outer: Outer weights of the teacher, [k]; ones by default.
+
+    Returns:
+        `OuterWeights` where outer weights are given or trained, else `TeacherStudent`.
 
     Raises:
-        InputError: The teacher is empty, not a matrix, not finite or has a zero row; width is below one.
+        InputError: The teacher is empty, not a matrix, not finite or has a zero row; width is below one; or outer
+            weights do not fit.
     """
     teacher = teacher_rows(teacher)
     width = len(teacher) if width is None else whole("width", width, 1)
@@ -352,7 +381,9 @@ def teacher_student(
             f"activation {act} has no closed form over Gaussian inputs; those that have are {', '.join(GAUSSIAN)}. "
             "A finite data set (`empirical`) takes it."
         )
-    return TeacherStudent(teacher=teacher, width=width, activation=act)
+    if outer is None and teacher_outer is None:
+        return TeacherStudent(teacher=teacher, width=width, activation=act)
+    return with_outer(teacher, width, act, np.ones(width) if outer is None else outer, teacher_outer)
 
 
 def teacher_rows(teacher: Any) -> np.ndarray:

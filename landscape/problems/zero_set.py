@@ -99,6 +99,81 @@ def ridge_gap(w: np.ndarray, v: np.ndarray, odd: bool) -> float:
     return gap / lightest(v)
 
 
+# -- gaps of networks with outer weights -------------------------------------------------------------------------------
+#
+# w [n, d] with outer weights a [n] against v [k, d] with b [k]; the unit is the least |b||v|. Neurons are put on the
+# nearest line or vector that is there already, teachers first, or on one of their own: whatever the assignment, what is
+# moved and what is left over bound the distance from the exact zero set.
+
+NEAR = 1e-3  # a neuron is put on a line where that moves it by less, in units of the lightest teacher neuron
+
+
+def _unit(v: np.ndarray, b: np.ndarray) -> float:
+    return float(np.min(np.abs(b) * np.linalg.norm(v, axis=1)))
+
+
+def signed_sum_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray) -> float:
+    """Distance of sum a w from sum b v: all that a linear part sees."""
+    return float(np.linalg.norm(a @ w - b @ v)) / _unit(v, b)
+
+
+def signed_second_moment_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray) -> float:
+    """Distance of sum a w w^T from sum b v v^T: all that z^2 sees."""
+    return float(np.linalg.norm((w.T * a) @ w - (v.T * b) @ v) / np.min(np.abs(b) * np.sum(v * v, axis=1)))
+
+
+def signed_line_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray) -> float:
+    """Largest mass sum a|w| - sum b|v| left on a line, or what neurons are moved by to lie on lines."""
+    unit, moved = _unit(v, b), 0.0
+    vectors, weights = np.concatenate([v, w]), np.concatenate([-b, a])
+    heaviest = np.argsort(-np.abs(a) * np.linalg.norm(w, axis=1)) + len(v)
+    directions: list[np.ndarray] = []
+    mass: list[float] = []
+    for i in [*range(len(v)), *heaviest]:
+        x, weight = vectors[i], float(weights[i])
+        away = [abs(weight) * float(np.linalg.norm(x - (x @ u) * u)) for u in directions]
+        nearest = int(np.argmin(away)) if away else -1
+        if away and away[nearest] <= (SAME_LINE if i < len(v) else NEAR) * unit:
+            moved += away[nearest]
+            mass[nearest] += weight * abs(float(x @ directions[nearest]))
+        elif np.any(x):
+            directions.append(x / np.linalg.norm(x))
+            mass.append(weight * float(np.linalg.norm(x)))
+    return max(moved, *(abs(m) for m in mass)) / unit
+
+
+def signed_ridge_gap(w: np.ndarray, a: np.ndarray, v: np.ndarray, b: np.ndarray, odd: bool) -> float:
+    """Largest weight left on a vector, times its length, or what neurons are moved by to coincide or vanish.
+
+    Args:
+        w: Student neurons, [n, d].
+        a: Their outer weights, [n].
+        v: Teacher neurons, [k, d].
+        b: Their outer weights, [k].
+        odd: Whether the ridge function is odd (erf); else it is even, and neurons count up to sign.
+    """
+    unit, moved = _unit(v, b), 0.0
+    vectors, weights = np.concatenate([v, w]), np.concatenate([-b, a])
+    heaviest = np.argsort(-np.abs(a) * np.linalg.norm(w, axis=1)) + len(v)
+    centres: list[np.ndarray] = []
+    left: list[float] = []
+    for i in [*range(len(v)), *heaviest]:
+        x, weight = vectors[i], float(weights[i])
+        # (cost of moving there, which centre, sign); centre -1 is the zero vector, where a neuron does nothing.
+        ways = [(abs(weight) * float(np.linalg.norm(x)), -1, 1.0)] if i >= len(v) else []
+        for sign in (1.0, -1.0):
+            ways += [(abs(weight) * float(np.linalg.norm(x - sign * u)), j, sign) for j, u in enumerate(centres)]
+        cost, j, sign = min(ways, default=(np.inf, -1, 1.0))
+        if cost > (SAME_LINE if i < len(v) else NEAR) * unit:
+            centres.append(x)
+            left.append(weight)
+            continue
+        moved += cost
+        if j >= 0:
+            left[j] += sign * weight if odd else weight
+    return max(moved, *(abs(c) * float(np.linalg.norm(u)) for c, u in zip(left, centres, strict=True))) / unit
+
+
 # -- anchors -----------------------------------------------------------------------------------------------------------
 
 

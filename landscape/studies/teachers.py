@@ -43,6 +43,8 @@ class TeacherStudy(Teachers):
         dimension: Input dimension for an orthonormal teacher; k by default.
         activation: relu, leaky_relu, abs, linear, quadratic, erf or gelu.
         slope: Negative-side slope of leaky_relu.
+        outer: Outer weights of the student: one, trained, or numbers that stay fixed as [...].
+        teacher_outer: Outer weights of the teacher: one, or numbers as [...].
     """
 
     name: ClassVar[str] = "teacher-student"
@@ -55,6 +57,8 @@ class TeacherStudy(Teachers):
     dimension: int | None = None
     activation: str = "relu"
     slope: float = 0.01
+    outer: str = "one"
+    teacher_outer: str = "one"
 
     def problem(self) -> TeacherStudent:
         """The landscape.
@@ -66,6 +70,11 @@ class TeacherStudy(Teachers):
 
         teacher = read_rows(self.teacher, "teacher")
         options: dict[str, Any] = {"activation": self.activation, "slope": self.slope}
+        options["teacher_outer"] = (
+            None if self.teacher_outer == "one" else read_rows(self.teacher_outer, "teacher_outer")
+        )
+        if self.outer != "one":
+            options["outer"] = "trained" if self.outer == "trained" else read_rows(self.outer, "outer")
         if isinstance(teacher, int):
             return orthonormal_teacher(teacher, self.width, self.dimension, **options)
         if self.dimension is not None:

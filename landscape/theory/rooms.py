@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landscape.problems.problem import Problem
-from landscape.theory import nearby, teacher_student, tied
+from landscape.theory import nearby, outer_weights, teacher_student, tied
 from landscape.theory.convex import room as convex
 from landscape.theory.growth import room as growth
 from landscape.theory.own_loss import room as own_loss
@@ -15,6 +15,7 @@ GENERAL = Room("lower bound and curvature", lambda problem: True, at_bound=nearb
 
 ROOMS = (
     teacher_student.ROOM,
+    outer_weights.ROOM,
     tied.ROOM,
     porcupine.ROOM,
     convex.ROOM,
