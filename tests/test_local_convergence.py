@@ -8,8 +8,8 @@ import pytest
 
 import landscape as ls
 from landscape import fits
-from landscape.theory import local_convergence as room
-from landscape.theory.local_convergence import Regime
+from landscape.theory.local_convergence.matching import matching
+from landscape.theory.local_convergence.regimes import Regime, threshold, verdict
 
 
 def _descents(loss_of, r=30, seed=0):
@@ -93,7 +93,7 @@ def test_an_empty_window_is_refused(window):
 
 def _seen(problem, theta):
     with jax.enable_x64(True):
-        return {name: np.asarray(f(np.asarray(theta, float).reshape(-1))) for name, f in room.matching(problem).items()}
+        return {name: np.asarray(f(np.asarray(theta, float).reshape(-1))) for name, f in matching(problem).items()}
 
 
 def test_students_of_absolute_values_match_up_to_sign_and_those_of_relu_do_not():
@@ -119,7 +119,7 @@ def test_tied_students_carry_the_square_of_their_length_and_small_angles_keep_th
 
 def test_problems_without_teachers_are_refused():
     with pytest.raises(ls.InputError, match="homogeneous activations"):
-        room.matching(ls.teacher_student(np.eye(2), 2, "erf"))
+        matching(ls.teacher_student(np.eye(2), 2, "erf"))
 
 
 # -- regimes and thresholds --------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_descents_show_the_regime_of_their_width(make, expected):
     )
     power = fits.exponent(seen.loss, seen.grad_norm, seen.floor)
     rate = fits.rate(seen.time, seen.loss, seen.floor)
-    said = room.verdict(power, rate, seen.loss, seen.grad_norm)
+    said = verdict(power, rate, seen.loss, seen.grad_norm)
     assert said.regime == regime
     assert said.kappa > 1
     truth = 0.5 if regime == Regime.NONDEGENERATE else 2 / 3
@@ -151,10 +151,10 @@ def test_descents_show_the_regime_of_their_width(make, expected):
 def test_the_threshold_is_the_least_loss_of_a_descent_that_fails():
     loss = np.array([[3.0, 1.0, 1e-9], [3.0, 0.5, 0.2], [2.0, 0.3, np.nan], [2.0, 1e-3, 1e-9], [2.0, 1e-3, 1e-7]])
     labels = np.array(["global", "spurious", "saddle", "global", "unconverged"], object)
-    found = room.threshold(loss, labels)
+    found = threshold(loss, labels)
     assert found.loss == 0.2
     assert (found.failing, found.below, found.open) == (2, 2, 1)  # a descent without an end has not failed
     assert found.failing_at_most == pytest.approx(1 - 0.05**0.5)
-    alone = room.threshold(loss[[0, 3]], labels[[0, 3]])
+    alone = threshold(loss[[0, 3]], labels[[0, 3]])
     assert alone.loss == np.inf
     assert alone.failing == 0

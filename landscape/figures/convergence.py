@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from landscape.figures.style import DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, quiet, small_print
+from landscape.figures.style import DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, Figure, quiet, small_print
 
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # a model each
 
@@ -136,7 +135,8 @@ def scales(cells: list[dict[str, Any]]) -> Figure:
     for i, extra in enumerate(sorted({cell["width"] - cell["teacher"] for cell in cells})):
         some = sorted((c for c in cells if c["width"] - c["teacher"] == extra), key=lambda cell: cell["init_scale"])
         name = "n = k" + (f" + {extra}" if extra else "")
-        _shares(ax, [cell["init_scale"] for cell in some], some, name, i, "global", 0.0)
+        apart = 1.03**i  # so that equal shares do not hide each other
+        _shares(ax, [apart * cell["init_scale"] for cell in some], some, name, i, "global", 0.0)
     ax.set(xscale="log", xlabel="scale of the starts, times N(0, 1/d)", ylabel="share of descents that end global")
     ax.set_ylim(0, 1.03)
     ax.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -24,6 +24,9 @@ HALVED = 64  # descents that are run again with half the tolerance
 class Convergence(Reported, Descents):
     """Descents of the gradient flow to a teacher, looked at along the way, at several widths.
 
+    Sums of absolute values and of ReLU start at teacher / width times the scale: where a sum begins with more mass than
+    its teacher has, neurons shrink to zero, and the flow has no way on across the kink there.
+
     Attributes:
         model: tied (the paper's: top weights tied to the norms, absolute values), abs, relu (sums), or all of them.
         teacher: Number of teacher neurons.
@@ -100,9 +103,11 @@ class Convergence(Reported, Descents):
     def followed(self, problem: Any, folder: Path | None, restarts: int, tolerance: float) -> Trace:
         """Descents looked at along the way, kept in the folder where there is one."""
         from landscape.host.trace import trace
-        from landscape.theory.local_convergence import matching
+        from landscape.theory.local_convergence.matching import matching
 
         settings = self.plan().settings._replace(tolerance=tolerance)._asdict()
+        if problem.kind == "teacher_student":
+            settings["init_scale"] *= len(problem.teacher) / problem.width
         return trace(
             problem, restarts, self.seed, looks=looks(self.budget), observables=matching(problem),
             out=folder, resume=True, progress=False, **settings,
@@ -190,13 +195,14 @@ class Lojasiewicz(Convergence):
 
     name: ClassVar[str] = "lojasiewicz"
     about: ClassVar[str] = "Zhou, Ge and Jin 2021: the gradient as a power of the loss, the loss as one of time"
+    draws: ClassVar[str] = "the median descent of each case: gradient norm against loss, and loss against time"
 
     def case(self, name: str, model: str, width: int, folder: Path | None) -> dict[str, Any] | None:
         """The two laws with their intervals, the regime, and what half the tolerance changes."""
         import numpy as np
 
         from landscape import fits
-        from landscape.theory.local_convergence import verdict
+        from landscape.theory.local_convergence.regimes import verdict
 
         window = fits.Window(self.low, self.high)
         problem = self.problem_of(model, width)
@@ -227,7 +233,7 @@ class Lojasiewicz(Convergence):
         return {
             "name": name, "model": model, "width": width, "labels": seen.census.labels(),
             "exponent": power.as_dict(), "rate": rate.as_dict(),
-            "regime": str(said.regime), "words": said.words, "kappa": said.kappa, "basin": str(said.basin),
+            "regime": str(said.regime), "words": said.words, "kappa": _or_none(said.kappa), "basin": str(said.basin),
             "halved": {"exponent": _or_none(change[0]), "rate": _or_none(change[1]), "descents": some},
             "astray": int(np.sum(~clean)),
             "without_stray": {"exponent": direct.as_dict(), "rate": steady.as_dict()},
@@ -249,7 +255,8 @@ class Lojasiewicz(Convergence):
             rows.append(
                 (
                     row["model"], str(row["width"]), str(self.restarts), str(row["labels"]["global"]),
-                    _law(row["exponent"]), _law(row["rate"]), row["regime"], f"{row['kappa']:.1f}",
+                    _law(row["exponent"]), _law(row["rate"]), row["regime"],
+                    "-" if row["kappa"] is None else f"{row['kappa']:.1f}",
                     f"{_small(change['exponent'])}, {_small(change['rate'])}", str(row["astray"]),
                     _law(row["without_stray"]["exponent"], short=True), _law(row["without_stray"]["rate"], short=True),
                 )
@@ -292,6 +299,7 @@ class StudentMatching(Convergence):
 
     name: ClassVar[str] = "student-matching"
     about: ClassVar[str] = "Zhou, Ge and Jin 2021: students gather at teachers, except ReLU ones whose teachers cancel"
+    draws: ClassVar[str] = "angles and residuals against the loss"
 
     teacher: int = 3
     dimension: int = 4
@@ -309,7 +317,7 @@ class StudentMatching(Convergence):
 
         from landscape import fits
         from landscape.problems.teacher_student import teacher_student
-        from landscape.theory.local_convergence import threshold
+        from landscape.theory.local_convergence.regimes import threshold
 
         cancels = name == "relu-cancelling"
         turn = 2 * np.pi * np.arange(3) / 3

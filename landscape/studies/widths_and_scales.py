@@ -52,6 +52,7 @@ class InitScale(Descents):
 
     name: ClassVar[str] = "init-scale"
     about: ClassVar[str] = "share of global ends by the scale of the starts, at the teacher's width and one above"
+    draws: ClassVar[str] = "shares of global ends by scale"
 
     restarts: int = 500
     optimiser: str = "flow"
@@ -69,15 +70,12 @@ class InitScale(Descents):
         common: dict[str, Any] = {name: getattr(self, name) for name in Descents.__dataclass_fields__}
         if any(one < 1 for one in self.hundredths):
             raise InputError(f"hundredths must be positive, found {min(self.hundredths)}.")
-        cells = {
-            f"n{self.teacher + more:02d}-s{one:04d}": SafranShamir(
-                teacher=self.teacher,
-                width=self.teacher + more,
-                **common | {"init_scale": self.init_scale * one / 100},
-            )
-            for more in self.extra
-            for one in self.hundredths
-        }
+        cells = {}
+        for more in self.extra:
+            for one in self.hundredths:
+                own: dict[str, Any] = {**common, "init_scale": self.init_scale * one / 100}
+                cell = SafranShamir(teacher=self.teacher, width=self.teacher + more, **own)
+                cells[f"n{self.teacher + more:02d}-s{one:04d}"] = cell
         if not cells:
             raise InputError("extra and hundredths must each name at least one number.")
         return cells

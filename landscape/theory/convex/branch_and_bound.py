@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape import patience
 from landscape.problems.datafit import Data, objective
 from landscape.records import whole
 from landscape.theory.arrangement.records import Cells, Phi
@@ -111,6 +112,7 @@ def best_by_width(
         if lower is not None:
             heap, search.dropped = [], [max(lower, root.bound)]
     while heap and not search.over() and not search.beaten(heap[0][0]):
+        patience.say(f"least loss of width {width}: {heap[0][0]:.9g} to {search.value:.9g}, {search.programs} programs")
         value, _, bound, taken, allowed, support = heapq.heappop(heap)
         # The heaviest cell of the optimum that is not taken yet: leaving it out costs most.
         branch = next((t for t in support if t not in taken), None)
@@ -159,7 +161,7 @@ class _Branching:
 
     def over(self) -> bool:
         """Whether programs or time are used up."""
-        return self.spent >= self.most or time.monotonic() >= self.until
+        return self.spent >= self.most or time.monotonic() >= self.until or patience.over()
 
     def beaten(self, value: float) -> bool:
         """Whether the network at hand is as good as this, to what two values of programs are the same."""
