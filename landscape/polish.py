@@ -163,6 +163,7 @@ def polish(
     noise: np.ndarray | float,
     scale: float,
     max_steps: int = 60,
+    convex_only: np.ndarray | bool = False,
 ) -> Polished:
     """Newton's method with a shift, monotone in the loss and never further than `reach` from its start.
 
@@ -180,6 +181,7 @@ def polish(
         noise: Rounding error of the loss near theta, [b]; the loss may rise by this where the gradient falls.
         scale: Size of the gradient far from stationary points.
         max_steps: Ceiling on iterations, refused ones included.
+        convex_only: Whether to leave a point as it is where its Hessian is not positive definite, [b].
     """
     with float64():
         start = np.array(theta, np.float64)
@@ -198,6 +200,10 @@ def polish(
                 break
             step = _steps(hessian, grad, shift * np.sqrt(norm / scale), running)
             found = np.isfinite(step).all(axis=1) & running
+            left = running & ~found & (steps == 0) & convex_only
+            refused, running = np.where(left, 6, refused), running & ~left
+            if not running.any():
+                break
             trial = np.where(found[:, None], here + step, here)
             new_loss, new_grad, new_hessian = _derivatives(problem, trial)
             new_loss, new_grad = np.array(new_loss), np.array(new_grad)

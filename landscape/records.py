@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from landscape import markup
+
 
 class Status(enum.IntEnum):
     """How one restart ended. Failure is a value: a lane that diverges never stops the others."""
@@ -182,9 +184,11 @@ class Claim:
         return max(above, 0.0) if self.label == Label.GLOBAL else above
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict(Claim):
     """The label of one point and the evidence for it: a claim, complete with what was measured at the point.
+
+    Prints itself in a few lines, and shows itself in a notebook.
 
     Attributes:
         polished: The verdict of the stationary point that the given one leads to.
@@ -199,6 +203,42 @@ class Verdict(Claim):
         """The claim as a verdict, with what was measured where the claim itself says nothing."""
         said = {f.name: getattr(claim, f.name) for f in fields(Claim)}
         return cls(**said | {name: value for name, value in measured.items() if said[name] is None})
+
+    def sentence(self) -> str:
+        """Label, loss, gradient norm and the ground of the label, in one line."""
+        said = [f"{self.label} ({self.flavour})" if self.flavour else str(self.label)]
+        said += [] if self.loss is None else [f"loss {self.loss:.12g}"]
+        said += [] if self.grad_norm is None else [f"gradient norm {self.grad_norm:.1e}"]
+        ground = f"{self.evidence} by {self.by}" if self.evidence else self.reason
+        return ", ".join(said) + (f"; {ground}" if ground else "")
+
+    def __str__(self) -> str:
+        lines = [self.sentence()]
+        if self.lower_bound is not None and self.excess is not None:
+            lines.append(f"  lower bound {self.lower_bound:.10g}, excess {self.excess:.3g}")
+        if self.escape is not None:
+            lines.append(f"  way out: a direction of descent, [{len(self.escape)}], in `escape`")
+        if self.polished is not None:
+            first, *rest = str(self.polished).splitlines()
+            lines += [f"  leads, {self.moved:.2g} away, to: {first}", *(f"  {line}" for line in rest)]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        named = (("loss", self.loss, ".12g"), ("lower bound", self.lower_bound, ".10g"), ("excess", self.excess, ".3g"),
+                 ("gradient norm", self.grad_norm, ".1e"), ("least curvature", self.min_curvature, ".4g"),
+                 ("margin", self.margin, ".3g"))  # fmt: skip
+        rows: list[tuple[str, Any]] = [("label", markup.labelled(self.label, self.flavour))]
+        rows += [("evidence", f"{self.evidence} by {self.by}")] if self.evidence else []
+        rows += [(name, format(value, form)) for name, value, form in named if value is not None]
+        if self.wider is not None and self.flavour == Flavour.FOR_THIS_WIDTH:
+            rows.append(("wider networks go lower by", f"{self.wider:.3g}"))
+        rows += [("reason", self.reason)] if self.reason else []
+        rows += [("way out", "a direction of descent, in escape")] if self.escape is not None else []
+        if self.polished is not None:
+            rows.append((f"leads, {self.moved:.2g} away, to", markup.Html(self.polished._repr_html_())))
+        return markup.facts(rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Exactly what `landscape label --json` prints for this point."""

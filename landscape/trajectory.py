@@ -143,7 +143,10 @@ def sample_curves(
         for look in looks:
             lanes = advanced(problem, method, lanes, 0 if look == 0 else every)
             loss.append(np.asarray(lanes.loss, np.float64))
-            grad_norm.append(np.asarray(lanes.grad_norm, np.float64))
+            # Before its first step a method has no gradient in its memory (the flow's is zero there): it is computed.
+            first = problem.gradients(lanes.theta) if look == 0 else None
+            norm = lanes.grad_norm if first is None else jnp.linalg.norm(first, axis=1)
+            grad_norm.append(np.asarray(norm, np.float64))
         ends = np.asarray(lanes.theta, np.float64)
         # Not where a descent has diverged: the rounding error there is no floor for the others.
         tame = np.all(np.isfinite(ends), axis=1) & (loss[-1] <= loss[0])

@@ -33,7 +33,7 @@ small = "LANDSCAPE_SMALL" in os.environ  # CI runs this notebook at a small size
 restarts = 150 if small else 1000
 
 problem = ls.orthonormal_teacher(8)
-print(problem.kind, problem.width, problem.p, problem.normalisation)
+problem
 
 # %% [markdown]
 # ## The census
@@ -43,7 +43,7 @@ print(problem.kind, problem.width, problem.p, problem.normalisation)
 
 # %%
 census = ls.explore(problem, restarts=restarts, seed=0, progress=False)
-print(census)
+census
 
 # %% [markdown]
 # Most descents find the teacher; about one in eight ends in a *spurious* local minimum, at a loss of 0.0215. The paper
@@ -59,28 +59,29 @@ print(census)
 print(census.labels(), census.unseen)
 
 # %% [markdown]
+# How often each level was reached, the Hessian's eigenvalues at one point of each, and some of the descents:
+
+# %%
+census.plot()
+
+# %% [markdown]
 # ## What a spurious minimum looks like
 #
 # The weights of one member of every orbit are kept.
 
 # %%
-for restart, theta in census.weights.items():
-    row = int(np.flatnonzero(census.rows["restart"] == restart)[0])
-    print(census.rows["label"][row], f"loss {census.rows['loss'][row]:.12f}")
-    print(np.round(problem.read(theta).hidden, 2), end="\n\n")
+for level in census.levels:
+    print(level)
+    print(np.round(census.network(level).hidden, 2), end="\n\n")
 
 # %% [markdown]
 # In the spurious one, seven neurons sit near seven teachers and the last one points *away* from the eighth. Is it
 # really a minimum? Its Hessian says so, and the label does not rest on a tolerance:
 
 # %%
-spurious = [
-    r for r in census.weights if census.rows["label"][np.flatnonzero(census.rows["restart"] == r)[0]] == "spurious"
-]
-if spurious:
-    verdict = ls.label(problem, problem.read(census.weights[spurious[0]]))
-    print(verdict.label, verdict.evidence, "by", verdict.by, "margin", verdict.margin)
-    print("least curvature", verdict.min_curvature)
+spurious = [level for level in census.levels if level.label == "spurious"]
+verdict = ls.label(problem, census.network(spurious[0]) if spurious else census.best())
+verdict
 
 # %% [markdown]
 # ## One neuron more
@@ -90,7 +91,16 @@ if spurious:
 
 # %%
 wider = ls.explore(ls.orthonormal_teacher(8, width=9), restarts=restarts // 5, seed=0, progress=False)
-print(wider)
+wider
+
+# %% [markdown]
+# ## Another way down
+#
+# Shares are of the basins of an optimiser. The gradient flow has nearly the same ones, and is several times faster.
+
+# %%
+flow = ls.explore(problem, restarts=restarts, seed=0, optimiser="flow", progress=False)
+ls.compare(census, flow)
 
 # %% [markdown]
 # ## Any teacher
@@ -102,4 +112,4 @@ print(wider)
 angles = 2 * np.pi * np.arange(3) / 3
 mercedes = ls.teacher_student(np.stack([np.cos(angles), np.sin(angles)], axis=1))
 print(ls.label(mercedes, -mercedes.teacher).label)
-print(ls.explore(mercedes, restarts=restarts // 5, progress=False))
+ls.explore(mercedes, restarts=restarts // 5, progress=False)

@@ -45,7 +45,7 @@ print(problem.kind, problem.p, problem.normalisation)
 #
 # The teacher $(6, 4)$ has neurons of one sign, and every minimum is global. The teacher $(6, -4)$ has both, and then a
 # student whose neurons are both positive is stuck: to represent the $-4$, one of them would have to pass through zero,
-# and near zero it is pushed back. Losses in this picture are the paper's, twice ours.
+# and near zero it is pushed back. Losses in the picture are $F$; the paper's are twice that.
 
 # %%
 landscape_study = STUDIES["porcupine-landscape"](restarts=restarts)

@@ -51,7 +51,7 @@ def test_a_rise_needs_curvature_and_a_small_gradient():
     assert rise(0.0, 1.0, 3.0, 10.0) == (
         pytest.approx(1 / 27),
         pytest.approx(1 / 3),
-    )  # lambda^3 / (3 B^2) at lambda / B
+    )  # lambda^3 / (3 B^2)
     assert rise(0.0, 1.0, 3.0, 0.1) == (pytest.approx(0.005 - 0.0005), 0.1)
     assert rise(1.0, 1.0, 3.0, 10.0) is None
     assert rise(0.0, -1.0, 3.0, 10.0) is None

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from reference import call
 
+from landscape.studies import STUDIES
+
 SCHEMA = {
     "study", "problem", "restarts", "seed", "labels", "shares", "levels", "lower_bound", "best_seen", "unseen_mass",
     "seconds", "environment", "findings",
@@ -225,3 +227,32 @@ def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m landscape.cli studies | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_does_how_long_it_takes_and_what_it_draws(name, capsys):
+    assert call("studies", name) == 0
+    said = capsys.readouterr().out
+    assert STUDIES[name].about in said
+    assert "\nTakes: " in said
+    assert "\nDraws: " in said
+    assert "Attributes" not in said
+    purpose = said.split("\n\n")[1]
+    assert len(purpose) > 30  # a sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["reusme", "x"], "resume"),
+        (["run", "safran-shamr"], "safran-shamir"),
+        (["studies", "hiden-convex"], "hidden-convex"),
+    ],
+)
+def test_a_slip_is_answered_with_the_word_that_was_meant(arguments, word, capsys):
+    assert f"did you mean {word!r}?" in refused(capsys, *arguments)
+
+
+def test_a_slip_in_a_file_is_answered_too(tmp_path, capsys):
+    (tmp_path / "study.toml").write_text('study = "safran-shamir"\nwidht = 3\n')
+    assert "did you mean 'width'?" in refused(capsys, "run", tmp_path / "study.toml")

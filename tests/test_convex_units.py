@@ -170,3 +170,54 @@ def test_labels_do_not_depend_on_units_of_columns():
 def test_labels_of_500_points_do_not_depend_on_units_of_columns():
     seen = check(range(1000, 1500))
     assert min(seen.get(one, 0) for one in KINDS) > 20
+
+
+def drawn_with_decay(rng):
+    """A random problem with weight decay, a point of some kind, and both with data in another unit.
+
+    relu(c x w) a is relu(x w') a' at w = w' / sqrt(c), a = a' / sqrt(c), and weight decay of c beta costs the same.
+    """
+    n, d, width = int(rng.integers(2, 8)), int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    x, y = rng.normal(size=(n, d)), rng.normal(size=n)
+    loss = str(rng.choice(["squared", "squared", "huber", "logistic"]))
+    if loss == "logistic":
+        y = np.where(y > 0, 1.0, -1.0)
+        y[:2] = 1.0, -1.0  # both classes
+    beta, unit = float(10.0 ** rng.uniform(-3, 0)), float(10.0 ** rng.uniform(-9, 9))
+    model = dict(loss=loss, outer_bias=str(rng.choice(["none", "free"])))
+    plain = empirical(x, y, width, weight_decay=beta, **model)
+    scaled = empirical(unit * x, y, width, weight_decay=unit * beta, **model)
+    kind = rng.choice([0, 1, 1, 2, 2])
+    point = rng.normal(size=plain.p) if kind == 0 else ended(plain, rng)
+    if kind == 1 and width > 1:  # a zero neuron
+        end = ended(empirical(x, y, width - 1, weight_decay=beta, **model), rng)
+        cut = (width - 1) * d
+        point = np.concatenate([np.zeros(d), end[:cut], [0.0], end[cut:]])
+    moved = point.copy()
+    moved[: width * (d + 1)] /= np.sqrt(unit)
+    return plain, point, scaled, moved
+
+
+def check_with_decay(seeds):
+    """Labels seen, with their numbers: the same in both units, and contradicted by no way that falls."""
+    seen = {}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        plain, point, scaled, moved = drawn_with_decay(rng)
+        one, two = label(plain, point), label(scaled, moved)
+        assert (one.label, one.flavour) == (two.label, two.flavour), seed
+        seen[one.label] = seen.get(one.label, 0) + 1
+        if one.label in MINIMA or one.flavour in (Flavour.FLAT_MINIMUM, Flavour.STRICT_MINIMUM):
+            assert not any(falls_strictly(plain, point, there) for there in ways(plain, point, rng)), seed
+    return seen
+
+
+def test_labels_with_weight_decay_do_not_depend_on_the_unit_of_the_data():
+    seen = check_with_decay(range(40))
+    assert min(seen.get(one, 0) for one in (Label.GLOBAL, Label.SADDLE, Label.UNCONVERGED)) > 2
+
+
+@pytest.mark.slow
+def test_labels_of_500_points_with_weight_decay_do_not_depend_on_the_unit_of_the_data():
+    seen = check_with_decay(range(1000, 1500))
+    assert min(seen.get(one, 0) for one in (Label.GLOBAL, Label.SADDLE, Label.UNCONVERGED)) > 20

@@ -19,8 +19,9 @@ from matplotlib.colors import to_hex
 from landscape.census.census import Census
 from landscape.engine.settings import Settings
 from landscape.figures.descents import draw_curves
-from landscape.figures.style import COLOURS, UNKNOWN, save
+from landscape.figures.style import UNKNOWN, save
 from landscape.host.explore import explore
+from landscape.palette import COLOURS
 from landscape.problems.from_loss import from_loss
 from landscape.restart import start_points
 from landscape.studies.census_figures import descent_curves

@@ -9,7 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from landscape.figures.disconnectivity import NAMED, disconnectivity
-from landscape.figures.style import COLOURS, save
+from landscape.figures.style import save
+from landscape.palette import COLOURS
 from landscape.topology.graph import Minimum, Wall, Way, graph
 
 

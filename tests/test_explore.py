@@ -158,12 +158,15 @@ def test_the_same_seed_gives_the_same_census_and_another_does_not():
     assert not np.array_equal(one.rows["steps"], other.rows["steps"])
 
 
-def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path):
+def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path, capsys):
     folder = tmp_path / "run"
-    ls.explore(ls.orthonormal_teacher(3), 4, out=folder, progress=False)
+    whole = ls.explore(ls.orthonormal_teacher(3), 4, out=folder, progress=False)
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with pytest.raises(ls.InputError, match="holds"):
-        ls.explore(ls.orthonormal_teacher(3), 4, out=folder, progress=False)
+    capsys.readouterr()
+    agree(ls.explore(ls.orthonormal_teacher(3), 4, out=folder, progress=False), whole)
+    assert capsys.readouterr().err == f"landscape: {folder} holds this run, done already.\n"
+    with pytest.raises(ls.InputError, match="holds another run"):
+        ls.explore(ls.orthonormal_teacher(3), 4, seed=1, out=folder, progress=False)
     with pytest.raises(ls.InputError, match="holds another run"):
         ls.explore(ls.orthonormal_teacher(3), 4, seed=1, out=folder, resume=True, progress=False)
     assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -393,7 +396,7 @@ def test_what_a_driver_restores_is_one_verdict_an_orbit():
         assert any(np.array_equal(theta, weights[i]) for i in weights if member[i] == member[name])
         assert verdict.label == rows["label"][name]
     driver = Job(PROBLEM, ls.Settings(), 0).driver(store.Shards(rows, weights, []))
-    assert len(driver.acceptance.book.orbits) == 12
+    assert len(driver.acceptance.book.verdicts) == 12
 
 
 def test_settling_all_rows_at_once_is_settling_each():

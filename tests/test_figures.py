@@ -31,8 +31,9 @@ from landscape.figures.descents import draw_curves
 from landscape.figures.levels import loss_levels
 from landscape.figures.shares import shares_by_teacher
 from landscape.figures.spectra import spectra
-from landscape.figures.style import COLOURS, MARKERS, save
+from landscape.figures.style import save
 from landscape.host.explore import explore
+from landscape.palette import COLOURS, MARKERS
 from landscape.records import Label
 from landscape.studies.census_figures import census_figures, descent_curves
 from landscape.trajectory import Curves

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from finite_networks import degenerate
+from reference import call
 
 from landscape.precision import float64
 from landscape.problems.activation import ACTIVATIONS, Activation, activation
+from landscape.records import InputError
+from landscape.studies.dimensions import IntrinsicDimension
 from landscape.theory.exact_rank import primitive, rank, whole_numbers
 from landscape.theory.intrinsic_dimension import numerical_rank, on_data, over_gaussian, polynomial_dimension
 
@@ -117,3 +121,25 @@ def test_a_ray_is_its_shortest_whole_vector():
     assert primitive(second) == ((2, -1), -1)
     with pytest.raises(ValueError, match="zero row"):
         primitive([0, 0])
+
+
+def test_the_study_prints_the_table_and_draws_ranks(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call("run", "intrinsic-dimension", "--rows", "10", "30", "--out", str(out), "--json") == 0
+    table = {row["activation"]: row for row in json.loads(capsys.readouterr().out)["findings"]["activations"]}
+    assert {name: row["dimension"] for name, row in table.items()} == {
+        name: {"linear": "3", "quadratic": "6"}.get(name, "infinite") for name in ACTIVATIONS
+    }
+    assert table["quadratic"]["on_rows"] == ["6", "6"]
+    assert table["quadratic"]["ranks"] == [6, 6]
+    assert table["relu"]["ranks"] == [10, 30]
+    assert table["tanh"]["on_rows"] == ["10", "30"]
+    assert call("show", str(out)) == 0
+    assert "infinitely many hyperplanes" in capsys.readouterr().out
+    assert call("plot", str(out)) == 0
+    assert (out / "figures" / "ranks.png").stat().st_size > 5000
+
+
+def test_a_study_without_rows_is_refused():
+    with pytest.raises(InputError, match="at least one number of rows"):
+        IntrinsicDimension(rows=()).manifest()

@@ -24,8 +24,8 @@ from matplotlib.colors import to_hex
 
 from landscape.census.census import Census
 from landscape.figures.levels import NAMED_LEVELS, loss_levels, moved_apart
-from landscape.figures.style import COLOURS
 from landscape.host.explore import explore
+from landscape.palette import COLOURS
 
 
 @pytest.fixture(scope="module")

@@ -119,3 +119,17 @@ def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
     assert census.labels()["global"] == 8
     higher = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, -1e-9)
     assert explore(higher, 4, progress=False, budget=20_000).labels()["global"] == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 1.0 + jnp.sqrt(jnp.sum(x**2)),
+        lambda x: jnp.linalg.eigvalsh(jnp.array([[1.0 + x[0], x[1]], [x[1], 1.0 - x[0]]]))[-1],
+    ],
+    ids=["cone", "largest eigenvalue"],
+)
+def test_descents_to_the_tip_of_a_cone_come_to_an_end(function):
+    census = explore(problem(function, 2, 1.0), 8, progress=False, budget=20_000)
+    assert census.labels()["unconverged"] == 0
+    assert census.best_seen == pytest.approx(1.0, abs=1e-9)

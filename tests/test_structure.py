@@ -17,7 +17,10 @@ import landscape
 ROOT = Path(landscape.__file__).parent
 # Each stage, a module or a folder, may import those before it. Within a folder there are no circles.
 STAGES = (
+    "palette",
+    "markup",
     "records",
+    "patience",
     "arrays",
     "precision",
     "problems",
@@ -35,6 +38,7 @@ STAGES = (
     "trajectory",
     "topology",
     "figures",
+    "report",
     "host",
     "studies",
     "cli",

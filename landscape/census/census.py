@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landscape.census.levels import Level
+from landscape.census.levels import WITHOUT_END, Level, members
+from landscape.census.printed import html, text
 from landscape.census.statistics import share
-from landscape.census.text import text_table
-from landscape.records import Label
+from landscape.records import InputError, Label
 
 if TYPE_CHECKING:
     from landscape.engine.plan import Plan
 
-SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Census:
-    """What a run found. Prints itself as a table.
+    """What a run found. Prints itself as a table, and shows itself in a notebook.
 
     Attributes:
         study: Name of the study.
@@ -95,89 +94,78 @@ class Census:
             "findings": {"finished": self.finished, "unseen_mass_upper": self.unseen[1], **self.findings},
         }
 
+    # -- weights, figures, tables --------------------------------------------------------------------------------------
+
+    def best(self) -> Any:
+        """The network of the lowest stationary point that was found, in the user's own structure.
+
+        Raises:
+            InputError: None was found; or the problem is not known, see `network`.
+        """
+        for level in self.levels:
+            if level.label not in WITHOUT_END and np.any(self._kept() & members(self.rows, self.levels, level)):
+                return self.network(level)
+        raise InputError("no restart of this run ended at a stationary point whose weights are kept.")
+
+    def network(self, level: int | Level = 0) -> Any:
+        """The network of one restart of a level, in the user's own structure: what the problem reads theta as.
+
+        Args:
+            level: One of `levels`, or its number there, from the lowest loss.
+
+        Raises:
+            InputError: There is no such level, no weights of it are kept, or the problem is not known: a run folder
+                does not hold a loss from Python, `landscape.load(DIR, problem)` is given it.
+        """
+        theta = self.weights[self.restart_of(level)]
+        if self.plan is None:
+            raise InputError("the run folder does not hold the loss; give it: landscape.load(DIR, problem).")
+        return self.plan.problem.read(theta)
+
+    def restart_of(self, level: int | Level = 0) -> int:
+        """The first restart of a level whose weights are kept; they are in `weights`.
+
+        Raises:
+            InputError: There is no such level, or no weights of it are kept.
+        """
+        if isinstance(level, int | np.integer):
+            if not 0 <= level < len(self.levels):
+                raise InputError(f"level must be from 0 to {len(self.levels) - 1}, found {level}.")
+            level = self.levels[level]
+        found = self.rows["restart"][self._kept() & members(self.rows, self.levels, level)]
+        if not len(found):
+            raise InputError(f"no weights are kept of the level {level.label} at loss {level.loss:.12g}.")
+        return int(found[0])
+
+    def _kept(self) -> np.ndarray:
+        """Whose weights are kept, boolean [r]."""
+        return np.isin(self.rows["restart"], list(self.weights))
+
+    def plot(self) -> Any:
+        """Loss levels, Hessian spectra and some descents, as figures by name; they show themselves in a notebook.
+
+        It is `landscape.plot(census)`: figures are drawn by a later stage than the one that counts.
+        """
+        import landscape
+
+        return landscape.plot(self)
+
+    def to_pandas(self) -> Any:
+        """The finished restarts as a pandas DataFrame: a row a restart, the columns of `rows`.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise InputError("to_pandas needs pandas, which is not installed; pip install pandas.") from None
+        return pandas.DataFrame(self.rows)
+
     def __str__(self) -> str:
-        return render(self)
+        return text(self)
 
+    __repr__ = __str__
 
-def _number(loss: float) -> str:
-    """A loss to twelve places, without the sign that rounding leaves on a zero."""
-    return f"{round(loss, 12) + 0.0:.12f}" if abs(loss) < 1e4 else f"{loss:.6g}"
-
-
-def _table(levels: list[Level]) -> list[str]:
-    """The lines of the levels that are shown, and a count of the others."""
-    rows = [("loss", "label", "evidence", "by", "count", "share [95%]", "orbits", "min curv.", "grad norm")]
-    for level in levels[:SHOWN_LEVELS]:
-        flavour = f" ({level.flavour})" if level.flavour else ""
-        rows.append(
-            (
-                _number(level.loss),
-                level.label + flavour,
-                level.evidence or "-",
-                level.by or "-",
-                str(level.count),
-                f"{100 * level.share:.1f}% [{100 * level.share_low:.1f}, {100 * level.share_high:.1f}]",
-                "-" if level.orbits is None else str(level.orbits),
-                "-" if level.min_curvature != level.min_curvature else f"{level.min_curvature:.4g}",
-                f"{level.grad_norm:.0e}",
-            )
-        )
-    lines = text_table(rows, left=("label", "evidence", "by"))
-    rest = levels[SHOWN_LEVELS:]
-    if rest:
-        counts: Counter[str] = Counter()
-        for level in rest:
-            counts[level.label] += level.count
-        ends = ", ".join(f"{count} {label}" for label, count in counts.items())
-        many = f"{len(rest)} more level" + ("s" if len(rest) > 1 else "")
-        lines.append(f"... and {many} (restarts: {ends}); --json has all")
-    return lines
-
-
-def _shorter(rows: dict[str, np.ndarray]) -> str:
-    """Which parts of the step that is named restarts took: it is halved where a descent does not fall."""
-    parts = Counter(float(one) for one in rows.get("step_scale", ()) if one != 1.0)
-    said = [f"{count} of {len(rows['restart'])} at 1/{1 / part:g} of it" for part, count in parts.most_common(3)]
-    more = len(parts) - len(said)
-    return "".join(f"; {one}" for one in said) + (f"; and {more} more sizes" if more > 0 else "")
-
-
-def _wrong_bound(census: Census) -> str:
-    """That a loss below the lower bound was seen, and by how much."""
-    assert census.lower_bound is not None
-    loss, error = census.rows["loss"], census.rows["loss_error"]
-    seen = np.isfinite(loss) & np.isfinite(error)
-    below = census.lower_bound["value"] - np.min(loss[seen] + error[seen], initial=np.inf)
-    return f" is wrong: a loss {below:.3g} below it was seen" if below > 0 else ""
-
-
-def render(census: Census) -> str:
-    """The census as a table, with how to read it."""
-    facts = census.problem
-    title = ", ".join(
-        f"{name} {facts[name]}"
-        for name in ("teacher", "lines", "width", "dimension", "activation")
-        if facts.get(name) is not None
-    )
-    lines = [f"{census.study}: {title or facts.get('kind')} (seed {census.seed})"]
-    lines.append(f"loss: {facts.get('normalisation', '')}")
-    if "dynamics" in census.environment:
-        lines.append(f"basins of: {census.environment['dynamics']}{_shorter(census.rows)}")
-    lines += ["", *_table(census.levels), ""]
-    said = [
-        f"{label} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
-        for label, s in census.shares().items()
-        if s["share"]
-    ]
-    lines.append(f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}")
-    if census.lower_bound is not None:
-        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']}){_wrong_bound(census)}")
-    elif census.best_seen is not None:
-        lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}")
-    lines.append(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
-    seconds = census.seconds
-    if seconds["total"]:  # a run read from its folder took no time
-        lines.append(", ".join(f"{name} {seconds[name]:.1f} s" for name in seconds))
-    if census.folder:
-        lines.append(f"stored in {census.folder}")
-    return "\n".join([line.rstrip() for line in lines] + list(census.said))
+    def _repr_html_(self) -> str:
+        return html(self)

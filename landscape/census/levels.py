@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape import markup
 from landscape.census.statistics import wilson
 from landscape.records import Evidence, Label
 
@@ -16,9 +17,9 @@ LOSS_GRID = 1e-8  # losses of points that are not isolated are told apart on thi
 WITHOUT_END = (Label.UNCONVERGED, Label.AT_INFINITY)  # no stationary point: no loss to be a level, no class
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Level:
-    """All restarts that ended with one loss, label and flavour.
+    """All restarts that ended with one loss, label and flavour. Prints itself in a line.
 
     Attributes:
         loss: Their loss (the lowest of them).
@@ -46,9 +47,43 @@ class Level:
     min_curvature: float
     grad_norm: float
 
+    def __str__(self) -> str:
+        share = f"{100 * self.share:.1f}% [{100 * self.share_low:.1f}, {100 * self.share_high:.1f}]"
+        orbits = "not isolated" if self.orbits is None else f"{self.orbits} orbit{'' if self.orbits == 1 else 's'}"
+        ground = f"; {self.evidence} by {self.by}" if self.evidence else ""
+        return f"{name_of(self)}, loss {self.loss:.12g}, {self.count} restarts, {share}, {orbits}{ground}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        name = markup.labelled(self.label, self.flavour)
+        return f"<div>{name}{markup.text(str(self).removeprefix(name_of(self)))}</div>"
+
     def as_dict(self) -> dict[str, Any]:
         """As in `--json`; not-a-number becomes null."""
         return {name: None if value != value else value for name, value in vars(self).items()}
+
+
+def name_of(level: Level) -> str:
+    """Label and flavour in words."""
+    return f"{level.label} ({level.flavour})" if level.flavour else level.label
+
+
+def members(rows: dict[str, np.ndarray], levels: list[Level], level: Level) -> np.ndarray:
+    """Which rows are of a level, boolean [r].
+
+    Args:
+        rows: Columns of the run.
+        levels: All of the run.
+        level: One of them.
+    """
+    member = rows["label"] == level.label
+    member &= np.array([(flavour or None) == level.flavour for flavour in rows["flavour"]], bool)
+    if level.label in WITHOUT_END:
+        return member
+    kin = [one.loss for one in levels if (one.label, one.flavour) == (level.label, level.flavour)]
+    end = min((loss for loss in kin if loss > level.loss), default=np.inf)
+    return member & (rows["loss"] >= level.loss) & (rows["loss"] < end)
 
 
 def levels_of(rows: dict[str, np.ndarray], unit: float = 1.0) -> list[Level]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landscape.census.census import Census
-from landscape.census.levels import WITHOUT_END, Level
+from landscape.census.levels import WITHOUT_END, Level, members
 from landscape.polish import evaluate
 from landscape.problems.problem import Problem
 
@@ -34,19 +34,15 @@ def level_spectra(census: Census, problem: Problem, most: int = MOST_SPECTRA) ->
     """Hessian spectra of one stationary point of each of the `most` lowest levels that have weights."""
     if not census.finished:
         return []
-    kept = np.array([int(restart) in census.weights for restart in census.rows["restart"]])
-    rows = {name: census.rows[name][kept] for name in ("restart", "label", "flavour", "loss")}
+    kept = np.isin(census.rows["restart"], list(census.weights))
     out: list[LevelSpectrum] = []
     for level in census.levels:
         if len(out) == most:
             break
-        kin = [x.loss for x in census.levels if (x.label, x.flavour) == (level.label, level.flavour)]
-        end = min((loss for loss in kin if loss > level.loss), default=np.inf)
-        member = (rows["label"] == level.label) & (rows["loss"] >= level.loss) & (rows["loss"] < end)
-        member &= np.array([(flavour or None) == level.flavour for flavour in rows["flavour"]], bool)
+        member = kept & members(census.rows, census.levels, level)
         if level.label in WITHOUT_END or not np.any(member):
             continue
-        restart = int(rows["restart"][np.flatnonzero(member)[0]])
+        restart = int(census.rows["restart"][member][0])
         _, hessian = evaluate(problem, census.weights[restart])
         values, error = np.zeros(0), np.nan
         if np.all(np.isfinite(hessian)):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
+import inspect
 import io
 import json
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +119,8 @@ def _build(study: Any, given: dict[str, Any]) -> Any:
     for name, value in given.items():
         key = name.replace("-", "_")
         if key not in fields:
-            raise InputError(f"study {study.name} has no field {name!r}; its fields are {', '.join(fields)}.")
+            said = ", ".join(fields)
+            raise InputError(f"study {study.name} has no field {name!r}; {meant(key, fields)}its fields are {said}.")
         wanted = str(fields[key].type)
         if wanted.startswith("tuple"):
             good = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
@@ -139,8 +143,14 @@ def _build(study: Any, given: dict[str, Any]) -> Any:
 
 def study_named(name: Any) -> Any:
     if name not in STUDIES:
-        raise InputError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
+        raise InputError(f"study {name!r} is unknown; {meant(name, STUDIES)}known are {', '.join(STUDIES)}.")
     return STUDIES[name]
+
+
+def meant(word: Any, known: Iterable[str]) -> str:
+    """A question after the known word that is nearest to this one; nothing where none is near."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def flag(arguments: list[str], name: str) -> bool:
@@ -174,6 +184,12 @@ def positional(arguments: list[str], usage: str, exactly: int | None = None, at_
     if (exactly is not None and len(arguments) != exactly) or (at_most is not None and len(arguments) > at_most):
         raise InputError(f"{len(arguments)} arguments were given; usage: landscape {usage}.")
     return arguments
+
+
+def purpose(study: Any) -> str:
+    """What a study does: its docstring up to the attributes."""
+    lines = inspect.getdoc(study) or ""
+    return lines.split("\nAttributes:")[0].strip()
 
 
 def field_help(study: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from landscape.cli import guide, labels, runs, slices
-from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, meant, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.records import InputError
 from landscape.studies import DEFAULT
@@ -23,15 +23,19 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape show DIR [--json]                  the census of a run again
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
+  landscape report DIR [--out FILE.html]       a run as one HTML page that needs no network: table, figures, minima
   landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
-  landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too
+  landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too;
+                                               --seconds S: searches for optima end then, with the bounds they have
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
   landscape guide [TOPIC]                      the pages of the guide; one of them: what labels rest on, files, Python
   landscape --version
 
 Options of every run: --out DIR keeps the run in a new folder, --json prints one JSON object and nothing else,
 --restarts N, --seed S. Of run and resume: --workers N does it in N processes of this machine, --scheduler ADDRESS on
-the workers of a dask scheduler. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done is kept).
+the workers of a dask scheduler. Of show, resume, plot and report: --problem FILE.py, for a run of a loss from Python;
+a variable `problem` of the file is that loss. Exit status: 0 done, 2 bad input, 3 stopped before the end (what is done
+is kept).
 """
 
 
@@ -99,14 +103,16 @@ def dispatch(arguments: list[str]) -> int:
         "show": runs.show,
         "resume": runs.resume,
         "plot": runs.plot,
+        "report": runs.report,
         "slice": slices.slice_,
         "label": labels.label,
         "bench": bench,
         "guide": guide.guide,
     }
     if arguments[0] not in commands:
-        raise InputError(f"command {arguments[0]!r} is unknown; known are {', '.join(commands)}.")
-    if arguments[0] not in ("run", "resume"):
+        near = meant(arguments[0], commands)
+        raise InputError(f"command {arguments[0]!r} is unknown; {near}known are {', '.join(commands)}.")
+    if arguments[0] not in ("run", "resume", "label"):
         interrupt.at_once()
     return commands[arguments[0]](arguments[1:])
 

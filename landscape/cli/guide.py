@@ -19,6 +19,7 @@ TOPICS = (
     "teacher-student",
     "porcupines",
     "growth",
+    "spurious-valleys",
     "local-convergence",
     "ways-down",
     "slices",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ WAYS_OUT = {
 
 
 def label(arguments: list[str]) -> int:
-    as_json, better = flag(arguments, "--json"), flag(arguments, "--improve")
-    optimiser = option(arguments, "--optimiser")
-    (where,) = positional(arguments, "label FILE [--json] [--improve] [--optimiser NAME]", exactly=1)
+    as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
+    seconds, optimiser = _seconds(option(arguments, "--seconds")), option(arguments, "--optimiser")
+    usage = "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet]"
+    (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings
-    from landscape.host.label import improve, labels
+    from landscape.host import interrupt
+    from landscape.host.label import improve, labels, within
     from landscape.host.points import in_order, read_points
+    from landscape.host.progress import spoken
     from landscape.theory.wide_enough import wide_enough
 
     problem, points, order = read_points(Path(where))
@@ -33,9 +37,13 @@ def label(arguments: list[str]) -> int:
     settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
     if settings is not None:
         settings.method(problem.scale)  # a name that nobody knows is said before anything is labelled
-    found = labels(problem, [problem.write(point) for point in points], settings)
-    verdicts = [in_order(one, order) for one in found]
-    improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    thetas = [problem.write(point) for point in points]
+    with spoken(False if quiet else None) as hear, within(seconds, hear, interrupt.requested) as watch:
+        verdicts = [in_order(one, order) for one in labels(problem, thetas, settings, seconds)]
+        improved = [improve(problem, point) if better else None for point in points[: len(verdicts)]]  # type: ignore[arg-type]
+    if watch.ended:
+        left = "" if len(verdicts) == len(points) else f"; {len(points) - len(verdicts)} points were not looked at"
+        print(f"landscape: searches ended early, so that bounds are intervals{left}.", file=sys.stderr)
     valleys = wide_enough(problem)
     if as_json:
         more = {"no_spurious_valley": valleys.sentence} if valleys.holds else {}
@@ -50,14 +58,26 @@ def label(arguments: list[str]) -> int:
     if valleys.dimension is not None:
         print(f"valleys: {valleys.sentence}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
-        print(f"point {i}: {sentence(verdict)}")
+        print(f"point {i}: {verdict.sentence()}")
         _more(verdict, problem)
         if verdict.polished is not None:
-            print(f"  leads, {verdict.moved:.2g} away, to: {sentence(verdict.polished)}")
+            print(f"  leads, {verdict.moved:.2g} away, to: {verdict.polished.sentence()}")
             _more(verdict.polished, problem, "    ")
         if found is not None:
             _improvement(found)
     return OK
+
+
+def _seconds(said: str | None) -> float | None:
+    """The number after --seconds.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return None if said is None else float(said)
+    except ValueError:
+        raise InputError(f"seconds must be a positive number, found {said}.") from None
 
 
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
@@ -107,10 +127,3 @@ def _improvement(found: Any) -> None:
             print(f"    hidden {_vector(w)}{b}, outer {a:+.6g}")
         if network.params.outer_bias is not None:
             print(f"    outer bias {network.params.outer_bias:+.6g}")
-
-
-def sentence(verdict: Any) -> str:
-    """A verdict in one line."""
-    ground = f"{verdict.evidence} by {verdict.by}" if verdict.evidence else verdict.reason
-    flavour = f" ({verdict.flavour})" if verdict.flavour else ""
-    return f"{verdict.label}{flavour}, loss {verdict.loss:.12g}, gradient norm {verdict.grad_norm:.1e}; {ground}"

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from landscape.cli.arguments import (
     OK,
@@ -18,15 +18,18 @@ from landscape.cli.arguments import (
     option,
     parse_run,
     positional,
+    purpose,
     study_named,
     use_64_bits,
 )
+from landscape.cli.brought import BRINGING, problem_in
 from landscape.records import InputError
 from landscape.studies import DEFAULT, STUDIES
+from landscape.studies.folders import check_shared, draw, holds_run_of, lacks_problem, study_of
+from landscape.studies.folders import load as stored
+from landscape.studies.folders import report as write_report
+from landscape.studies.folders import resume as go_on
 from landscape.studies.study import Result, Study
-
-if TYPE_CHECKING:
-    from landscape.host.cluster import Pool
 
 
 def run(arguments: list[str]) -> int:
@@ -34,12 +37,16 @@ def run(arguments: list[str]) -> int:
 
     study, output = parse_run(arguments)
     folder = None if output.out is None else Path(output.out)
+    check_traced(study, output)
     if folder is not None:
         from landscape.host import store
 
+        if holds_run_of(folder, study, looks_of(study, output)):
+            print(f"landscape: {folder} holds this run already; what is done is not done again.", file=sys.stderr)
+            progress = False if output.quiet else None
+            return _gone_on(folder, progress, output.workers, output.scheduler, output.json)
         store.check_new(folder)
     check_shared(study, output.workers, output.scheduler)
-    check_traced(study, output)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
         use_64_bits(alone=processes is None)
         from landscape.host import files, interrupt, kept
@@ -52,13 +59,7 @@ def run(arguments: list[str]) -> int:
                 from landscape.host.run import begin
 
                 begin(folder, content, processes)
-            return _finish(study, folder, output.json, False if output.quiet else None, processes)
-
-
-def check_shared(study: Study, workers: Any, scheduler: Any) -> None:
-    """Raises InputError unless the study can be done by several processes, where that is asked for."""
-    if (workers is not None or scheduler is not None) and study.one_process:
-        raise InputError(f"{study.name} runs in one process; leave out --workers and --scheduler.")
+            return _told(study.run(folder, False if output.quiet else None, processes), folder, output.json)
 
 
 def check_traced(study: Study, output: Output) -> None:
@@ -82,9 +83,8 @@ def looks_of(study: Any, output: Output) -> dict[str, Any]:
     return {"looks": Looks(log_spaced(200, study.budget)).as_dict()}
 
 
-def _finish(study: Study, folder: Path | None, as_json: bool, progress: bool | None, pool: Pool | None) -> int:
-    """Runs what is left of a study and prints its result."""
-    result = study.run(folder, progress, pool)
+def _told(result: Result, folder: Path | None, as_json: bool) -> int:
+    """Prints a result; the status."""
     _print(result, as_json)
     if result.finished < result.restarts:
         if folder is not None:
@@ -101,7 +101,8 @@ def list_studies(arguments: list[str]) -> int:
     names = positional(arguments, "studies [NAME]", at_most=1)
     if names:
         study = study_named(names[0])
-        print(f"{study.name}: {study.about}\n")
+        print(f"{study.name}: {study.about}\n\n{purpose(study)}\n")
+        print(f"Takes: {study.takes}\nDraws: {study.draws}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
             known = study().built_in(name)
@@ -115,78 +116,58 @@ def list_studies(arguments: list[str]) -> int:
 
 
 def show(arguments: list[str]) -> int:
-    as_json = flag(arguments, "--json")
-    (where,) = positional(arguments, "show DIR [--json]", exactly=1)
+    as_json, brought = flag(arguments, "--json"), option(arguments, "--problem")
+    (where,) = positional(arguments, f"show DIR [--json] {BRINGING}", exactly=1)
     use_64_bits()
-    result = stored(Path(where))
-    _print(result, as_json)
+    _print(stored(Path(where), problem_in(brought)), as_json)
     return OK
 
 
 def resume(arguments: list[str]) -> int:
-    from landscape.host.cluster import pool
-
-    as_json, quiet = flag(arguments, "--json"), flag(arguments, "--quiet")
+    as_json, quiet, brought = flag(arguments, "--json"), flag(arguments, "--quiet"), option(arguments, "--problem")
     workers, scheduler = option(arguments, "--workers"), option(arguments, "--scheduler")
-    usage = "resume DIR [--json] [--workers N | --scheduler ADDRESS]"
+    usage = f"resume DIR [--json] [--workers N | --scheduler ADDRESS] {BRINGING}"
     (where,) = positional(arguments, usage, exactly=1)
     ascii_digits(arguments if workers is None else [*arguments, workers])
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
-    study = stored_study(Path(where), go_on=True)
+    folder, many = Path(where), None if workers is None else int(workers)
+    progress = False if quiet else None
+    if brought is not None:
+        use_64_bits(alone=many is None and scheduler is None)
+        problem = problem_in(brought)
+        return _told(go_on(folder, problem, progress=progress, workers=many, scheduler=scheduler), folder, as_json)
+    return _gone_on(folder, progress, many, scheduler, as_json)
+
+
+def _gone_on(folder: Path, progress: bool | None, workers: int | None, scheduler: str | None, as_json: bool) -> int:
+    """Goes on with the study of a run folder; the status."""
+    from landscape.host.cluster import pool
+
+    study = study_of(folder, go_on=True)
     check_shared(study, workers, scheduler)
-    with pool(None if workers is None else int(workers), scheduler) as processes:
+    with pool(workers, scheduler) as processes:
         use_64_bits(alone=processes is None)
-        return _finish(study, Path(where), as_json, False if quiet else None, processes)
+        return _told(study.run(folder, progress, processes), folder, as_json)
 
 
 def plot(arguments: list[str]) -> int:
-    (where,) = positional(arguments, "plot DIR", exactly=1)
+    brought = option(arguments, "--problem")
+    (where,) = positional(arguments, f"plot DIR {BRINGING}", exactly=1)
     use_64_bits()
     folder = Path(where)
-    result, study = stored(folder), stored_study(folder)
-    figures = folder / "figures"
-    try:
-        figures.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write figures to {figures}: {error.strerror}.") from error
-    for path in study.figures(result, figures):
+    result = stored(folder, problem_in(brought))
+    for path in draw(result, folder, folder / "figures"):
         print(path)
+    if lacks_problem(result):
+        said = f"spectra and descents need its loss: `landscape plot {folder} --problem FILE.py`"
+        print(f"landscape: {folder} does not hold the problem of its run; {said}.", file=sys.stderr)
     return OK
 
 
-def stored_study(folder: Path, go_on: bool = False) -> Study:
-    """The study of a run folder.
-
-    Args:
-        folder: Of the run.
-        go_on: Whether the run goes on; then its input files may not have changed.
-
-    Raises:
-        InputError: There is none; it was made from Python with a problem that cannot be written down, or by a newer
-            version; or an input file is not what it was.
-    """
-    from landscape.host import files, store
-
-    manifest = store.read_manifest(folder)
-    if manifest["study"] not in STUDIES:
-        raise InputError(f"{folder} was made by {manifest['study']!r} from Python: go on there with landscape.explore.")
-    study = STUDIES[manifest["study"]]
-    unknown = sorted(set(manifest["fields"]) - {field.name for field in dataclasses.fields(study)})  # pyright: ignore[reportArgumentType]
-    if unknown:
-        version = manifest["environment"]["landscape"]
-        raise InputError(
-            f"{folder} has a field {unknown[0]!r} that this version does not know; landscape {version} made it."
-        )
-    files.check_origin(folder, manifest, go_on)
-    return study.of(manifest)
-
-
-def stored(folder: Path) -> Result:
-    """The result in a run folder, without running anything; a damaged shard is named on standard error and left out."""
-    from landscape.host import store
-    from landscape.host.load import load
-
-    if store.read_manifest(folder)["study"] in STUDIES:
-        return stored_study(folder).stored(folder)
-    return load(folder)
+def report(arguments: list[str]) -> int:
+    brought, out = option(arguments, "--problem"), option(arguments, "--out")
+    (where,) = positional(arguments, f"report DIR [--out FILE.html] {BRINGING}", exactly=1)
+    use_64_bits()
+    print(write_report(Path(where), problem_in(brought), out))
+    return OK

@@ -97,14 +97,14 @@ def _points(where: Path, chosen: str | None) -> tuple[Problem, np.ndarray]:
             that of no point.
     """
     from landscape.census.census import Census
-    from landscape.cli.runs import stored, stored_study
     from landscape.host.slices import ends_of, points_of
+    from landscape.studies.folders import load, study_of
 
     if where.is_dir():
-        result = stored(where)
+        result = load(where)
         if not isinstance(result, Census):
             raise InputError(f"{where} holds several runs; give the folder of one of them.")
-        study = stored_study(where)
+        study = study_of(where)
         problem, points = study.plan().problem, ends_of(result)
         chosen = chosen or "0"
     else:

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage, compilation apart."""
+"""Where the time goes: seconds by stage, compilation apart; and what lanes and the way to the host are used for."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ monitoring.register_event_duration_secs_listener(_heard)
 
 @dataclass
 class Clock:
-    """Seconds spent in each stage, compilation apart; `descent` is the time in which the host had nothing to do."""
+    """What a run used.
+
+    Attributes:
+        seconds: Spent in each stage, compilation apart; `descent` is the time in which the host had nothing to do.
+        lane_steps: Gradients that were computed in lanes.
+        own_steps: Those of them that belong to a restart; the others are of free places in blocks that run.
+        down: Bytes that came from the devices of the descents to the host: of lanes that are looked at or stop, and of
+            Newton steps.
+    """
 
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("compile", "descent", "polish", "classify"), 0.0)
     )
+    lane_steps: int = 0
+    own_steps: int = 0
+    down: int = 0
 
     @contextmanager
     def running(self, stage: str) -> Iterator[None]:

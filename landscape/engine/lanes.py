@@ -22,7 +22,7 @@ from landscape import descent
 from landscape.descent import Lane, Method
 from landscape.engine.kernels import on_last_axis
 from landscape.engine.looks import Look, Looks, Watch, look_at_starts
-from landscape.engine.queue import Restart
+from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
@@ -32,7 +32,12 @@ KEPT = 64  # compiled chunks that a process keeps
 
 
 class Group:
-    """Lanes that advance together, and the host's book of who is in them."""
+    """Lanes that advance together, and the host's book of who is in them.
+
+    Attributes:
+        taken: Whether each place has a restart.
+        book: The restart in each place; what it says of a free place means nothing.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Group:
         blocks: int,
         size: int,
         sharding: NamedSharding,
+        wide: int = 1,
         looks: Looks | None = None,
     ):
         """Lanes of zeros, with nobody in them.
@@ -53,9 +59,11 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
+            wide: Blocks that are computed as one while so many have lanes.
             looks: When lanes are looked at on their way, and at what; None where they are not.
         """
         places = blocks * size
+        self._wide = wide
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
         self.trailing = on_last_axis(problem, method)
         devices = sharding.mesh.size
@@ -64,13 +72,9 @@ class Group:
         self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
         self.per_device = blocks // devices
         self.idle = 0  # gradients since the last restart came in
-        self.restarts: list[Restart | None] = [None] * places
         self.taken = np.zeros(places, bool)
-        self.steps = np.zeros(places, np.int64)
-        self.threshold = np.zeros(places)
-        self.mark = np.zeros(places)
-        self.rest = np.zeros(places, np.int64)
-        self.begun = np.zeros(places, np.int64)
+        self.book = Restarts.new(np.zeros(places, np.int64))
+        self._chunk: Any = None  # compiled
         self.looks = looks
         self.looked: list[dict[str, np.ndarray]] = []  # columns of looks that nobody has fetched yet
         self._due = np.zeros((blocks, method.chunk + 1), bool)
@@ -88,18 +92,17 @@ class Group:
 
     # -- the book ------------------------------------------------------------------------------------------------------
 
-    def put(self, place: int, restart: Restart) -> None:
-        """Gives a restart this place."""
-        self.restarts[place], self.taken[place] = restart, True
-        self.steps[place], self.threshold[place], self.mark[place] = restart.steps, restart.threshold, restart.mark
-        self.rest[place], self.begun[place] = restart.rest, restart.begun
+    def put(self, places: np.ndarray, restarts: Restarts) -> None:
+        """Gives restarts these places [m]; their lanes are put there by `begin` and `place`."""
+        self.book.put(places, restarts)
+        self.book.parked[places] = None
+        self.taken[places] = True
 
-    def leave(self, place: int) -> Restart:
-        """Frees this place, and returns the restart that had it."""
-        restart = self._at(place)
-        self.restarts[place], self.taken[place] = None, False
-        restart.steps, restart.mark = int(self.steps[place]), float(self.mark[place])
-        return restart
+    def leave(self, places: np.ndarray) -> Restarts:
+        """Frees these places, and returns the restarts that had them."""
+        assert self.taken[places].all()
+        self.taken[places] = False
+        return self.book.at(places)
 
     def free(self) -> np.ndarray:
         """The places nobody has, in the order they are filled."""
@@ -124,15 +127,10 @@ class Group:
     def compact(self) -> None:
         """Moves lanes together where whole blocks fall idle by it."""
         source, target = self._moves()
-        if not len(source):
-            return
-        rows = self.rows(source)
-        for a, b in zip(source, target, strict=True):
-            self.restarts[b], self.restarts[a] = self.restarts[a], None
-        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest, self.begun):
-            column[target] = column[source]
-        self.taken[source] = False
-        self.place(target, rows)
+        if len(source):
+            rows = self.rows(source)
+            self.put(target, self.leave(source))
+            self.place(target, rows, np.arange(len(target)))
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
@@ -140,9 +138,10 @@ class Group:
         """Lanes at the start of their descents, from theta [m, p], in these places [m]."""
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        self.place(places, _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype)))
+        rows = _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype))
+        self.place(places, rows, np.arange(len(places)))
 
-    def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: list[Restart]) -> None:
+    def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
         """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
         if self.looks is None or self.looks.at[0] != 0:
             return
@@ -150,35 +149,33 @@ class Group:
         seen = jax.tree.map(lambda x: np.asarray(x)[: len(theta)], look_at_starts(problem, self.looks.watch, padded))
         self._write(restarts, np.zeros(len(theta), np.int64), seen)
 
-    def _write(self, restarts: list[Restart], steps: np.ndarray, seen: Look) -> None:
+    def _write(self, restarts: Restarts, steps: np.ndarray, seen: Look) -> None:
         """Writes down looks at these restarts after so many gradients of their descents."""
         assert self.looks is not None
-        numbers, begun = (np.array([getattr(one, name) for one in restarts], np.int64) for name in ("number", "begun"))
         names = [name for name, _ in self.looks.watch.observables]
-        columns: dict[str, Any] = {"restart": numbers, "begun": begun, "step": steps}
+        columns: dict[str, Any] = {"restart": restarts.number, "begun": restarts.begun, "step": steps}
         columns |= {"time": seen.time, "loss": seen.loss, "grad_norm": seen.grad_norm}
         columns |= dict(zip(names, seen.observed, strict=True))
         if seen.theta is not None:
             columns["theta"] = seen.theta
         self.looked.append(columns)
 
-    def place(self, places: np.ndarray, rows: Lane) -> None:
-        """Puts rows of lanes in these places [m]; rows beyond the m-th are padding."""
-        m = self._padded(len(places))
-        where = np.full(m, len(self.taken), np.int32)
-        where[: len(places)] = places
-        rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
+    def place(self, places: np.ndarray, rows: Lane, row: np.ndarray) -> None:
+        """Puts the lanes that are so many rows of these, [m], in these places [m]."""
+        where = np.full(len(rows.loss), len(self.taken), np.int32)
+        where[row] = places
         self.lanes = _placed(self.trailing, self.lanes, where, rows)
 
     def rows(self, places: np.ndarray) -> Lane:
-        """The lanes in these places, as rows on the host."""
-        where = np.resize(np.asarray(places, np.int32), self._padded(len(places)))
-        rows = _taken(self.trailing, self.lanes, where)
-        return jax.tree.map(lambda x: np.asarray(x)[: len(places)], rows)
+        """The lanes in these places [m], as rows where they are; those behind the m-th are padding."""
+        return _taken(self.trailing, self.lanes, np.resize(np.asarray(places, np.int32), self._padded(len(places))))
 
     def _padded(self, count: int) -> int:
-        """A number of rows that is one of two, so that two programs do."""
-        return self.size if count <= self.size else len(self.taken)
+        """A number of rows that is one of few, so that few programs do: all places, a quarter of them, ..."""
+        most = len(self.taken)
+        while most >= 4 * max(count, self.size):
+            most //= 4
+        return most
 
     def chunk(self, problem: Problem) -> Callable[[], tuple[Lane, Look | None]]:
         """What returns the lanes a chunk later, and the looks on the way; compiled by now.
@@ -190,7 +187,9 @@ class Group:
         if self.looks is not None:
             given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
         watch = None if self.looks is None else self.looks.watch
-        program = _program(problem, self.method, watch, given, self.sharding)
+        if self._chunk is None:
+            self._chunk = _program(problem, self.method, watch, given, self.sharding, self._wide)
+        program = self._chunk
 
         def run() -> tuple[Lane, Look | None]:
             with float64():
@@ -203,7 +202,7 @@ class Group:
         chunk, there = self.method.chunk, np.flatnonzero(self.taken)
         self._due[:] = False
         self._due[:, chunk] = True
-        due = looks.due(there // self.size, (self.steps - self.begun)[there], chunk)
+        due = looks.due(there // self.size, (self.book.steps - self.book.begun)[there], chunk)
         self._due[: len(due)] |= due
         stops = np.full((len(self._due), looks.most(chunk)), chunk, np.int32)
         for block, row in enumerate(self._due):
@@ -217,7 +216,7 @@ class Group:
         if self.looks is None or seen is None:
             return
         at, there = np.asarray(self.looks.at), np.flatnonzero(self.taken)
-        clocks = (self.steps - self.begun)[there]
+        clocks = (self.book.steps - self.book.begun)[there]
         stops = [np.flatnonzero(row) for row in self._due]
         blocks = there // self.size
         most = max(map(len, stops))
@@ -229,12 +228,7 @@ class Group:
             return
         where = blocks[lane], number, (there % self.size)[lane]
         chosen = jax.tree.map(lambda x: np.asarray(x)[where], seen)
-        self._write([self._at(int(one)) for one in there[lane]], steps[lane, number], chosen)
-
-    def _at(self, place: int) -> Restart:
-        restart = self.restarts[place]
-        assert restart is not None
-        return restart
+        self._write(self.book.at(there[lane]), steps[lane, number], chosen)
 
 
 # -- compiled pieces ---------------------------------------------------------------------------------------------------
@@ -245,13 +239,13 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 
 
 def _program(
-    problem: Problem, method: Method, watch: Watch | None, given: tuple[Any, ...], sharding: NamedSharding
+    problem: Problem, method: Method, watch: Watch | None, given: tuple[Any, ...], sharding: NamedSharding, wide: int
 ) -> Any:
     """The compiled chunk for a problem, and lanes and looks of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, given))
-    key = (method, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+    key = (method, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method) if watch is None else partial(_looked_chunk, method, watch)
+        chunk = partial(_chunk, method, wide) if watch is None else partial(_looked_chunk, method, watch)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             specs = (PartitionSpec(), *[spec] * len(given))
@@ -265,15 +259,31 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
-    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+def _chunk(method: Method, wide: int, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
+    """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
+    trailing, size = on_last_axis(problem, method), lanes.loss.shape[1]
 
-    def block(i: Any, lanes: Lane) -> Lane:
-        one = jax.tree.map(lambda x: x[i], lanes)
-        one = _moved(method, problem, one, method.chunk, 0)
-        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
+    def advanced(many: int, i: Any, lanes: Lane) -> Lane:
+        """The lanes with blocks i many, ..., i many + many - 1 advanced."""
 
-    return jax.lax.fori_loop(0, active[0], block, lanes), None
+        def joined(x: Any) -> Any:
+            x = jax.lax.dynamic_slice_in_dim(x, i * many, many)
+            x = jnp.moveaxis(x, 0, -2) if trailing else x
+            return x.reshape(*x.shape[:-2], many * size) if trailing else x.reshape(many * size, *x.shape[2:])
+
+        def parted(x: Any, old: Any) -> Any:
+            x = x.reshape(*x.shape[:-1], many, size) if trailing else x.reshape(many, size, *x.shape[1:])
+            x = jnp.moveaxis(x, -2, 0) if trailing else x
+            return jax.lax.dynamic_update_slice_in_dim(old, x, i * many, 0)
+
+        one = _moved(method, problem, jax.tree.map(joined, lanes), method.chunk, 0)
+        return jax.tree.map(parted, one, lanes)
+
+    if wide == 1:
+        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes), None
+    whole = active[0] // wide
+    lanes = jax.lax.fori_loop(0, whole, partial(advanced, wide), lanes)
+    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes), None
 
 
 def _moved(method: Method, problem: Problem, block: Lane, steps: Any, first: Any) -> Lane:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from landscape.figures.style import DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, quiet, small_print
+from landscape.figures.style import DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, Figure, quiet, small_print
 
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # a model each
 

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.census.census import Census
 from landscape.census.levels import WITHOUT_END
 from landscape.figures.captions import counted, in_words, run_named, sizes
-from landscape.figures.style import COLOURS, DPI, FAINT, UNKNOWN, quiet, say_empty, small_print, wrapped
+from landscape.figures.style import DPI, FAINT, UNKNOWN, Figure, quiet, say_empty, small_print, wrapped
+from landscape.palette import COLOURS
 from landscape.problems.problem import Problem
 from landscape.trajectory import Curves
 
@@ -65,7 +65,7 @@ def draw_curves(
     if np.any(np.isfinite(excess)) and np.isfinite(curves.floor):
         _mark_rounding(left, float(np.nanmin(excess)), floor)
     if census is not None and not mismatch:
-        _name_labels(right, labels)
+        _name_labels(right, labels, census)
     run = run_named(census) if census is not None else ", ".join(sizes({"kind": problem.kind, "width": problem.width}))
     figure.suptitle(
         wrapped(f"{counted(len(curves.restarts), 'descent')} of {run}", 100), fontsize=11, x=0.01, ha="left"
@@ -96,14 +96,16 @@ def _mark_rounding(ax: Axes, least: float, floor: float) -> None:
         )
 
 
-def _name_labels(ax: Axes, labels: list[str]) -> None:
-    """A legend with the number of descents of each label."""
-    counts = Counter(labels)
-    handles = [
-        Line2D([], [], color=COLOURS.get(label, UNKNOWN), linewidth=2, label=f"{in_words(label)} ({counts[label]})")
-        for label in (*COLOURS, "descent")
-        if counts[label]
-    ]
+def _name_labels(ax: Axes, labels: list[str], census: Census) -> None:
+    """A legend with the number of descents of each label, and its share in the whole run where these are a sample."""
+    counts, shares = Counter(labels), census.shares()
+    handles = []
+    for label in (*COLOURS, "descent"):
+        if counts[label]:
+            said = f"{in_words(label)} ({counts[label]})"
+            if label in shares and len(labels) < census.finished:
+                said = f"{in_words(label)}: {counts[label]} drawn, {100 * shares[label]['share']:.1f}% of the run"
+            handles.append(Line2D([], [], color=COLOURS.get(label, UNKNOWN), linewidth=2, label=said))
     if handles:
         ax.legend(handles=handles, frameon=False, fontsize=9, loc="best")
 

@@ -10,7 +10,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from landscape.figures.captions import in_words
-from landscape.figures.style import COLOURS, FAINT, INK, MARKERS, UNKNOWN, axes_of, headline, proxy, quiet, say_empty
+from landscape.figures.style import FAINT, INK, UNKNOWN, axes_of, headline, proxy, quiet, say_empty
+from landscape.palette import COLOURS, MARKERS
 from landscape.records import Interval, Label
 from landscape.topology.graph import Graph
 from landscape.topology.merge_tree import Tree, merge_tree

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landscape.figures.captions import in_words
-from landscape.figures.style import COLOURS, MARKERS, quiet
+from landscape.figures.style import quiet
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

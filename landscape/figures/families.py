@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, headline, proxy, quiet
+from landscape.figures.style import DPI, EXTRA, FAINT, INK, Figure, headline, proxy, quiet
+from landscape.palette import COLOURS, MARKERS
 
 NAMED = {"II": EXTRA[0], "A": EXTRA[1], "I": EXTRA[2]}
 

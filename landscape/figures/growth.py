@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from landscape.figures.style import COLOURS, DPI, FAINT, INK, quiet, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, quiet, small_print
+from landscape.palette import COLOURS
 
 MOST = 60  # traces drawn
 

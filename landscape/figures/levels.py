@@ -11,19 +11,8 @@ from matplotlib.figure import Figure
 from landscape.census.census import Census
 from landscape.census.levels import WITHOUT_END, Level
 from landscape.figures.captions import counted, in_words, noise_of, normalisation, run_named
-from landscape.figures.style import (
-    COLOURS,
-    FAINT,
-    INK,
-    MARKERS,
-    axes_of,
-    headline,
-    proxy,
-    quiet,
-    say_empty,
-    small_print,
-    wrapped,
-)
+from landscape.figures.style import FAINT, INK, axes_of, headline, proxy, quiet, say_empty, small_print, wrapped
+from landscape.palette import COLOURS, MARKERS
 
 NAMED_LEVELS = 12  # more are drawn, but only the most frequent carry their name
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.figures.captions import lines_asked
 from landscape.figures.ends import draw_ends
-from landscape.figures.style import (
-    COLOURS,
-    DPI,
-    EXTRA,
-    EXTRA_MARKERS,
-    FAINT,
-    INK,
-    headline,
-    quiet,
-    small_print,
-)
+from landscape.figures.style import DPI, EXTRA, EXTRA_MARKERS, FAINT, INK, Figure, headline, quiet, small_print
+from landscape.palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import in_words
 from landscape.figures.ends import draw_ends
 from landscape.figures.excess import FLOOR, excess_axis
-from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, quiet
+from landscape.figures.style import DPI, FAINT, INK, Figure, paler, quiet
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from landscape.census.census import Census
 
 MOST_MINIMA = 40  # drawn of one width
+# A label has one colour everywhere; what refines it is paler.
 KINDS = {
     "global": COLOURS["global"],
-    "global at this width": EXTRA[2],
+    "global at this width": paler(COLOURS["global"]),
     "strict spurious": COLOURS["spurious"],
-    "flat spurious": COLOURS["trap"],
+    "flat spurious": paler(COLOURS["spurious"]),
 }
 
 

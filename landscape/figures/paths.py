@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from landscape.figures.captions import in_words
 from landscape.figures.excess import excess_axis
-from landscape.figures.style import DPI, EXTRA, quiet, small_print
+from landscape.figures.style import DPI, EXTRA, Figure, quiet, small_print
 
 if TYPE_CHECKING:
     from landscape.census.census import Census

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import lines_asked
-from landscape.figures.style import COLOURS, DPI, FAINT, INK, MARKERS, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, small_print
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from landscape.census.census import Census
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 30  # kinds of regions drawn
 SIGN = {1: ("+", "#CFE3F3"), -1: ("\N{MINUS SIGN}", "#F7D9C4"), 0: ("±", "#E4E4E4")}
+LOSS = "F = 1/2 E (student - teacher)$^2$ (the paper's loss is 2 F)"  # one normalisation in table and figures
 BAD = {True: COLOURS["spurious"], False: COLOURS["global"], None: COLOURS["undecided"]}
 
 
 def regions(census: Census) -> Figure:
     """Sign regions, a row a kind: signs on each line, regions of the kind, loss of the stationary points, bad or not.
 
-    Regions with bad minima first, of both sorts the lowest loss first; bars are the loss in the paper's normalisation.
+    Regions with bad minima first, of both sorts the lowest loss first; bars are the loss F, as in the census.
     """
     table = census.findings["regions"]
     order = sorted(table, key=lambda r: (r["bad"] is False, r["loss"] is None, r["loss"] or 0.0, -r["count"]))
@@ -39,7 +40,7 @@ def regions(census: Census) -> Figure:
             sign, colour = SIGN[kind]
             left.add_patch(Rectangle((x, y - 0.42), 0.92, 0.84, facecolor=colour, edgecolor="none"))
             left.text(x + 0.46, y, sign, ha="center", va="center", color=INK, fontsize=10)
-        loss = row["paper_loss"]
+        loss = row["loss"]
         if loss is not None:
             right.barh(y, loss, height=0.6, color=BAD[row["bad"]], alpha=0.85)
         said = "no stationary point inside" if loss is None else f"loss {round(loss, 9) + 0.0:.6g}"
@@ -54,9 +55,9 @@ def regions(census: Census) -> Figure:
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
     left.spines["bottom"].set_visible(False)
-    most = max((row["paper_loss"] or 0.0 for row in drawn), default=0.0)
+    most = max((row["loss"] or 0.0 for row in drawn), default=0.0)
     right.set_xlim(0, 1.6 * most if most > 1e-9 else 1.0)
-    right.set_xlabel("loss of the stationary points, E (student - teacher)$^2$")
+    right.set_xlabel(f"loss of the stationary points, {LOSS}")
     right.grid(True, axis="x", color="#EEEEEE", linewidth=0.7)
     right.set_axisbelow(True)
     found = census.findings["region_counts"]
@@ -74,7 +75,7 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
 
     Segments of minima are drawn whole: masses of one sign may be shared in any way. Spurious ones are open: at their
     ends, where a neuron is at zero, the loss descends on. Contours are of the root of the loss, so that their distance
-    shows the slope; losses are the paper's.
+    shows the slope; losses are F, as in the census.
     """
     figure = Figure(figsize=(5.0 * len(cells) + 0.6, 5.2), dpi=DPI, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(cells), squeeze=False)[0])
@@ -86,7 +87,7 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
         drawn = ax.contourf(grid, grid, root, levels=levels, cmap="Greys", alpha=0.75)
         if ax is axes[-1]:
             bar = figure.colorbar(drawn, ax=list(axes), shrink=0.75, pad=0.02, ticks=MaxNLocator(6, integer=True))
-            bar.set_label("root of the loss E (student - teacher)$^2$", fontsize=9)
+            bar.set_label(f"root of {LOSS}", fontsize=9)
             bar.ax.tick_params(labelsize=8)
         handles: dict[str, Any] = {}
         for region in cell["regions"]:
@@ -94,7 +95,7 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
                 continue
             label = {True: "spurious", False: "global", None: "undecided"}[region["bad"]]
             colour, kind = COLOURS[label], region["kinds"][0]
-            text = f"{label}, loss {round(region['paper_loss'], 9) + 0.0:.6g}"
+            text = f"{label}, loss {round(region['loss'], 9) + 0.0:.6g}"
             if kind:
                 mass = kind * np.sum(np.abs(region["theta"]))
                 ax.plot([mass, 0], [0, mass], color=colour, linewidth=3, solid_capstyle="butt", zorder=3)
@@ -107,7 +108,7 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
                     )  # fmt: skip
                     # Beside the segment's middle, on its outer side.
                     ax.annotate(
-                        f"{round(region['paper_loss'], 9):.6g}", (mass / 2, mass / 2), (kind * 12, kind * 12),
+                        f"{round(region['loss'], 9):.6g}", (mass / 2, mass / 2), (kind * 12, kind * 12),
                         textcoords="offset points", ha="center", va="center", color=colour, fontsize=10,
                         fontweight="bold", zorder=4,
                     )  # fmt: skip
@@ -131,10 +132,10 @@ def surfaces(problems: list[Porcupine], cells: list[dict[str, Any]]) -> Figure:
 
 
 def _surface(problem: Porcupine) -> tuple[np.ndarray, np.ndarray]:
-    """A grid [n] over either coefficient of two neurons on one line, and the root of the paper's loss there, [n, n]."""
+    """A grid [n] over either coefficient of two neurons on one line, and the root of the loss F there, [n, n]."""
     teacher = problem.teacher[:, 0]
     up, down = np.sum(teacher[teacher > 0]), -np.sum(teacher[teacher < 0])
     grid = 1.25 * (up + down) * np.linspace(-1, 1, 401)
     a, b = np.meshgrid(grid, grid)
-    loss = (a + b - up + down) ** 2 / 4 + (np.abs(a) + np.abs(b) - up - down) ** 2 / 4  # theorem 1
-    return grid, np.sqrt(loss)
+    paper = (a + b - up + down) ** 2 / 4 + (np.abs(a) + np.abs(b) - up - down) ** 2 / 4  # theorem 1, of 2 F
+    return grid, np.sqrt(paper / 2)

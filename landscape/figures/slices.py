@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm
-from matplotlib.figure import Figure
 
-from landscape.figures.style import DPI, INK, headline, quiet, say_empty, small_print
+from landscape.figures.style import DPI, INK, Figure, headline, quiet, say_empty, small_print
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

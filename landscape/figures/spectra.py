@@ -11,7 +11,6 @@ from landscape.census.levels import WITHOUT_END
 from landscape.census.spectra import LevelSpectrum
 from landscape.figures.captions import in_words, noise_of, normalisation, run_named
 from landscape.figures.style import (
-    COLOURS,
     FAINT,
     GRID,
     INK,
@@ -23,6 +22,7 @@ from landscape.figures.style import (
     say_empty,
     small_print,
 )
+from landscape.palette import COLOURS
 from landscape.records import Label
 
 SAME_EIGENVALUE = 1e-6  # of the largest: polished eigenvalues agree to 1e-9 and better, distinct ones differ by 1e-3

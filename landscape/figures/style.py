@@ -5,37 +5,21 @@ Nothing here or beside it touches pyplot, so that figures can be drawn without a
 
 from __future__ import annotations
 
+import base64
 import io
 import textwrap
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
 from PIL import Image  # a dependency of Matplotlib
 
+from landscape.markup import Html, text
 from landscape.records import InputError
 
-# Okabe and Ito (2008) and greys, told apart by eyes of every kind, with a marker each for print without colour.
-COLOURS = {
-    "global": "#0072B2",
-    "spurious": "#D55E00",
-    "saddle": "#009E73",
-    "trap": "#E69F00",
-    "at_infinity": "#56B4E9",
-    "undecided": "#4D4D4D",
-    "unconverged": "#B0B0B0",
-}
-MARKERS = {
-    "global": "o",
-    "spurious": "D",
-    "saddle": "v",
-    "trap": "s",
-    "at_infinity": "^",
-    "undecided": "P",
-    "unconverged": "X",
-}
 INK, FAINT, GRID = "#222222", "#767676", "#E4E4E4"
 NEGATIVE, POSITIVE, UNKNOWN = "#C2185B", "#3B3B3B", "#5B5B8C"  # eigenvalues; descents whose label is not known
 EXTRA = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#4D4D4D")  # n = k, k + 1, ...
@@ -44,7 +28,42 @@ DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 2.0}
 DPI = 130
 
 
-def save(figure: Figure, path: str | Path) -> Path:
+class Figure(_Figure):
+    """A Matplotlib figure that shows itself at the end of a notebook cell, though pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+class Figures(dict[str, _Figure]):
+    """Figures by name, which show themselves one below the other at the end of a notebook cell."""
+
+    def _repr_html_(self) -> str:
+        return "\n".join(image(figure, name.replace("_", " ")) for name, figure in self.items())
+
+
+def image(figure: _Figure, alternative: str) -> Html:
+    """The figure as an HTML image that holds its own data.
+
+    Args:
+        figure: What to show.
+        alternative: What is read out where it cannot be seen.
+    """
+    data = base64.b64encode(png(figure)).decode()
+    return Html(f'<img alt="{text(alternative)}" style="max-width:100%" src="data:image/png;base64,{data}">')
+
+
+def png(figure: _Figure) -> bytes:
+    """The figure as a PNG file."""
+    drawn, few = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    # 256 colours are all that lines on white need, and a quarter of the bytes.
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(few, "png", optimize=True, dpi=(DPI, DPI))
+    return few.getvalue()
+
+
+def save(figure: _Figure, path: str | Path) -> Path:
     """Writes a figure, PNG or what its suffix says; returns the path.
 
     Raises:
@@ -52,13 +71,10 @@ def save(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:] or "png", dpi=DPI)
-    if path.suffix == ".png":
-        # 256 colours are all that lines on white need, and a quarter of the bytes.
-        with Image.open(drawn) as image:
-            drawn = io.BytesIO()
-            few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-            few.save(drawn, format="png", optimize=True, dpi=(DPI, DPI))
+    if path.suffix in ("", ".png"):
+        drawn.write(png(figure))
+    else:
+        figure.savefig(drawn, format=path.suffix[1:], dpi=DPI)
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:
@@ -66,7 +82,13 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def axes_of(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def paler(colour: str) -> tuple[float, float, float]:
+    """The colour half way to white."""
+    red, green, blue = to_rgb(colour)
+    return (1 + red) / 2, (1 + green) / 2, (1 + blue) / 2
+
+
+def axes_of(ax: Axes | None, size: tuple[float, float]) -> tuple[_Figure, Axes]:
     """The axes given and their figure, or new ones."""
     if ax is not None:
         return ax.figure, ax  # type: ignore[return-value]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.figures.captions import in_words
 from landscape.figures.excess import FLOOR, excess_axis
-from landscape.figures.style import COLOURS, DPI, EXTRA, FAINT, INK, MARKERS, headline, quiet, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, headline, paler, quiet, small_print
+from landscape.palette import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,7 +158,7 @@ def critical_width(cells: list[dict[str, Any]], steps: list[dict[str, Any]]) -> 
     )  # fmt: skip
     if (~on).any():
         ax.errorbar(
-            widths[~on], 100 * shares[~on], yerr=bars[:, ~on], color=EXTRA[2],
+            widths[~on], 100 * shares[~on], yerr=bars[:, ~on], color=paler(COLOURS["global"]),
             marker="D", markersize=6, linewidth=1.5, capsize=3, label="end at the best of their width, above p*",
             linestyle=(0, (4, 2)), zorder=3,
         )  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from landscape.engine.plan import Plan
 from landscape.engine.settings import Settings
 from landscape.host import interrupt, kept, overflow, store
 from landscape.host.cluster import pool
-from landscape.host.identity import difference
+from landscape.host.identity import REPORT, difference
 from landscape.host.manifest import fields_of, manifest
 from landscape.host.run import begin, run
 from landscape.problems.problem import Problem, is_landscape
@@ -42,8 +44,9 @@ def explore(
         restarts: How many descents.
         seed: Of the starting points; restart i of a seed is always the same.
         starts: Given starting points, [restarts, p], instead of random ones.
-        out: A folder to keep the run in, made here; none by default.
-        resume: Go on with the run that `out` holds instead, if it is this very run.
+        out: A folder to keep the run in, made here; none by default. Where it holds this very run already, from here or
+            from the command line, what is done is read, what is not is done, and standard error says so.
+        resume: Expect `out` to hold this very run: nothing is said then.
         progress: Show a progress bar; by default if standard error is a terminal.
         workers: Do it in so many processes of this machine, which share its cores. For CPUs: one process drives all
             accelerators of a machine.
@@ -55,8 +58,8 @@ def explore(
         The census. After Ctrl-C, that of the restarts that are done.
 
     Raises:
-        InputError: A setting makes no sense; `out` holds something already (with `resume`: another run); the problem
-            cannot be sent to workers; or the scheduler does not answer.
+        InputError: A setting makes no sense; `out` holds another run, or something else; the problem cannot be sent to
+            workers; or the scheduler does not answer.
     """
     is_landscape(problem)
     plan = planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
@@ -84,18 +87,71 @@ def carried_out(
         keep_looks: Takes columns of looks, where there is no folder.
     """
     said = {} if folder is None else manifest(plan, fields_of(plan)[1])
-    goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
-    if folder is not None and goes_on:
-        differs = difference(store.read_manifest(folder), said)
+    held = folder is not None and (folder / store.MANIFEST).exists()
+    if folder is not None and held:
+        differs = other_run(store.read_manifest(folder), said)
         if differs is not None:
             raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
+        if not resume:
+            _say_held(folder, plan.restarts)
     elif folder is not None:
         store.check_new(folder)
     with pool(workers, scheduler, kept=folder is not None) as processes, interrupt.heeded():
-        if folder is not None and not goes_on:
+        if folder is not None and not held:
             begin(folder, said, processes)
-        with kept.withdrawn_if_refused(None if goes_on else folder):
+        with kept.withdrawn_if_refused(None if held else folder):
             return run(plan, folder, processes, progress, keep_looks)
+
+
+def other_run(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """In what the run of a folder differs from one that is asked for here; None where it is that one.
+
+    A study of the command line and a call from Python are one run if problem, settings, restarts and seed agree: then
+    only their names differ.
+
+    Args:
+        held: The manifest of the folder.
+        asked: The manifest of the run that is asked for.
+    """
+    if "looks" in asked and json.loads(json.dumps(asked["looks"])) != held.get("looks"):
+        return "looks"
+    starts = any("starts" in one.get("fields", {}) for one in (held, asked))
+    whole = "fingerprint" in held and REPORT not in held and set(held.get("settings", {})) == set(asked["settings"])
+    if held.get("study") != asked["study"] and whole and not starts:
+        asked = {name: value for name, value in asked.items() if name not in ("study", "fields")}
+    return difference(held, asked)
+
+
+def _say_held(folder: Path, restarts: int) -> None:
+    """Says on standard error that the folder holds the run that is asked for, and how much of it."""
+    done = len(store.finished(folder, 0, restarts - 1))
+    what = "done already" if done == restarts else f"{done} of {restarts} restarts done; it goes on"
+    print(f"landscape: {folder} holds this run, {what}.", file=sys.stderr)
+
+
+def plan_in(folder: Path, problem: Problem, starts: np.ndarray | None = None, **settings: Any) -> Plan:
+    """The plan of the run in a folder that does not hold its problem: one of a loss from Python.
+
+    Args:
+        folder: Of the run.
+        problem: Its landscape.
+        starts: Its starting points, where they were given.
+        **settings: Its optimiser, where that was an optax transformation: a folder knows it by a digest.
+
+    Raises:
+        InputError: The run is of another problem, of other starts or with another optimiser.
+    """
+    held = store.read_manifest(folder)
+    kept = {name: value for name, value in held.get("settings", {}).items() if name in Settings._fields} | settings
+    if str(kept.get("optimiser")).startswith(("optax ", "GradientTransformation")) and "optimiser" not in settings:
+        raise InputError(f"{folder} was run with an optax optimiser, which it does not hold; give it as optimiser=.")
+    if starts is None and "starts" in held.get("fields", {}):
+        raise InputError(f"{folder} was run from given starts, which it does not hold; give them as starts=.")
+    plan = planned(problem, held["restarts"], held["seed"], starts, Settings.of(problem, **kept))
+    differs = other_run(held, manifest(plan, fields_of(plan)[1]))
+    if differs is not None:
+        raise InputError(f"{folder} holds another run: its {differs} differs.")
+    return replace(plan, study=held["study"])
 
 
 def planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 RUN = "run"  # in a manifest: the identity that its shards and records carry
+REPORT = "report"  # in a manifest: the file of a study that keeps a report there and no restarts
 DEFINES = ("study", "fields", "problem", "restarts", "seed", "settings", "fingerprint", "files")
 PACKAGES = ("landscape", "jax", "jaxlib", "numpy")
 WHERE = ("lanes",)  # of fields and settings: in how many lanes a run goes on makes no difference to it

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from landscape import classify
+from landscape import classify, patience
 from landscape.engine.driver import Driver
 from landscape.engine.settings import Settings, Tolerances
-from landscape.host import overflow
+from landscape.host import interrupt, overflow
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
 from landscape.precision import float64
 from landscape.problems.empirical import Empirical
@@ -23,7 +24,7 @@ from landscape.theory.convex import labels as convex
 from landscape.theory.convex.branch_and_bound import exact
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import forward
-from landscape.theory.convex.least_loss import best_of_width, certified_optimum
+from landscape.theory.convex.least_loss import best_of_width, certified_optimum, forget, search_longer
 from landscape.theory.convex.optimal_set import prune
 from landscape.theory.nearby import losses
 from landscape.theory.rooms import room_of
@@ -32,7 +33,27 @@ NEAR = 1e-6  # a point this close to stationary, times the scale, is polished wh
 TOLERANCES = Tolerances()
 
 
-def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verdict]:
+@contextmanager
+def within(
+    seconds: float | None, hear: Callable[[str], None] | None = None, stopped: Callable[[], bool] | None = None
+) -> Iterator[patience.Watch]:
+    """Inside, searches for optima take so many seconds at most, or end where someone asks; see `patience`.
+
+    Raises:
+        InputError: The number of seconds is not positive.
+    """
+    if seconds is not None and not 0 < seconds < np.inf:
+        raise InputError(f"seconds must be a positive number, found {seconds}.")
+    if seconds is None and hear is None and stopped is None:  # a budget further out goes on to hold
+        yield patience.Watch(None, None, None)
+        return
+    with patience.watched(seconds, hear, stopped) as watch:
+        yield watch
+    if watch.ended:
+        forget()
+
+
+def label(problem: Problem, params: Any, *, seconds: float | None = None, **settings: Any) -> Verdict | list[Verdict]:
     """The verdict of a point, or of several, with `polished`: that of the stationary point it leads to.
 
     The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
@@ -46,6 +67,9 @@ def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verd
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
             problems, `Params(hidden=[width, d], outer=[width])` for data sets, the coefficients [p] for porcupines,
             else the user's pytree; with one more axis in front, [points, ...], for several points.
+        seconds: What searches for optima may take in all: the least loss of the width is searched for so long where
+            the label of a network on finite data hangs on it. Bounds are intervals where the time is short, and labels
+            that hang on them are undecided.
         **settings: Of the descent, as for `explore`: optimiser, step_size, budget, ...
 
     Raises:
@@ -55,19 +79,33 @@ def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verd
     is_landscape(problem)
     many = problem.points(params)
     thetas = [problem.write(params)] if many is None else list(many)
-    verdicts = labels(problem, thetas, Settings.of(problem, **settings) if settings else None)
+    with within(seconds):
+        verdicts = labels(problem, thetas, Settings.of(problem, **settings) if settings else None, seconds)
     return verdicts[0] if many is None else verdicts
 
 
-def labels(problem: Problem, thetas: Sequence[np.ndarray], settings: Settings | None = None) -> list[Verdict]:
+def labels(
+    problem: Problem, thetas: Sequence[np.ndarray], settings: Settings | None = None, seconds: float | None = None
+) -> list[Verdict]:
     """The verdicts of flat points, [p] each, with the ends of descents from those that are not stationary; see `label`.
 
     Args:
         problem: The landscape.
         thetas: The points.
         settings: Of the descents; by default only points of a user's loss that lead nowhere near are descended from.
+        seconds: The budget of `within`, most of which the least loss of a width is searched for where it is open.
+
+    Returns:
+        One a point; after Ctrl-C, of the points that were looked at.
     """
-    found = [label_one(problem, theta) for theta in thetas]
+    if seconds is not None:
+        search_longer(problem, 0.9 * seconds)
+    found: list[Verdict] = []
+    for i, theta in enumerate(thetas):
+        if i and interrupt.requested():
+            return found
+        patience.say(f"point {i} of {len(thetas)}")
+        found.append(label_one(problem, theta))
     far = [i for i, one in enumerate(found) if one.label == Label.UNCONVERGED]
     if settings is None:
         far = [i for i in far if found[i].polished is None and room_of(problem).everywhere]
@@ -218,12 +256,14 @@ class Improvement(NamedTuple):
         }
 
 
-def improve(problem: Empirical, params: Params) -> Improvement:
+def improve(problem: Empirical, params: Params, *, seconds: float | None = None) -> Improvement:
     """The best network of all widths, the best of this one, and the next better one, each with its loss.
 
     Args:
         problem: ReLU networks on a data set, with weight decay on the hidden biases too if there are any.
         params: A network.
+        seconds: What searches for optima may take in all; where they end early the networks are the best that were
+            seen, and `gap` says how much is left.
 
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
@@ -234,7 +274,12 @@ def improve(problem: Empirical, params: Params) -> Improvement:
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."
         )
-    theta = problem.write(params)
+    with within(seconds):
+        return _improved(problem, problem.write(params))
+
+
+def _improved(problem: Empirical, theta: np.ndarray) -> Improvement:
+    """The record of `improve`."""
     data, best = problem.data, certified_optimum(problem)
     least = prune(data, best.hidden, best.outer, best.b0)
     optimum = _network(problem, least.hidden, least.outer, least.b0, "best of all widths")

@@ -58,3 +58,19 @@ def counting_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int],
             yield None
         else:
             yield lambda done, total: report(Progress(done, total, {}, time.perf_counter() - begun))
+
+
+@contextmanager
+def spoken(show: bool | None = None) -> Iterator[Callable[[str], None] | None]:
+    """A line on standard error that says what a search is at; None where nobody looks.
+
+    Args:
+        show: Whether to show it; by default if standard error is a terminal.
+    """
+    if show is False or (show is None and not sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as line:
+        yield lambda words: line.update(words)

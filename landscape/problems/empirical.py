@@ -10,6 +10,7 @@ theta is the hidden weights neuron by neuron, each with its bias last, then the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,13 +35,16 @@ BIASES = ("none", "regularised", "free")
 _NOT_NEGATIVE = LowerBound(0.0, "losses and weight decay are not negative")
 
 
+WRITTEN = 2**16  # numbers of a design that a manifest holds: some MB as text
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["x", "y", "weight_decay"],
     meta_fields=["width", "activation", "fit", "bias", "outer_bias"],
     drop_fields=["lower_bound"],
 )  # new data of the same shape do not recompile, a new width does
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Empirical(Problem):
     """A two-layer network of some width on a data set. Made by `empirical`.
 
@@ -111,6 +115,22 @@ class Empirical(Problem):
         own |= {"weight_decay": float(self.weight_decay), "bias": self.bias, "outer_bias": self.outer_bias}
         return super().facts() | own
 
+    def as_study(self) -> tuple[str, dict[str, Any]] | None:
+        """The study of one width on these data, which go along; None where they are more than WRITTEN numbers."""
+        if np.size(self.x) > WRITTEN:
+            return None
+        x = self.x if self.bias == "none" else self.x[:, :-1]  # the last column is the bias's own
+        content = {
+            "x": np.asarray(x).tolist(),
+            "y": np.asarray(self.y).tolist(),
+            "loss": self.fit.name,
+            "weight_decay": float(self.weight_decay),
+            "bias": {"hidden": self.bias, "outer": self.outer_bias},
+            "activation": self.activation.name,
+            "slope": self.activation.slope,
+        }
+        return "hidden-convex", {"data": json.dumps(content), "width": self.width, "listed": 0}
+
     def defaults(self) -> dict[str, Any]:
         """A step well within what is stable, and an early finish: descents do not settle at ties."""
         return {"step_size": self.step_size(), **ON_DATA}
@@ -118,6 +138,15 @@ class Empirical(Problem):
     def of_width(self, width: int) -> Empirical:
         """The same problem with another number of neurons."""
         return replace(self, width=width)
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Neurons in rows, hidden weights and then the outer one, the heaviest neuron (|w| |a|) first."""
+        m, d = self.width, self.d
+        theta = np.asarray(theta, np.float64)
+        neurons = np.column_stack([theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)]])
+        heavy = np.argsort(-np.linalg.norm(neurons[:, :d], axis=1) * np.abs(neurons[:, d]), kind="stable")
+        found = {"neurons: hidden weights, outer weight": neurons[heavy]}
+        return found if self.outer_bias == "none" else found | {"outer bias": theta[None, -1:]}
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each network where hidden is [points, width, d]."""

@@ -37,7 +37,7 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
         "steepness",
     ],
 )
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UserLoss(Problem):
     """Anyone's own loss, derivatives by automatic differentiation. Made by `from_loss`.
 
@@ -96,7 +96,7 @@ class UserLoss(Problem):
 
         def on_vectors(theta: np.ndarray) -> np.ndarray:
             with float64():
-                return self.write(canonical(self.read(theta)))
+                return self.write(canonical(self.unravel(jnp.asarray(theta, jnp.float64))))
 
         return on_vectors
 
@@ -109,9 +109,19 @@ class UserLoss(Problem):
         return init_scale * ravel_pytree(self.init(key))[0].astype(jnp.float64)
 
     def read(self, theta: np.ndarray) -> Any:
-        """The user's pytree, its arrays in float64."""
-        with float64():  # whatever the caller's setting: no digit is lost
-            return self.unravel(jnp.asarray(theta, jnp.float64))
+        """The user's pytree, its arrays in float64 and of NumPy.
+
+        With JAX's 64 bits off, the first operation on a JAX array would round it to float32; NumPy's keep their digits.
+        """
+        with float64():
+            return jax.tree.map(np.asarray, self.unravel(jnp.asarray(theta, jnp.float64)))
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The leaves by their path, vectors as rows, and tensors of more axes with the last one kept."""
+        leaves = jax.tree_util.tree_leaves_with_path(self.read(theta))
+        names = [jax.tree_util.keystr(path).strip("[]'.") or "parameters" for path, _ in leaves]
+        columns = [max(1, leaf.shape[-1]) if leaf.ndim else 1 for _, leaf in leaves]
+        return {name: leaf.reshape(-1, count) for name, (_, leaf), count in zip(names, leaves, columns, strict=True)}
 
     def write(self, params: Any) -> np.ndarray:
         """The pytree raveled.

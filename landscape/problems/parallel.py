@@ -38,7 +38,7 @@ _NOT_NEGATIVE = LowerBound(0.0, "loss and regulariser are not negative")
     meta_fields=["width", "net", "fit", "matched"],
     drop_fields=["lower_bound", "scale"],
 )  # new data of the same shape do not recompile, a new width does
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Homogeneous(Problem):
     """Parallel subnetworks on a data set. Made by `parallel` and `matrix_factorisation`.
 
@@ -172,6 +172,11 @@ class Homogeneous(Problem):
             w = jax.random.normal(key, (self.width, self.q), jnp.float64)
             w = w / jnp.linalg.norm(w, axis=1, keepdims=True) if init == "sphere" else w
         return (init_scale * w).reshape(-1)
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The weights of each subnetwork as a row, the longest first."""
+        each = np.asarray(theta, np.float64).reshape(self.width, self.q)
+        return {"subnetworks": each[np.argsort(-np.linalg.norm(each, axis=1), kind="stable")]}
 
     def neurons(self) -> np.ndarray:
         """The subnetworks."""

@@ -55,7 +55,7 @@ def paper_loss(loss: Any) -> Any:
     meta_fields=["neurons"],
     drop_fields=["lower_bound"],  # compiled code does not look at it
 )  # a new teacher on as many lines does not recompile, other neuron counts do
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Porcupine(Problem):
     """Neurons on lines, fitting a teacher over Gaussian inputs. Made by `porcupine`.
 
@@ -284,6 +284,10 @@ class Porcupine(Problem):
     def spread(self, init: str) -> float:
         """The root mean square of a coefficient of `start` at scale one."""
         return {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0, "sphere": 1.0}[init]
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The coefficient of each neuron, line by line, as one row."""
+        return {"coefficients, line by line": self.read(theta)[None]}
 
     def filters(self) -> np.ndarray:
         """One a neuron, of one coefficient each."""

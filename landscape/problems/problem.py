@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from landscape import markup
 from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.symmetry import Symmetry, continuous_modes
@@ -27,6 +28,7 @@ from landscape.records import InputError, LowerBound, shortened
 
 EPS = float(np.finfo(float).eps)
 HIGHEST = jax.lax.Precision.HIGHEST
+SIZES = ("teacher", "lines", "neurons", "rows", "width", "dimension", "activation")  # facts that name a problem
 
 
 class Loss(abc.ABC):
@@ -140,6 +142,10 @@ class Problem(Loss):
             InputError: The shape is wrong or a number is not finite.
         """
 
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """theta as matrices by name, each [rows, columns], for the eye: neurons in rows where there are any."""
+        return {"theta": np.asarray(theta, np.float64)[None]}
+
     def points(self, params: Any) -> list[np.ndarray] | None:
         """The theta of each of several points, where params have one more axis in front; None where they are one."""
         return None
@@ -154,6 +160,27 @@ class Problem(Loss):
     def facts(self) -> dict[str, Any]:
         """What `--json` says of the problem: kind, width, number of parameters, and what the family adds."""
         return {"kind": self.kind, "width": self.width, "parameters": self.p, "normalisation": self.normalisation}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self._said())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return markup.facts(self._said())
+
+    def _said(self) -> list[tuple[str, str]]:
+        """The facts in words, few enough to be read at a glance."""
+        facts = self.facts()
+        sizes = ", ".join(f"{name} {facts[name]}" for name in SIZES if facts.get(name) is not None)
+        bound = "unknown" if self.lower_bound is None else f"{self.lower_bound.value:g} ({self.lower_bound.by})"
+        return [
+            ("problem", self.kind.replace("_", " ") + (f": {sizes}" if sizes else "")),
+            ("parameters", str(self.p)),
+            ("loss", self.normalisation),
+            ("lower bound", bound),
+        ]
 
     def defaults(self) -> dict[str, Any]:
         """Fields of the run's settings that suit this problem better than the general ones."""

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.optimize import linear_sum_assignment
 
 from landscape.arrays import AnyArray
 from landscape.problems import gaussian
@@ -91,7 +92,7 @@ def population_hessian(
 @partial(
     jax.tree_util.register_dataclass, data_fields=["teacher"], meta_fields=["width", "activation"]
 )  # a new teacher of the same shape does not recompile, a new width does
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TeacherStudent(Problem):
     """A student of `width` neurons fitting a teacher over Gaussian inputs. Made by `teacher_student`.
 
@@ -288,6 +289,19 @@ class TeacherStudent(Problem):
     def filters(self) -> np.ndarray:
         """One a neuron."""
         return np.repeat(np.arange(self.width), self.d)
+
+    def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Hidden weights with each neuron in the row of the teacher neuron that it is nearest to in angle.
+
+        The matching maximises the sum of cosines; neurons beyond the teacher's width come last.
+        """
+        hidden, teacher = np.asarray(theta, np.float64).reshape(self.width, self.d), np.asarray(self.teacher)
+        length = np.maximum(np.linalg.norm(hidden, axis=1), np.finfo(float).tiny)[:, None]
+        cosine = (hidden / length) @ (teacher / np.linalg.norm(teacher, axis=1)[:, None]).T
+        student, taught = linear_sum_assignment(-cosine)
+        matched = student[np.argsort(taught)]
+        rest = np.setdiff1d(np.arange(self.width), matched)
+        return {"hidden weights, matched to the teacher": hidden[np.concatenate([matched, rest])]}
 
     def read(self, theta: np.ndarray) -> Params:
         """theta as `Params(hidden=[width, d])`."""

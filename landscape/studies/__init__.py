@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.dimensions import IntrinsicDimension
 from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
@@ -21,6 +22,7 @@ from landscape.studies.porcupines import (
 )
 from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.valleys import SpuriousValley, ValleyByWidth
 from landscape.studies.widths_and_scales import InitScale, Overparametrise
 from landscape.studies.zeros import ZeroSubnetwork
 
@@ -42,6 +44,9 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        IntrinsicDimension,
+        SpuriousValley,
+        ValleyByWidth,
         Lojasiewicz,
         StudentMatching,
         Overparametrise,

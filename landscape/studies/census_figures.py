@@ -14,7 +14,7 @@ from landscape.engine.settings import Settings
 from landscape.figures.descents import draw_curves
 from landscape.figures.levels import loss_levels
 from landscape.figures.spectra import spectra
-from landscape.figures.style import save
+from landscape.figures.style import Figures, save
 from landscape.problems.problem import Problem
 from landscape.trajectory import sample_curves
 
@@ -45,6 +45,29 @@ def descent_curves(
     return draw_curves(curves, problem, census, axes)
 
 
+def plot(census: Census) -> Figures:
+    """Loss levels, Hessian spectra and some descents of a census.
+
+    Spectra and descents need the problem: of a run that was loaded without it only the levels are drawn.
+    """
+    plan = census.plan
+    if plan is None:
+        return Figures({"loss_levels": loss_levels(census)})
+    return drawings(census, plan.problem, plan.settings, plan.starts)
+
+
+def drawings(census: Census, problem: Problem, settings: Settings, starts: np.ndarray | None = None) -> Figures:
+    """The figures of `plot`, for a problem and settings that are given."""
+    curves = descent_curves(problem, settings, census.seed, 40, _steps(census), census, starts)
+    return Figures(
+        {
+            "loss_levels": loss_levels(census),
+            "spectra": spectra(census, level_spectra(census, problem)),
+            "descent": curves,
+        }
+    )
+
+
 def census_figures(
     census: Census, problem: Problem, folder: str | Path, settings: Settings | None = None
 ) -> list[Path]:
@@ -56,14 +79,17 @@ def census_figures(
         folder: Made if it is not there.
         settings: Of the run; the defaults if not given.
     """
+    return written(drawings(census, problem, settings or Settings()), folder)
+
+
+def written(figures: Figures, folder: str | Path) -> list[Path]:
+    """Writes figures into a folder, made if it is not there, each under its name; their paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Long enough that most descents have converged; the sample is small enough to take seconds.
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def _steps(census: Census) -> int:
+    """Long enough that most descents have converged; the sample is small enough to take seconds."""
     taken = census.rows["steps"] if census.finished and "steps" in census.rows else np.array([1000])
-    steps = int(np.clip(1.2 * np.median(taken), 500, 10_000))
-    figures = {
-        "loss_levels.png": loss_levels(census),
-        "spectra.png": spectra(census, level_spectra(census, problem)),
-        "descent.png": descent_curves(problem, settings or Settings(), census.seed, 40, steps, census),
-    }
-    return [save(figure, folder / name) for name, figure in figures.items()]
+    return int(np.clip(1.2 * np.median(taken), 500, 10_000))

@@ -195,6 +195,7 @@ class Lojasiewicz(Convergence):
 
     name: ClassVar[str] = "lojasiewicz"
     about: ClassVar[str] = "Zhou, Ge and Jin 2021: the gradient as a power of the loss, the loss as one of time"
+    draws: ClassVar[str] = "the median descent of each case: gradient norm against loss, and loss against time"
 
     def case(self, name: str, model: str, width: int, folder: Path | None) -> dict[str, Any] | None:
         """The two laws with their intervals, the regime, and what half the tolerance changes."""
@@ -298,6 +299,7 @@ class StudentMatching(Convergence):
 
     name: ClassVar[str] = "student-matching"
     about: ClassVar[str] = "Zhou, Ge and Jin 2021: students gather at teachers, except ReLU ones whose teachers cancel"
+    draws: ClassVar[str] = "angles and residuals against the loss"
 
     teacher: int = 3
     dimension: int = 4

@@ -130,7 +130,8 @@ class _OnData(Descents):
 
         if folder is None or not (folder / store.MANIFEST).exists():
             return
-        if store.read_manifest(folder)["problem"].get("digest") != self.digest():
+        # A folder from Python has the problem's fingerprint instead, which every run is compared by.
+        if store.read_manifest(folder)["problem"].get("digest", self.digest()) != self.digest():
             raise InputError(
                 f"{data_name(self.data)} is not what it was when {folder} was begun; choose another folder."
             )
@@ -155,6 +156,7 @@ class HiddenConvex(_OnData):
     about: ClassVar[str] = (
         "Wang, Lacotte and Pilanci 2022: ends of descents by width on a data set, over the convex optimum"
     )
+    draws: ClassVar[str] = "ends of descents by width over the convex optimum, and which local minima they found"
 
     restarts: int = 100
     widths: tuple[int, ...] = (1, 2, 3, 4, 6, 9, 12, 16, 20)
@@ -227,6 +229,7 @@ class CriticalWidth(HiddenConvex):
     about: ClassVar[str] = (
         "Wang et al. 2022; Kim, Mishkin and Pilanci 2025: share of global ends by width, m*, M*, staircase"
     )
+    draws: ClassVar[str] = "the share of descents at the optimum by width, over what the set of global minima is"
 
     widths: tuple[int, ...] = ()
     listed: int = 0
@@ -266,6 +269,7 @@ class DescendingPath(_OnData):
     about: ClassVar[str] = (
         "Wang et al. 2022; Haeffele and Vidal 2017: a path of non-increasing loss from any network to p*"
     )
+    draws: ClassVar[str] = "the loss along descending paths, beside plain descent from the same networks"
 
     restarts: int = 20
     steps: int = 50

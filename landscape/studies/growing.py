@@ -33,6 +33,8 @@ class GrowUntilGlobal(Starts):
 
     name: ClassVar[str] = "grow-until-global"
     about: ClassVar[str] = "Haeffele and Vidal 2017: add the best new subnetwork until the network is provably global"
+    takes: ClassVar[str] = "4 s; 2.5 minutes from five neurons at a weight decay of 0.05"
+    draws: ClassVar[str] = "loss, polar value and width by round, a line a start"
     dynamics: ClassVar[str] = "descent to a stationary point, then the best new subnetwork, in turn"
 
     family: str = "relu"

@@ -22,6 +22,8 @@ class DegreeMismatch(Starts):
 
     name: ClassVar[str] = "degree-mismatch"
     about: ClassVar[str] = "Haeffele and Vidal 2017: where degrees differ, zero is a local minimum and not global"
+    takes: ClassVar[str] = "4 s of processor time"
+    draws: ClassVar[str] = "ends of descents with matched and with mismatched degrees"
     dynamics: ClassVar[str] = "gradient descent"
 
     restarts: int = 400

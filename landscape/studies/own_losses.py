@@ -22,6 +22,7 @@ class Gallery(Descents):
 
     name: ClassVar[str] = "gallery"
     about: ClassVar[str] = "losses with known critical points: test functions, kinks, particles, small networks"
+    draws: ClassVar[str] = "loss levels, Hessian spectra and descents of the loss"
 
     restarts: int = 200
     loss: str = "rosenbrock"

@@ -71,6 +71,8 @@ class PorcupineStudy(_Starts):
 
     name: ClassVar[str] = "porcupine"
     about: ClassVar[str] = "neurons on any lines, any teacher (Feizi, Javadi, Zhang and Tse 2017)"
+    takes: ClassVar[str] = "2 s of processor time"
+    draws: ClassVar[str] = "ends of the descents beside the optimum and its bounds"
 
     lines: str = "axes"
     neurons: tuple[int, ...] = (2,)
@@ -129,6 +131,8 @@ class PorcupineRegions(PorcupineStudy):
 
     name: ClassVar[str] = "porcupine-regions"
     about: ClassVar[str] = "Feizi et al. 2017, figure 4: sign regions, and which can hold bad local optima"
+    takes: ClassVar[str] = "2 s of processor time"
+    draws: ClassVar[str] = "the table of sign regions, and the ends of the descents"
 
     neurons: tuple[int, ...] = (3,)
     teacher: str = "[[6], [-4]]"
@@ -194,6 +198,8 @@ class PorcupineLandscape(_LinesTable):
     about: ClassVar[str] = (
         "Feizi et al. 2017, figure 5: two-neuron surfaces for teachers (6, 4) and (6, -4), all optima"
     )
+    takes: ClassVar[str] = "2 s of processor time"
+    draws: ClassVar[str] = "the loss over both coefficients with every local minimum, a panel a teacher"
 
     restarts: int = 1000
     teachers: tuple[int, ...] = (6, 4, 6, -4)
@@ -238,6 +244,8 @@ class PorcupineApproximation(_LinesTable):
 
     name: ClassVar[str] = "porcupine-approximation"
     about: ClassVar[str] = "Feizi et al. 2017, figure 2: r random lines against a free network, d = 15, k* = 20"
+    takes: ClassVar[str] = "2.5 minutes"
+    draws: ClassVar[str] = "the error against the number of lines: ends of descents, optimum, a free network"
 
     restarts: int = 100
     optimiser: str = "nesterov"
@@ -279,6 +287,7 @@ class PorcupineLikelihood(_LinesTable):
 
     name: ClassVar[str] = "porcupine-likelihood"
     about: ClassVar[str] = "Feizi et al. 2017: share of global optima as neurons a line, lines and dimension grow"
+    draws: ClassVar[str] = "the share of global ends against neurons on a line, beside the formula"
 
     restarts: int = 2000
     neurons: tuple[int, ...] = (2, 3, 4, 6, 8)
@@ -316,6 +325,7 @@ class PorcupineMismatch(_LinesTable):
 
     name: ClassVar[str] = "porcupine-mismatch"
     about: ClassVar[str] = "Feizi et al. 2017: teachers on other lines; ends of descents, optimum and Schur bound"
+    draws: ClassVar[str] = "the share of descents at the optimum, and losses of the ends beside it"
 
     restarts: int = 200
     neurons: tuple[int, ...] = (2, 3, 4, 6, 8)

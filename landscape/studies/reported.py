@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.host import kept
+from landscape.host.identity import REPORT
 from landscape.records import InputError, Label
 from landscape.studies.study import Study, once
 
@@ -147,7 +148,7 @@ class Starts(Reported):
         """What the run folder says; also checks every field."""
         from landscape.host.manifest import manifest
 
-        said = manifest(self.plan(), self.fields())
+        said: dict[str, Any] = manifest(self.plan(), self.fields()) | {REPORT: RESULT}
         said["settings"] = {"init": self.init, "init_scale": self.init_scale}
         said["environment"]["dynamics"] = self.dynamics
         return said

@@ -47,6 +47,8 @@ class TeacherStudy(Teachers):
 
     name: ClassVar[str] = "teacher-student"
     about: ClassVar[str] = "any teacher and width, all activations, exact loss over Gaussian inputs"
+    takes: ClassVar[str] = "4 s of processor time"
+    draws: ClassVar[str] = "loss levels with their shares, Hessian spectra, and descents of 40 restarts"
 
     teacher: str = "6"
     width: int | None = None
@@ -82,6 +84,8 @@ class SafranShamir(Teachers):
 
     name: ClassVar[str] = "safran-shamir"
     about: ClassVar[str] = "Safran and Shamir 2017, table 1: one cell (teacher size, width)"
+    takes: ClassVar[str] = "10 s"
+    draws: ClassVar[str] = "loss levels with their shares, Hessian spectra, and descents of 40 restarts"
 
     teacher: int = 10
     width: int | None = None
@@ -104,6 +108,8 @@ class SafranShamirTable(Descents):
 
     name: ClassVar[str] = "safran-shamir-table"
     about: ClassVar[str] = "Safran and Shamir 2017, table 1: every cell n = k and n = k + 1, k = 6..20"
+    takes: ClassVar[str] = "n = k: 80 s with --optimiser flow, 9 minutes with gradient descent"
+    draws: ClassVar[str] = "shares of spurious ends by teacher size, beside the published ones"
 
     teachers: tuple[int, ...] = tuple(range(6, 21))
     extra: tuple[int, ...] = (0, 1)

@@ -52,6 +52,7 @@ class InitScale(Descents):
 
     name: ClassVar[str] = "init-scale"
     about: ClassVar[str] = "share of global ends by the scale of the starts, at the teacher's width and one above"
+    draws: ClassVar[str] = "shares of global ends by scale"
 
     restarts: int = 500
     optimiser: str = "flow"

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.host import interrupt, kept
+from landscape.host.identity import REPORT
 from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
-from landscape.studies.reported import Report, Reported
+from landscape.studies.reported import RESULT, Report, Reported
 from landscape.studies.sources import random_data, read_arrays
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class ZeroSubnetwork(Reported, Descents):
 
     name: ClassVar[str] = "zero-subnetwork"
     about: ClassVar[str] = "Haeffele and Vidal 2017: ends with a zero neuron by width, global or saddles by polar value"
+    takes: ClassVar[str] = "10 s of processor time"
+    draws: ClassVar[str] = "ends with and without a zero neuron, by width"
 
     restarts: int = 200
     step_size: float = 0.0
@@ -75,7 +78,7 @@ class ZeroSubnetwork(Reported, Descents):
 
     def manifest(self) -> dict[str, Any]:
         """What the run folder says; also checks every field."""
-        return super().manifest() | {"restarts": self.restarts * len(self.widths)}
+        return super().manifest() | {"restarts": self.restarts * len(self.widths), REPORT: RESULT}
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""

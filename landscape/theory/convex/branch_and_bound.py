@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
 
+from landscape import patience
 from landscape.problems.datafit import Data, objective
 from landscape.records import whole
 from landscape.theory.arrangement.records import Cells, Phi
@@ -66,7 +68,12 @@ def exact(best: LeastLoss) -> bool:
 
 
 def best_by_width(
-    data: Data, width: int, listed: Cells | None = None, most: int = 100_000, sets: int = SETS
+    data: Data,
+    width: int,
+    listed: Cells | None = None,
+    most: int = 100_000,
+    sets: int = SETS,
+    seconds: float = math.inf,
 ) -> LeastLoss:
     """The least loss P_m of a width, by branch and bound over sets of signed cells: exact, or an interval.
 
@@ -87,12 +94,13 @@ def best_by_width(
         most: Number of programs after which the search stops with the bounds that it has; one that does not converge
             counts for thirty, as it takes as long. Some 300 a second on 30 signed cells, 100 on 250.
         sets: All sets of cells are gone through one by one where they are at most this many times `most`, and few.
+        seconds: Time after which the search stops likewise.
 
     Raises:
         InputError: The weight decay is not positive, or the cells are not complete.
     """
     width = whole("width", width, 1)
-    search = _Branching(SignedCells.of(data, listed), width, most)
+    search = _Branching(SignedCells.of(data, listed), width, most, time.monotonic() + seconds)
     everything = frozenset(range(len(search.pairs.signs)))
     search.greedy()
     root = search.relax(everything, ())
@@ -103,7 +111,8 @@ def best_by_width(
         by, lower = "enumeration of sets of cells", search.every_set(SMALL * most)
         if lower is not None:
             heap, search.dropped = [], [max(lower, root.bound)]
-    while heap and search.spent < most and not search.beaten(heap[0][0]):
+    while heap and not search.over() and not search.beaten(heap[0][0]):
+        patience.say(f"least loss of width {width}: {heap[0][0]:.9g} to {search.value:.9g}, {search.programs} programs")
         value, _, bound, taken, allowed, support = heapq.heappop(heap)
         # The heaviest cell of the optimum that is not taken yet: leaving it out costs most.
         branch = next((t for t in support if t not in taken), None)
@@ -142,12 +151,17 @@ class _Relaxed(NamedTuple):
 class _Branching:
     """The best network so far, the programs on parts of the cells, and the bounds of nodes that are done with."""
 
-    def __init__(self, pairs: SignedCells, width: int, most: int) -> None:
+    def __init__(self, pairs: SignedCells, width: int, most: int, until: float) -> None:
         self.pairs, self.width, self.most, self.programs, self.spent = pairs, width, most, 0, 0
+        self.until = until
         self.dropped: list[float] = []
         start = pairs.solve(())
         self.hidden, self.outer, self.b0 = np.zeros((0, pairs.data.x.shape[1])), np.zeros(0), start.b0
         self.value, self.nu = objective(pairs.data, self.hidden, self.outer, start.b0), start.nu
+
+    def over(self) -> bool:
+        """Whether programs or time are used up."""
+        return self.spent >= self.most or time.monotonic() >= self.until or patience.over()
 
     def beaten(self, value: float) -> bool:
         """Whether the network at hand is as good as this, to what two values of programs are the same."""
@@ -186,7 +200,7 @@ class _Branching:
                     if pulls[same][t] <= beta * (1 + IDLE):
                         break
                 else:
-                    if self.spent >= most:
+                    if self.spent >= most or self.over():
                         return None
                     point, same = self.offer(members), len(pulls)
                     pulls.append(self.pairs.pulls(point.nu) if k < deepest else np.zeros(0))
@@ -222,7 +236,7 @@ class _Branching:
             fell = point.value < value - FALLS * abs(point.value)
             if point.value < value:
                 value, support = point.value, tuple(heavy)
-            if not missing or not fell or self.spent >= self.most:
+            if not missing or not fell or self.over():
                 return _Relaxed(value, min(bound, value), support)
             # The strongest few: all of them would make the next program large for nothing.
             strength = dict(zip(inside.tolist(), pull.tolist(), strict=True))

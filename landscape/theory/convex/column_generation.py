@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape import patience
 from landscape.problems.datafit import Data, minus_gradient, objective
 from landscape.theory.arrangement.ascent import ascents
 from landscape.theory.arrangement.cells import cover_count
@@ -104,6 +105,9 @@ def optimum(data: Data, listed: Cells | None = None, rounds: int = 200, listable
             fresh = next(
                 (new for new in (_columns(data, more, patterns, signs, 1) for more in tries) if len(new[1])), none
             )
+        patience.say(f"convex program on {len(signs)} cells: the optimum of all widths is at most {best.value:.9g}")
+        if patience.over():
+            return _bounded(data, best, phi(x, best.nu, listed, _BOXES), patterns, signs, k)
         if not len(fresh[1]) and start is not None and solved.residual > SHARP:
             start = None  # the active-set method went astray
             continue

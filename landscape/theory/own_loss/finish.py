@@ -29,8 +29,8 @@ def finish(loss: Loss, u: np.ndarray, reach: float = 1.0) -> Float[np.ndarray, "
     """
     here = u
     for _ in range(3):
-        end = _bfgs(loss, here)
-        if end is None or np.linalg.norm(end - u) > reach:
+        end = _bfgs(loss, here, u, reach)
+        if end is None:
             return None
         moved, here = float(np.linalg.norm(end - here)), end
         if moved <= 1e-12:
@@ -49,7 +49,7 @@ def _onto_kinks(loss: Loss, end: np.ndarray) -> np.ndarray:
     return points[good[-1]] if len(good) else end
 
 
-def _bfgs(loss: Loss, u: np.ndarray) -> np.ndarray | None:
+def _bfgs(loss: Loss, u: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray | None:
     p = len(u)
     here, value, grad = u, float(loss.losses(u[None])[0]), loss.gradients(u[None])[0]
     inverse = np.eye(p) / max(1.0, float(np.linalg.norm(grad)))
@@ -69,6 +69,8 @@ def _bfgs(loss: Loss, u: np.ndarray) -> np.ndarray | None:
             inverse, fresh = np.eye(p) / max(1e-12, float(np.linalg.norm(combined))), True
             continue
         new, new_value, new_grad = found
+        if np.linalg.norm(new - centre) > reach:
+            return None
         moved, change = new - here, new_grad - grad
         here, value, grad, fresh = new, new_value, new_grad, False
         bend = float(moved @ change)

@@ -19,7 +19,7 @@ from landscape.theory.own_loss.view import view
 from landscape.theory.own_loss.walk import asleep
 from landscape.theory.room import End, Finish, NotYet, Room
 
-# Operations that take one of several branches.
+# Operations that take one of several branches, or have a cusp: where their argument vanishes, or two eigenvalues meet.
 BRANCHES = frozenset(
     [
         "max",
@@ -37,6 +37,10 @@ BRANCHES = frozenset(
         "ceil",
         "round",
         "rem",
+        "sqrt",
+        "cbrt",
+        "eigh",
+        "svd",
     ]
 )
 REACH = 4.0  # a finish further than this from where the descent stood, in scales, is another descent's
@@ -45,7 +49,7 @@ SAME = 1e-6  # ends nearer than this, in scales, are one
 
 @lru_cache(maxsize=64)
 def branches(problem: UserLoss) -> bool:
-    """Whether the program of a loss has an operation that takes one of several branches: it may have kinks."""
+    """Whether the program of a loss has an operation of `BRANCHES`: it may have kinks."""
     with jax.enable_x64(True):
         jaxpr = jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr
         return _branches(jaxpr, asleep(jaxpr))

@@ -1,0 +1,162 @@
+"""Candidates are recognised and accepted by arrays, on the same ground as one by one; what goes on comes back whole."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+import landscape as ls
+from landscape.engine.driver import Driver
+from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
+from landscape.engine.settings import Schedule, Settings
+from landscape.engine.starts import BLOCK, Starts
+from landscape.polish import evaluate, polish
+from landscape.restart import start_points
+
+PROBLEM = ls.orthonormal_teacher(8)
+
+
+@pytest.fixture(scope="module")
+def spurious():
+    """A spurious minimum at k = 8."""
+    parts = list(Driver(PROBLEM, Settings(optimiser="flow", lanes=64), 1).run(np.arange(32)))
+    labels, thetas = np.concatenate([part[0]["label"] for part in parts]), np.concatenate([part[1] for part in parts])
+    return thetas[np.flatnonzero(labels == "spurious")[0]]
+
+
+def _least(theta):
+    return np.linalg.eigvalsh(evaluate(PROBLEM, theta)[1])[0]
+
+
+def _two_equal_rows(theta):
+    """The point with its second row like its first: their difference is a direction of descent there."""
+    rows = np.array(theta.reshape(8, 8))
+    rows[1] = rows[0]
+    return rows.reshape(-1)
+
+
+def test_a_polish_of_convex_ground_only_leaves_a_point_beside_a_saddle_as_it_is(spurious):
+    theta = spurious
+    saddle = _two_equal_rows(theta)
+    assert _least(saddle) < -1e-3
+    both = np.stack([saddle, theta + 1e-5])
+    both = np.resize(both, (16, both.shape[1]))
+    left = polish(PROBLEM, both, 1e-12, 0.1, 1e-14, 1.0, convex_only=np.ones(16, bool))
+    assert (left.theta[::2] == both[::2]).all()
+    assert not left.trapped[::2].any()
+    assert not left.definite[::2].any()
+    assert (left.grad_norm[1::2] <= 1e-12).all()
+    free = polish(PROBLEM, both, 1e-12, 0.1, 1e-14, 1.0)
+    assert (free.theta[0] != both[0]).any()
+    np.testing.assert_array_equal(free.theta[1::2], left.theta[1::2])
+
+
+def test_starts_drawn_ahead_are_the_starts_drawn_alone():
+    settings = Settings()
+    starts = Starts(PROBLEM, settings, 5, None)
+    queue = Queue(np.arange(100, 1500), 1e-5)
+    taken = []
+    for most in (3, 700, 1, 400):
+        numbers = queue.take(most, double=False).number
+        taken.append(starts.of(numbers, queue.upcoming(queue.new)))
+    expected = start_points(PROBLEM, 5, np.arange(100, 1204))
+    np.testing.assert_array_equal(np.concatenate(taken), expected)
+    # One that comes back, out of order, with some that have been drawn already.
+    np.testing.assert_array_equal(
+        starts.of(np.array([1204, 100]), queue.upcoming(9)), start_points(PROBLEM, 5, np.array([1204, 100]))
+    )
+
+
+def test_starts_are_drawn_in_whole_blocks(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "landscape.engine.starts.start_points",
+        lambda problem, seed, numbers, *how: drawn.append(len(numbers)) or start_points(problem, seed, numbers, *how),
+    )
+    starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(4 * BLOCK), 1e-5)
+    for _ in range(4 * BLOCK // 16):
+        starts.of(queue.take(16, double=False).number, queue.upcoming(queue.new))
+    assert sum(drawn) == 4 * BLOCK
+    assert len(drawn) <= 4
+
+
+def _some(numbers, theta=0.0):
+    restarts = Restarts.new(np.array(numbers), 1e-5)
+    m = len(numbers)
+    return Candidates(restarts, np.full((m, 2), theta), np.arange(m, dtype=float), np.ones(m))
+
+
+def test_a_queue_gives_back_what_goes_on_first_and_each_restart_once():
+    queue = Queue(np.arange(10), 1e-5)
+    first = queue.take(4, double=False)
+    assert first.number.tolist() == [0, 1, 2, 3]
+    assert queue.new == 6
+    first.start[3] = np.ones(2)  # goes on in float64
+    queue.put(first)
+    assert queue
+    assert queue.double
+    assert queue.take(2, double=False).number.tolist() == [0, 1]
+    assert queue.take(3, double=False).number.tolist() == [2, 4, 5]
+    assert queue.take(3, double=True).number.tolist() == [3]
+    assert queue.take(3, double=True).number.tolist() == []
+    assert not queue
+    assert queue.take(99, double=False).number.tolist() == [6, 7, 8, 9]
+
+
+def test_candidates_are_joined_and_chosen_by_columns():
+    both = joined([_some([3, 5]), _some([8], theta=1.0)])
+    assert both.restarts.number.tolist() == [3, 5, 8]
+    assert both.at(both.loss == 0).restarts.number.tolist() == [3, 8]
+    assert not both.at(np.zeros(3, bool))
+    assert not Candidates.none(2)
+
+
+def test_restarts_that_go_on_are_found_by_what_holds_their_lanes():
+    restarts = _some([1, 2, 3, 4]).restarts
+    one, other = Parked(None), Parked(None)
+    restarts.parked[[0, 3]], restarts.parked[1] = one, other
+    found = [(parked, which.tolist()) for parked, which in restarts.batches()]
+    assert found == [(one, [0, 3]), (other, [1])]
+
+
+def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
+    ends = []
+    for lanes in (8, 128):
+        with jax.enable_x64(True):
+            parts = list(Driver(PROBLEM, Settings(optimiser="flow", lanes=lanes), 1).run(np.arange(96)))
+        rows = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        order = np.argsort(rows["restart"])
+        ends.append({name: column[order] for name, column in rows.items()})
+    for name in ("restart", "steps", "label", "flavour", "evidence", "basin", "status"):
+        np.testing.assert_array_equal(ends[0][name], ends[1][name])
+    # Orbits are named by their first member, and members are the same.
+    for name in np.unique(ends[0]["orbit"]):
+        assert len(np.unique(ends[1]["orbit"][ends[0]["orbit"] == name])) == 1
+
+
+@pytest.mark.parametrize("k", [4, 8])  # lanes on the last axis, and on the first
+def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monkeypatch):
+    def rows(**given):
+        driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow", lanes=64), 1, **given)
+        parts = list(driver.run(np.arange(96)))
+        found = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        order = np.argsort(found["restart"])
+        return {name: column[order] for name, column in found.items()}, driver.clock
+
+    plain, _ = rows()
+    monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
+    blocks, clock = rows(schedule=Schedule(block=4, wide=4))
+    for name in ("restart", "steps", "label", "evidence", "basin"):
+        np.testing.assert_array_equal(plain[name], blocks[name])
+    np.testing.assert_allclose(plain["loss"], blocks["loss"], rtol=0, atol=1e-13)
+    # The last stragglers of both groups share blocks of four lanes; 32 lanes of one block a group would be under half.
+    assert clock.own_steps == blocks["steps"].sum()
+    assert clock.own_steps > 0.85 * clock.lane_steps
+
+
+def test_few_numbers_come_to_the_host_for_a_restart():
+    driver = Driver(PROBLEM, Settings(optimiser="flow", lanes=64), 1)
+    list(driver.run(np.arange(256)))
+    # theta of each stop, and two numbers a look; 14 of 6 p each crossed when the whole lane came.
+    assert driver.clock.down < 256 * 4 * PROBLEM.p * 8
