@@ -362,7 +362,7 @@ def _loss(problem: Empirical, theta: AnyArray) -> Array:
 @_loss.defjvp
 def _loss_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     problem, theta = primals
-    return _loss(problem, theta), problem.gradient(theta) @ tangents[1]
+    return _loss(problem, theta), times(problem.gradient(theta), tangents[1])
 
 
 def empirical(

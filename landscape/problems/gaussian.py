@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
 from landscape.problems.activation import Activation, Partials
+from landscape.problems.problem import HIGHEST, times
 
 # asin(x) = x + x z R(z) with z = x^2 in [0, 1/4]: interpolation of R at Chebyshev nodes, 40 digits. The error of
 # z R is 4e-18 (degree 12) and 1e-9 (degree 5), below half an ulp of asin in float64 and float32.
@@ -92,7 +93,7 @@ def _norms(u: AnyArray) -> tuple[Array, AnyArray]:
 
 def _dot(a: AnyArray, b: AnyArray) -> Array:
     """a b^T in full precision (TF32 costs 0.03 rad in an angle)."""
-    return jnp.matmul(a, jnp.swapaxes(b, -1, -2), precision=jax.lax.Precision.HIGHEST)
+    return times(a, jnp.swapaxes(b, -1, -2))
 
 
 def moment(activation: Activation, u: Float[AnyArray, "m d"], v: Float[AnyArray, "q d"]) -> Float[Array, "m q"]:
@@ -130,14 +131,14 @@ def moment_gradient(
         # sin t and pi - t are taken from one cosine: near t = 0 their errors, sqrt(eps) each, cancel in the
         # combination sin t u/|u| + (pi - t) v/|v|, which is what keeps the gradient exact at W = V.
         sine, rest = jax.lax.optimization_barrier((_sine(c), supplement(c)))
-        radial = jnp.matmul(sine.reshape(pairs), (weight * nv)[..., None], precision=jax.lax.Precision.HIGHEST)
-        flat = jnp.matmul(rest.reshape(pairs), weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
-        return arc / (2 * np.pi) * (radial * uu + flat) + linear * (weight @ v)[..., None, :]
+        radial = times(sine.reshape(pairs), (weight * nv)[..., None])
+        flat = times(rest.reshape(pairs), weight[:, None] * v)
+        return arc / (2 * np.pi) * (radial * uu + flat) + linear * times(weight, v)[..., None, :]
     if u.ndim > 2:
         each = jax.vmap(partial(moment_gradient, activation), in_axes=(0, None if v.ndim == 2 else 0, None))
         return each(u, v, weight)
     k = _smooth(activation, u, v)
-    return 2.0 * (k.a @ weight)[:, None] * u + jnp.matmul(k.c, weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
+    return 2.0 * times(k.a, weight)[:, None] * u + times(k.c, weight[:, None] * v)
 
 
 def gradient_lanes(
@@ -167,8 +168,8 @@ def gradient_lanes(
         radial.append(sum((sine[row] * norm[j] for j, row in others), jnp.zeros_like(norm[i])))
         flat.append(sum((rest[row] * u[j] for j, row in others), np.pi * u[i]))
 
-    cross = jnp.einsum("iar,ja->jir", uu, vv, precision=jax.lax.Precision.HIGHEST)
-    pull = jnp.einsum("jir,ja->iar", supplement(cross), v, precision=jax.lax.Precision.HIGHEST)
+    cross = jnp.einsum("iar,ja->jir", uu, vv, precision=HIGHEST)
+    pull = jnp.einsum("jir,ja->iar", supplement(cross), v, precision=HIGHEST)
     out = jnp.stack(radial) - jnp.sum(_sine(cross) * nv[:, None, None], axis=0)
     even = arc / (2 * np.pi) * (out[:, None] * uu + jnp.stack(flat) - pull)
     return even + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0)[:, None])
@@ -186,14 +187,14 @@ def moment_hessian(
         return _homogeneous_hessian(activation, u, v, weight)
     k = _smooth(activation, u, v)
     eye = jnp.eye(u.shape[-1], dtype=u.dtype)
-    outer = lambda m, x, y: jnp.einsum("ij,ija,ijb->iab", m, x, y, precision=jax.lax.Precision.HIGHEST)  # noqa: E731
+    outer = lambda m, x, y: jnp.einsum("ij,ija,ijb->iab", m, x, y, precision=HIGHEST)  # noqa: E731
     ui, vj = (
         jnp.broadcast_to(u[:, None], k.value.shape + u.shape[-1:]),
         jnp.broadcast_to(v[None], k.value.shape + v.shape[-1:]),
     )
     mixed = outer(2.0 * k.ac * weight, ui, vj)
     own = (
-        2.0 * (k.a @ weight)[:, None, None] * eye
+        2.0 * times(k.a, weight)[:, None, None] * eye
         + outer(4.0 * k.aa * weight, ui, ui)
         + mixed
         + jnp.swapaxes(mixed, -1, -2)
@@ -235,7 +236,7 @@ def _homogeneous_hessian(activation: Activation, u: AnyArray, v: AnyArray, weigh
     m = weight * nv * inverse[:, None]  # [m, q]
     own = scale * (
         jnp.sum(m * s, axis=1)[:, None, None] * (eye - uu[:, :, None] * uu[:, None, :])
-        + jnp.einsum("ij,ija,ijb->iab", m * over_s, p, p, precision=jax.lax.Precision.HIGHEST)
+        + jnp.einsum("ij,ija,ijb->iab", m * over_s, p, p, precision=HIGHEST)
     )
     at = lambda x: x[..., None, None]  # noqa: E731
     up = uu[:, None, :, None] * p[:, :, None, :]

@@ -22,7 +22,7 @@ from landscape.problems import gaussian
 from landscape.problems.activation import GAUSSIAN, Activation
 from landscape.problems.activation import activation as find_activation
 from landscape.problems.params import Params
-from landscape.problems.problem import Problem
+from landscape.problems.problem import HIGHEST, Problem, times
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, whole
 
@@ -40,7 +40,7 @@ def population_loss(
 ) -> Float[Array, ""]:
     """1/2 E (sum_i s(w_i.x) - sum_j s(v_j.x))^2 over x ~ N(0, I); differentiates by the analytic gradient."""
     both, sign = _signed(student, teacher)
-    return 0.5 * (sign @ gaussian.moment(activation, both, both) @ sign)
+    return 0.5 * times(times(sign, gaussian.moment(activation, both, both)), sign)
 
 
 @population_loss.defjvp
@@ -71,7 +71,8 @@ def _population_gradient_jvp(activation, primals, tangents):
     own, cross = gaussian.moment_hessian(activation, student, both, sign)
     moved = sign[:, None] * jnp.concatenate([d_student, d_teacher])
     return population_gradient(activation, student, teacher), (
-        jnp.einsum("iab,ib->ia", own, d_student) + jnp.einsum("ijab,jb->ia", cross, moved)
+        jnp.einsum("iab,ib->ia", own, d_student, precision=HIGHEST)
+        + jnp.einsum("ijab,jb->ia", cross, moved, precision=HIGHEST)
     )
 
 
