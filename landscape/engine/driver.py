@@ -36,7 +36,7 @@ from landscape.engine.orbit_book import NOT_ISOLATED
 from landscape.engine.queue import Candidate, Queue
 from landscape.engine.rows import Batch, Row, columns, row
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
-from landscape.precision import float64
+from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Point, Status, Verdict
 from landscape.restart import start_points
@@ -95,10 +95,11 @@ class Driver:
             else ExactAcceptance(problem, finish, settings, self.clock, tolerances, schedule)
         )
         self.exact = finish is not None
-        self.devices = jax.local_devices()
-        if self.devices[0].platform == "tpu" and settings.dtype != "float32":
+        self.devices = devices()
+        if settings.dtype != "float32" and not has_float64(self.devices[0]):
             raise InputError(
-                "a TPU has no float64: set dtype to float32; polish and labels are in float64 on the host."
+                f"a {self.devices[0].platform.upper()} has no float64: set dtype to float32; polish and labels are in "
+                "float64 on the host."
             )
         self.dtype = jnp.dtype(settings.dtype)
         self._on_devices = problem  # its arrays where the programs want them, once the run begins
@@ -189,18 +190,22 @@ class Driver:
 
     def _groups(self, restarts: int, dtype: np.dtype) -> list[Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
-        on_tpu = self.devices[0].platform == "tpu"
-        devices = jax.devices("cpu")[:1] if on_tpu and dtype == jnp.float64 else self.devices
-        on_cpu = devices[0].platform == "cpu"
-        count = (_cores() if len(devices) == 1 else 1) if on_cpu else 2
-        wanted = min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
+        used = double_devices() if dtype == jnp.float64 else self.devices
+        on_cpu = used[0].platform == "cpu"
+        count = (_cores() if len(used) == 1 else 1) if on_cpu else 2
+        wanted = self.lanes(restarts, on_cpu)
         count = max(1, min(count, wanted // 4))
         each = 1 << (-(-wanted // count) - 1).bit_length()
-        share = -(-each // len(devices))
+        share = -(-each // len(used))
         size = min(self.problem.block, share) if on_cpu else share
-        blocks = len(devices) * -(-share // size)
-        sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
+        blocks = len(used) * -(-share // size)
+        sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
         return [Group(self.problem, self.method, dtype, blocks, size, sharding) for _ in range(count)]
+
+    def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
+        """How many of so many restarts run at once, by default on the devices of the descents."""
+        on_cpu = self.devices[0].platform == "cpu" if on_cpu is None else on_cpu
+        return min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
 
     def _started(
         self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
@@ -331,14 +336,14 @@ def environment(settings: Settings) -> dict[str, Any]:
     """Versions, device and dtype, for the record of a run."""
     from importlib.metadata import version
 
-    devices = jax.local_devices()
+    local = devices()
     return {
         "landscape": version("landscape"),
         "jax": jax.__version__,
         "jaxlib": version("jaxlib"),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "device": f"{len(devices)} x {devices[0].device_kind}" if len(devices) > 1 else devices[0].device_kind,
-        "platform": devices[0].platform,
+        "device": f"{len(local)} x {local[0].device_kind}" if len(local) > 1 else local[0].device_kind,
+        "platform": local[0].platform,
         "dtype": settings.dtype,
     }
