@@ -12,6 +12,7 @@ from landscape.census import assemble
 from landscape.engine.driver import Driver
 from landscape.engine.settings import Progress, Settings
 from landscape.host import interrupt, store
+from landscape.host.exhausted import batches
 from landscape.problems.problem import Problem
 
 SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
@@ -58,6 +59,9 @@ def drive(
 
     Returns:
         Whether it came to its end; a KeyboardInterrupt ends it early, with all that is done handed over.
+
+    Raises:
+        MemoryError: The memory does not suffice for one lane.
     """
     waiting: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
     written = time.perf_counter()
@@ -77,7 +81,7 @@ def drive(
             waiting.clear()
 
     try:
-        for batch in driver.run(todo, look):
+        for batch in batches(driver, todo, look):
             waiting.append(batch)
             if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
                 flush()

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from landscape.host import exhausted
+
 
 def bytes_needed(compiled: Any) -> float:
     """Bytes that a call of a compiled program takes beyond its arguments."""
@@ -49,8 +51,7 @@ def usable_cores() -> int:
 
 def out_of_memory(error: Exception) -> str:
     """Says that memory ran out. Any other error is raised again: it is not a matter of size."""
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}"
-    if "RESOURCE_EXHAUSTED" not in str(error):
+    said = exhausted.out_of_memory(error)
+    if said is None:
         raise error
-    return f"out of memory: {str(error).splitlines()[0][:200]}"
+    return f"out of memory: {said}"
