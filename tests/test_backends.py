@@ -212,3 +212,33 @@ def test_a_bench_out_of_memory_says_so_in_its_cells(monkeypatch):
     (cell,) = bench.bench(Bench(sizes=(2,), restarts=(4,), quick=True))["cells"]
     for what in ("gradient", "loss", "hessian", "newton", "descent", "census"):
         assert cell[what]["error"].startswith("out of memory: RESOURCE_EXHAUSTED")
+
+
+# -- from one device to another ----------------------------------------------------------------------------------------
+
+HALF = """
+import json, pathlib, jax, landscape as ls
+from landscape.host import drive, store
+from landscape.host.load import load
+jax.config.update("jax_enable_x64", True)
+drive.SHARD_ROWS = 8
+folder, how = pathlib.Path(sys.argv[1]), dict(restarts=40, seed=1, lanes=16, progress=False)
+census = ls.explore(ls.orthonormal_teacher(8), out=folder, resume=True, **how)
+if sys.argv[2] == "first":
+    for name in store.shard_names(folder)[::2]:  # as a kill leaves a folder: part of the shards
+        (folder / "shards" / name).unlink()
+print(json.dumps({
+    "labels": census.rows["label"].tolist(), "steps": census.rows["steps"].tolist(),
+    "environment": census.environment, "shown": load(folder).environment,
+}))
+"""
+
+
+def test_a_run_goes_on_on_another_device_and_names_both(tmp_path):
+    first = said_by(HALF, str(tmp_path / "run"), "first", flags="--xla_force_host_platform_device_count=1")
+    assert first["environment"]["device"] == "cpu"
+    assert "devices" not in first["environment"]
+    then = said_by(HALF, str(tmp_path / "run"), "then", flags="--xla_force_host_platform_device_count=4")
+    assert then["labels"] == first["labels"]
+    assert then["steps"] == first["steps"]
+    assert then["environment"]["devices"] == then["shown"]["devices"] == ["4 x cpu", "cpu"]

@@ -64,7 +64,7 @@ def run(
             assert place is not None
             seconds = pool.work(job, todo, place, report)
         else:
-            keep = memory.append if place is None else partial(store.append, place)
+            keep = memory.append if place is None else partial(store.append, place, device=where["device"])
             seconds = _alone(job, done, todo, keep, report)
         if place is None:
             done = memory.shards()
@@ -102,9 +102,10 @@ def _same(folder: Path, problem: Problem) -> str:
 
 
 def versions(first: str, done: store.Shards) -> dict[str, Any]:
-    """For the record of a run in which several versions had a part: all of them, in the words of `made_by`."""
+    """For the record of a run in which several versions or devices had a part: all of them, in words."""
     several = sorted({first, *done.versions} - {""})
-    return {"versions": several} if len(several) > 1 else {}
+    said = {"versions": several} if len(several) > 1 else {}
+    return said | ({"devices": list(done.devices)} if len(done.devices) > 1 else {})
 
 
 def _alone(

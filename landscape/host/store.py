@@ -33,6 +33,7 @@ MANIFEST = "manifest.json"
 SHARDS = "shards"
 THETA = pa.list_(pa.float64())
 _RUN = b"landscape.run"  # in a shard: the identity of its run
+_VERSIONS, _DEVICE = b"landscape.made_by", b"landscape.device"  # in a shard: what it was made by, and on
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
 _SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
 
@@ -46,12 +47,14 @@ class Shards(NamedTuple):
         weights: Restart to theta, [p], for the restarts whose weights were kept.
         damaged: Names of the files whose check failed; nothing in rows or weights comes from them.
         versions: What the good shards were made by, each once.
+        devices: What they were made on, each once.
     """
 
     rows: dict[str, np.ndarray]
     weights: dict[int, np.ndarray]
     damaged: list[str]
     versions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 def create(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -108,7 +111,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in manifest.items() if name != "format"}
 
 
-def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray] | None = None) -> str:
+def append(
+    folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray] | None = None, device: str = ""
+) -> str:
     """The restarts are on disk, in one new shard whose file name this is.
 
     Safe beside other writers in other processes. A kill at any moment leaves the whole shard or none of it.
@@ -118,8 +123,9 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
         rows: Columns, each [r]: integers, floats, booleans, or text (None and NaN become null). "restart" is one of
             them, unique and non-negative, in any order; "theta" is none of them. Every shard has the same columns.
         weights: Restart to theta, [p], for those restarts in `rows` whose weights are kept.
+        device: On which the restarts were done, in words.
 
-    The shard carries the identity of its run, and the versions that made it.
+    The shard carries the identity of its run, and the versions and the device that made it.
 
     Raises:
         InputError: The folder is no run folder or cannot be written (disk full); earlier shards are untouched.
@@ -127,7 +133,7 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     """
     table = _table(rows, weights or {})
     run = read_manifest(folder).get(RUN)
-    said = {b"landscape.made_by": made_by().encode()} | ({} if run is None else {_RUN: run.encode()})
+    said = {_VERSIONS: made_by().encode(), _DEVICE: device.encode()} | ({} if run is None else {_RUN: run.encode()})
     table = table.replace_schema_metadata(said)
     buffer = pa.BufferOutputStream()
     # Dictionaries for text only: they are a gain there, and leave floats (NaN payloads, signed zeros) bit for bit.
@@ -162,14 +168,15 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
         InputError: The folder is no run folder, its manifest is damaged, or a file cannot be opened.
     """
     belongs = _belongs(folder)
-    made: dict[str, str] = {}
+    made: dict[str, tuple[str, str]] = {}  # versions and device of a shard, by name
     words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
     parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
         names = shard_names(folder)
         for name in names:
             if (table := belongs(_load(folder / SHARDS / name))) is not None:
-                made[name] = (table.schema.metadata or {}).get(b"landscape.made_by", b"").decode()
+                said = table.schema.metadata or {}
+                made[name] = (said.get(_VERSIONS, b"").decode(), said.get(_DEVICE, b"").decode())
                 parts.setdefault(_columns(table), []).append((name, _numbers(table, words)))
     usual = max(parts, key=lambda columns: len(parts[columns]), default=None)
     good = [] if usual is None else parts.pop(usual)
@@ -200,8 +207,9 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
         held, shard = held[chosen], shard[chosen]
     wanted = {good[number][0]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
     weights = _weights_of(folder, wanted)
-    versions = tuple(sorted({said for name, _ in good if (said := made[name])}))
-    return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged, versions=versions)
+    versions, devices = (tuple(sorted({*said} - {""})) for said in zip(*(made[name] for name, _ in good), strict=True))
+    weights = dict(sorted(weights.items()))
+    return Shards(rows=rows, weights=weights, damaged=damaged, versions=versions, devices=devices)
 
 
 def _weights_of(folder: Path, wanted: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
