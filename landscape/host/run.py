@@ -52,6 +52,8 @@ def run(
         first = "" if folder is None else _same(folder, plan.problem)
         done = NOTHING if place is None else _done(place, keep_one)
         todo = np.setdiff1d(np.arange(plan.restarts), done.rows["restart"])
+        if len(todo):  # all of it is read again at the end
+            done = done._replace(rows=assemble.naming(done.rows, done.weights))
         if first not in ("", made_by()) and len(todo):
             print(f"landscape: {folder} was begun by {first} and goes on with {made_by()}.", file=sys.stderr)
         where = whereabouts(plan)

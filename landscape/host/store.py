@@ -35,7 +35,7 @@ THETA = pa.list_(pa.float64())
 _RUN = b"landscape.run"  # in a shard: the identity of its run
 _VERSIONS, _DEVICE = b"landscape.made_by", b"landscape.device"  # in a shard: what it was made by, and on
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
-_SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
+_SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-(?P<count>\d+)-[0-9a-f]{32}\.parquet")
 
 
 class Shards(NamedTuple):
@@ -156,8 +156,8 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
 
     A shard is damaged if its bytes do not match its name, its name is none of ours, it is another run's, it has
     restarts that the run has not, or its columns are not those of most shards. Where a restart was done twice, the
-    shard first by name has it. Needs about 300 bytes a restart while it reads and half of that afterwards, however long
-    the texts (equal ones are one object), beside the weights.
+    shard first by name has it. Needs about 150 bytes a restart, however long the texts (equal ones are one object),
+    beside the weights.
 
     Args:
         folder: A run folder.
@@ -170,46 +170,72 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
     belongs = _belongs(folder)
     made: dict[str, tuple[str, str]] = {}  # versions and device of a shard, by name
     words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
-    parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
+    parts: dict[tuple, _Columns] = {}  # of shards with these columns
     with _in_one_sentence(f"Cannot read the shards in {folder}"):
         names = shard_names(folder)
+        # What a name says is not to be believed before its digest is: no more room than the run has restarts.
+        said_to_be = sum(int(found["count"]) for name in names if (found := _SHARD.fullmatch(name)))
+        room = min(said_to_be, read_manifest(folder).get("restarts") or 0)
         for name in names:
             if (table := belongs(_load(folder / SHARDS / name))) is not None:
                 said = table.schema.metadata or {}
                 made[name] = (said.get(_VERSIONS, b"").decode(), said.get(_DEVICE, b"").decode())
-                parts.setdefault(_columns(table), []).append((name, _numbers(table, words)))
-    usual = max(parts, key=lambda columns: len(parts[columns]), default=None)
-    good = [] if usual is None else parts.pop(usual)
-    damaged = sorted(set(names) - {name for name, _ in good})
-    if not good or usual is None:
+                parts.setdefault(_columns(table), _Columns(room)).add(name, _numbers(table, words))
+    usual = max(parts, key=lambda columns: len(parts[columns].names), default=None)
+    good = _Columns() if usual is None else parts.pop(usual)
+    parts.clear()
+    damaged = sorted(set(names) - set(good.names))
+    if not good.names or usual is None:
         return Shards(rows={"restart": np.empty(0, np.int64)}, weights={}, damaged=damaged)
 
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([part.pop(name) for _, part in good])
-
-    lengths = [len(part["restart"]) for _, part in good]
-    fields = [name for name in good[0][1] if name != "theta"]
-    restart = column("restart")
     # np.unique gives the first of equals: the shard first by name.
-    once = np.unique(restart, return_index=True)[1]
+    once = np.unique(good.columns["restart"][: good.count], return_index=True)[1]
     texts = np.array(list(words), object)
     textual = {name for name, kind in usual if pa.types.is_string(kind)}
-    rows = {"restart": restart[once]} | {
-        name: texts[column(name)[once]] if name in textual else column(name)[once]
-        for name in fields
-        if name != "restart"
-    }
-    rows = {name: rows[name] for name in fields}
-    held = np.flatnonzero(column("theta")[once])
-    shard = np.repeat(np.arange(len(good)), lengths)[once][held]
+    fields = [name for name in good.columns if name != "theta"]
+    held = np.flatnonzero(good.columns.pop("theta")[once])
+    shard = np.repeat(np.arange(len(good.names)), good.lengths)[once][held]
+    rows = {name: good.columns.pop(name)[once] for name in fields}
+    rows |= {name: texts[rows[name]] for name in fields if name in textual}
     if keep is not None:
         chosen = keep({name: values[held] for name, values in rows.items()})
         held, shard = held[chosen], shard[chosen]
-    wanted = {good[number][0]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
+    wanted = {good.names[number]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
     weights = _weights_of(folder, wanted)
-    versions, devices = (tuple(sorted({*said} - {""})) for said in zip(*(made[name] for name, _ in good), strict=True))
+    by, on = zip(*(made[name] for name in good.names), strict=True)
+    versions, devices = (tuple(sorted({*said} - {""})) for said in (by, on))
     weights = dict(sorted(weights.items()))
     return Shards(rows=rows, weights=weights, damaged=damaged, versions=versions, devices=devices)
+
+
+class _Columns:
+    """Columns of several shards, each in one array that grows: arrays of a shard's size leave the heap in pieces.
+
+    Attributes:
+        names: Of the shards, in the order they came in.
+        lengths: How many restarts each has.
+        count: How many all have.
+        columns: By name, each [count] or longer.
+    """
+
+    def __init__(self, room: int = 0):
+        """No shards yet, and room for so many restarts: memory that is not written to costs nothing."""
+        self.names: list[str] = []
+        self.lengths: list[int] = []
+        self.count, self._room = 0, room
+        self.columns: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, part: dict[str, np.ndarray]) -> None:
+        """Takes in the columns of a shard."""
+        begin, end = self.count, self.count + len(part["restart"])
+        for field, values in part.items():
+            column = self.columns.setdefault(field, np.empty(self._room, values.dtype))
+            if end > len(column):
+                column = self.columns[field] = np.resize(column[:begin], end + end // 4)
+            column[begin:end] = values
+        self.names.append(name)
+        self.lengths.append(end - begin)
+        self.count = end
 
 
 def _weights_of(folder: Path, wanted: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
