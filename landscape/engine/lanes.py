@@ -19,7 +19,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from landscape import descent
 from landscape.descent import Lane, Method
-from landscape.engine.kernels import on_last_axis
+from landscape.engine import kernels
+from landscape.engine.kernels import Form
 from landscape.engine.queue import Restart
 from landscape.polish import DECENT
 from landscape.precision import float64
@@ -47,7 +48,8 @@ class Group:
         """
         places = blocks * size
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
-        self.trailing = on_last_axis(problem, method)
+        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform)
+        self.trailing = self.form is Form.LAST_AXIS
         devices = sharding.mesh.size
         # Places in the order they are filled: the first blocks of every device, then the second ones.
         order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
@@ -150,7 +152,7 @@ class Group:
     def chunk(self, problem: Problem) -> Callable[[], Lane]:
         """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
         active = jax.device_put(self.active(), self.sharding)
-        program = _program(problem, self.method, self.lanes, active, self.sharding)
+        program = _program(problem, self.method, self.form, self.lanes, active, self.sharding)
 
         def run() -> Lane:
             with float64():
@@ -166,12 +168,12 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 )  # compiled chunks, by all that they depend on; the last used at the end
 
 
-def _program(problem: Problem, method: Method, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
+def _program(problem: Problem, method: Method, form: Form, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
     """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, lanes))
-    key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+    key = (method, form, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method)
+        chunk = partial(_chunk, method, form)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             chunk = jax.shard_map(
@@ -186,17 +188,12 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
+def _chunk(method: Method, form: Form, problem: Problem, lanes: Lane, active: Any) -> Lane:
     """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
-    steps = method.chunk
-    trailing = on_last_axis(problem, method)
 
     def block(i: Any, lanes: Lane) -> Lane:
         one = jax.tree.map(lambda x: x[i], lanes)
-        if trailing:
-            one = descent.advance(problem, method, one, steps)
-        else:
-            one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
+        one = kernels.advance(form, problem, method, one, method.chunk)
         return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
 
     return jax.lax.fori_loop(0, active[0], block, lanes)

@@ -11,7 +11,9 @@ derivatives by hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -173,6 +175,33 @@ def gradient_lanes(
     out = jnp.stack(radial) - jnp.sum(_sine(cross) * nv[:, None, None], axis=0)
     even = arc / (2 * np.pi) * (out[:, None] * uu + jnp.stack(flat) - pull)
     return even + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0)[:, None])
+
+
+def gradient_on_tile(
+    activation: Activation, rows: int, u: Any, arrays: tuple[Any, ...], product: Callable[[Any, Any], Any]
+) -> Any:
+    """The gradient in u of 1/2 E (sum_i s(u_i.x) - sum_j s(v_j.x))^2, [m, d], where u and v are padded with zeros.
+
+    The same numbers as two calls of `moment_gradient`, for homogeneous activations, of operations that a kernel may
+    use: zero rows of u and v pull at nothing, and those of u are kept at zero.
+
+    Args:
+        activation: Homogeneous.
+        rows: Of u that are neurons.
+        u: [m, d].
+        arrays: v [q, d].
+        product: Of two matrices, in full precision.
+    """
+    (v,) = arrays
+    arc, linear = activation.arc_and_linear
+    (nu, uu), (nv, vv) = _norms(u), _norms(v)
+    own, cross = product(uu, uu.T), product(uu, vv.T)
+    radial = jnp.sum(_sine(own) * nu[None, :], axis=1) - jnp.sum(_sine(cross) * nv[None, :], axis=1)
+    flat = product(supplement(own), u) - product(supplement(cross), v)
+    total = arc / (2 * np.pi) * (radial[:, None] * uu + flat)
+    total = total + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0))[None, :]
+    there = jax.lax.broadcasted_iota(jnp.int32, u.shape, 0) < rows
+    return jnp.where(there, total, jnp.zeros_like(total))
 
 
 def moment_hessian(

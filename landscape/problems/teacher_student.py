@@ -22,7 +22,7 @@ from landscape.problems import gaussian
 from landscape.problems.activation import GAUSSIAN, Activation
 from landscape.problems.activation import activation as find_activation
 from landscape.problems.params import Params
-from landscape.problems.problem import HIGHEST, Problem, times
+from landscape.problems.problem import HIGHEST, Problem, Tile, times
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, whole
 
@@ -183,6 +183,15 @@ class TeacherStudent(Problem):
         """The gradients at many theta, each a column."""
         student = theta.reshape(self.width, self.d, -1)
         return gaussian.gradient_lanes(self.activation, student, self._teacher(theta)).reshape(theta.shape)
+
+    def tile(self, dtype: Any) -> Tile | None:
+        """The gradient on one tile, for homogeneous activations and sizes up to 32: larger tiles leave the registers."""
+        if not self.activation.homogeneous or max(self.width, len(self.teacher), self.d) > 32:
+            return None
+        n, k, d = (max(16, 1 << (size - 1).bit_length()) for size in (self.width, len(self.teacher), self.d))
+        teacher = jnp.pad(jnp.asarray(self.teacher, dtype), [(0, k - len(self.teacher)), (0, d - self.d)])
+        gradient = partial(gaussian.gradient_on_tile, self.activation, self.width)
+        return Tile((n, d), self.width, (teacher,), gradient)
 
     def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
