@@ -185,7 +185,7 @@ class TeacherStudent(Problem):
         return gaussian.gradient_lanes(self.activation, student, self._teacher(theta)).reshape(theta.shape)
 
     def tile(self, dtype: Any) -> Tile | None:
-        """The gradient on one tile, for homogeneous activations and sizes up to 32: larger tiles leave the registers."""
+        """The gradient on one tile, for homogeneous activations and sizes up to 32: larger ones leave registers."""
         if not self.activation.homogeneous or max(self.width, len(self.teacher), self.d) > 32:
             return None
         n, k, d = (max(16, 1 << (size - 1).bit_length()) for size in (self.width, len(self.teacher), self.d))
