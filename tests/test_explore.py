@@ -393,7 +393,7 @@ def test_what_a_driver_restores_is_one_verdict_an_orbit():
         assert any(np.array_equal(theta, weights[i]) for i in weights if member[i] == member[name])
         assert verdict.label == rows["label"][name]
     driver = Job(PROBLEM, ls.Settings(), 0).driver(store.Shards(rows, weights, []))
-    assert len(driver.acceptance.book.orbits) == 12
+    assert len(driver.acceptance.book.verdicts) == 12
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])

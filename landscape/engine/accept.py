@@ -8,28 +8,27 @@ at the last rung, in any case: a descent that gets this close to a saddle has st
 
 from __future__ import annotations
 
-from collections import deque
-
 import jax.numpy as jnp
 import numpy as np
 
 from landscape.descent import Method
 from landscape.engine.clock import Clock
-from landscape.engine.orbit_book import Orbit, OrbitBook
-from landscape.engine.queue import Candidate, Queue, Restart
-from landscape.engine.rows import Row, row
+from landscape.engine.orbit_book import OrbitBook, Traps
+from landscape.engine.queue import Candidates, Queue
+from landscape.engine.rows import Batch, row, text
 from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.polish import (
+    Ground,
     Polished,
     batch_size,
+    convex_between,
     curvature_needed,
     levels,
     newton_to_stationary,
     polish,
-    positive_definite,
 )
 from landscape.problems.problem import Problem
-from landscape.records import Basin, Label, Point, Status, Verdict
+from landscape.records import Basin, Point, Status, Verdict
 from landscape.theory.nearby import losses
 
 TOO_LARGE = 2500  # coordinates beyond which the polish is not compiled ahead: one Hessian is 50 MB there
@@ -73,175 +72,179 @@ class NewtonAcceptance:
         for name, theta, verdict in orbits:
             self.book.add(name, theta, verdict)
 
-    def measured(self, candidates: list[Candidate]) -> list[Candidate]:
+    def measured(self, candidates: Candidates) -> Candidates:
         """The candidates with loss and gradient norm in float64."""
         if not candidates or not self._single:
             return candidates
-        exact = zip(*levels(self.problem, np.stack([one.theta for one in candidates])), strict=True)
-        return [
-            Candidate(one.restart, one.theta, *map(float, both)) for one, both in zip(candidates, exact, strict=True)
-        ]
+        loss, grad_norm = levels(self.problem, candidates.theta)
+        return candidates._replace(loss=loss, grad_norm=grad_norm)
 
-    def enough(self, candidates: deque[Candidate]) -> bool:
+    def enough(self, candidates: Candidates) -> bool:
         """Whether a full batch waits for its polish."""
-        return len(candidates) >= batch_size(self.problem.p)
+        return len(candidates.loss) >= batch_size(self.problem.p)
 
-    def accept(self, candidates: deque[Candidate], queue: Queue) -> list[Row]:
+    def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that are at their end: all that approach a known point, and one batch polished.
 
-        Takes out of `candidates` those that are done with; the others go on by the queue.
+        Returns:
+            The rows, and the candidates that are still to be looked at; the others go on by the queue.
         """
         with self.clock.running("classify"):
-            rows, rest = self._recognise(list(candidates), queue)
-        candidates.clear()
+            rows, rest = self._recognise(candidates, queue)
         batch, later = self._deal(rest)
-        candidates.extend(later)
         if not batch:
-            return rows
+            return rows, later
         with self.clock.running("polish"):
             finished = self._polish(batch, queue)
         with self.clock.running("classify"):
-            for restart, point, polished in finished:
+            for i, basin, point, polished in finished:
                 alone = polished is not None and bool(polished.definite or polished.trapped)
-                rows.append(row(restart, point, *self.book.judge(point, restart.number, isolated=alone)))
-        return rows
+                number = int(batch.restarts.number[i])
+                rows.append(row(batch.restarts, i, point, *self.book.judge(point, number, isolated=alone), basin))
+        return rows, later
 
-    def _recognise(self, candidates: list[Candidate], queue: Queue) -> tuple[list[Row], list[Candidate]]:
+    def _recognise(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that are shown to approach a known point, and the candidates that are near none."""
-        if not self.book.orbits:
+        if not self.book.count or not candidates:
             return [], candidates
+        restarts, theta, loss, grad_norm = candidates
         scale, close = self.problem.scale, self.tolerances.close * self.problem.scale
-        thetas = np.stack([one.theta for one in candidates])
-        grad_norms = np.array([one.grad_norm for one in candidates])
-        levels = np.array([one.loss for one in candidates])
-        slack = grad_norms * close + 1e-9 * (1 + np.abs(levels))
-        found, images = self.book.index.images(thetas, levels, slack, close)
-        rows, rest = [], []
-        for one, place, image in zip(candidates, found, images, strict=True):
-            if place < 0:
-                rest.append(one)
-                continue
-            restart, orbit = one.restart, self.book.orbits[place]
-            moved = float(np.linalg.norm(image - one.theta))
-            needed = float(curvature_needed(orbit.bound, moved, one.grad_norm, scale))
-            trapped = needed <= min(orbit.curvature, orbit.bound * orbit.radius)
-            definite, at_bound = orbit.curvature > 0, orbit.verdict.label == Label.GLOBAL
-            restart.basin = self._basin(one, image, trapped, at_bound, definite, moved)
-            if restart.basin is not None:
-                rows.append(self._recognised(restart, orbit, image, moved))
-            elif self._goes_on(restart):
-                self._wait(one, queue)
-            else:
-                rest.append(one)
-        return rows, rest
+        slack = grad_norm * close + 1e-9 * (1 + np.abs(loss))
+        found, images = self.book.index.images(theta, loss, slack, close)
+        near = np.flatnonzero(found >= 0)
+        orbit, image = found[near], images[near]
+        moved = np.linalg.norm(image - theta[near], axis=1)
+        known = self.book.traps.at(orbit)
+        needed = curvature_needed(known.bound, moved, grad_norm[near], scale)
+        with np.errstate(invalid="ignore"):
+            trapped = needed <= np.minimum(known.curvature, known.bound * known.radius)
+        basins = self._basins(candidates.at(near), image, trapped, known.at_bound, known.curvature > 0, moved, known)
+        ends = np.array([basin is not None for basin in basins], bool)
+        accepted = near[ends]
+        waits = np.zeros(len(loss), bool)
+        waits[near[~ends]] = True
+        waits &= self._goes_on(candidates)
+        self._wait(candidates.at(waits), queue)
+        waits[accepted] = True
+        if not len(accepted):
+            return [], candidates.at(~waits)
+        columns = self.book.columns(orbit[ends], restarts.number[accepted])
+        columns |= {
+            "restart": restarts.number[accepted],
+            "steps": restarts.steps[accepted],
+            "step_scale": restarts.step_scale[accepted],
+            "moved": moved[ends],
+            "status": np.full(len(accepted), int(Status.CONVERGED)),
+            "basin": np.array([text(basin) for basin in basins[ends]], object),
+        }
+        return [(columns, image[ends])], candidates.at(~waits)
 
-    def _recognised(self, restart: Restart, orbit: Orbit, image: np.ndarray, moved: float) -> Row:
-        """The row of a restart that ends at the image of a known point."""
-        verdict = orbit.verdict
-        assert verdict.loss is not None
-        assert verdict.loss_error is not None
-        assert verdict.grad_norm is not None
-        point = Point(image, verdict.loss, verdict.loss_error, verdict.grad_norm, moved, Status.CONVERGED)
-        return row(restart, point, verdict, orbit.named(restart.number))
-
-    def _deal(self, candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    def _deal(self, candidates: Candidates) -> tuple[Candidates, Candidates]:
         """Those to polish now, of different losses as far as they can be recognised by them, and those for later."""
-        most = max(self.schedule.several, batch_size(self.problem.p))
-        if len(candidates) <= 1 or self._loose or callable(self.book.index.symmetry):
-            return candidates[:most], candidates[most:]
-        order = sorted(range(len(candidates)), key=lambda i: candidates[i].loss)
-        apart = [
-            i for before, i in zip([None, *order], order, strict=False)
-            if before is None or candidates[i].loss - candidates[before].loss > 1e-6 * self.problem.scale**2
-        ]  # fmt: skip
-        chosen = set(apart[:most])
-        return [candidates[i] for i in sorted(chosen)], [one for i, one in enumerate(candidates) if i not in chosen]
+        m, most = len(candidates.loss), max(self.schedule.several, batch_size(self.problem.p))
+        chosen = np.arange(m) < most
+        if m > 1 and not self._loose and not callable(self.book.index.symmetry):
+            order = np.argsort(candidates.loss, kind="stable")
+            apart = np.diff(candidates.loss[order], prepend=-np.inf) > 1e-6 * self.problem.scale**2
+            chosen = np.zeros(m, bool)
+            chosen[order[apart][:most]] = True
+        return candidates.at(chosen), candidates.at(~chosen)
 
-    def _goes_on(self, restart: Restart) -> bool:
-        """Whether there is a rung below, or the descent has been in float32 so far."""
-        return restart.threshold > self.tolerances.stationary or self._in_single(restart)
+    def _goes_on(self, candidates: Candidates) -> np.ndarray:
+        """Whether there is a rung below, or the descent has been in float32 so far, [m]."""
+        return (candidates.restarts.threshold > self.tolerances.stationary) | self._in_single(candidates)
 
-    def _in_single(self, restart: Restart) -> bool:
-        return self._single and restart.start is None
+    def _in_single(self, candidates: Candidates) -> np.ndarray:
+        return np.array([self._single and start is None for start in candidates.restarts.start], bool)
 
-    def _wait(self, one: Candidate, queue: Queue) -> None:
-        """Sends the restart on: in float64 from where it stands if it was in float32, else to the next rung."""
-        restart = one.restart
-        if self._in_single(restart):
-            restart.start, restart.state, restart.mark = one.theta, None, np.inf
-        else:
-            restart.threshold = max(self.tolerances.stationary, restart.threshold / 10)
-        queue.put(restart)
+    def _wait(self, candidates: Candidates, queue: Queue) -> None:
+        """Sends restarts on: in float64 from where they stand if they were in float32, else to the next rung."""
+        if not candidates:
+            return
+        restarts, single = candidates.restarts, self._in_single(candidates)
+        restarts.threshold[~single] = np.maximum(self.tolerances.stationary, restarts.threshold[~single] / 10)
+        restarts.mark[single], restarts.parked[single] = np.inf, None
+        for i in np.flatnonzero(single):
+            restarts.start[i] = candidates.theta[i]
+        queue.put(restarts)
 
-    def _basin(
-        self, one: Candidate, end: np.ndarray, trapped: bool, at_bound: bool, definite: bool, moved: float
-    ) -> Basin | None:
-        """The ground on which the candidate's descent is taken to end at this stationary point; None without one."""
-        if trapped and self.method.descends:
-            return Basin.SHOWN
-        if at_bound:
-            return Basin.LOWER_BOUND
+    def _basins(
+        self,
+        candidates: Candidates,
+        end: np.ndarray,
+        trapped: np.ndarray,
+        at_bound: np.ndarray,
+        definite: np.ndarray,
+        moved: np.ndarray,
+        known: Traps | None = None,
+    ) -> np.ndarray:
+        """The ground on which each descent is taken to end at its stationary point, [m]; None without one."""
+        basins = np.full(len(moved), None, object)
+        near = definite & (moved <= self.tolerances.close * self.problem.scale)
         # A method that does not descend all the way is never shown, and believed where a descent would be.
-        if definite and moved <= self.tolerances.close * self.problem.scale and (
-            trapped or not self.problem.third_derivative_known or self._convex_between(one, end)
-        ):  # fmt: skip
-            return Basin.NUMERICAL
-        return None
+        believed = near & (trapped | (not self.problem.third_derivative_known))
+        basins[believed] = Basin.NUMERICAL
+        basins[at_bound] = Basin.LOWER_BOUND
+        if self.method.descends:
+            basins[trapped] = Basin.SHOWN
+        # From the third rung on.
+        for i in np.flatnonzero(near & (candidates.restarts.threshold <= 1.01e-2 * self.settings.retire)):
+            ground = Ground() if known is None else known.ground(int(i))
+            if basins[i] is None and convex_between(self.problem, candidates.theta[i], end[i], ground):
+                basins[i] = Basin.NUMERICAL
+        return basins
 
-    def _convex_between(self, one: Candidate, end: np.ndarray) -> bool:
-        """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
-        if one.restart.threshold > 1.01e-2 * self.settings.retire:
-            return False
-        between = np.stack([one.theta + s * (end - one.theta) for s in (0.0, 0.25, 0.5, 0.75)])
-        return bool(positive_definite(self.problem, between).all())
-
-    def _polish(self, candidates: list[Candidate], queue: Queue) -> list[tuple[Restart, Point, Polished | None]]:
-        """The candidates that are accepted, polished; the others go on."""
+    def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
+        """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""
         problem, bound = self.problem, self.problem.lower_bound
         target = self.tolerances.target * problem.gradient_scale
+        ends = self._polished(candidates, target)
+        error = np.array([problem.loss_error(theta) for theta in ends.theta])
+        at_bound = np.full(len(error), False) if bound is None else ends.loss - bound.value <= error
+        converged = ends.grad_norm <= target
+        basins = self._basins(candidates, ends.theta, ends.trapped, at_bound, ends.definite & converged, ends.moved)
+        basins[~converged] = None
+        alone = ends.definite | ends.trapped
+        accepted = np.array([basin is not None for basin in basins], bool)
+        self._loose = bool(np.any(accepted & ~alone))
+        goes_on = ~accepted & self._goes_on(candidates)
         finished = []
-        self._loose = False
-        for one, end in zip(candidates, self._polished(candidates, target), strict=True):
-            restart = one.restart
-            error = problem.loss_error(end.theta)
-            at_bound = bound is not None and bool(end.loss - bound.value <= error)
-            converged = end.grad_norm <= target
-            basin = None
-            if converged:
-                ends = bool(end.trapped), at_bound, bool(end.definite), float(end.moved)
-                basin = self._basin(one, end.theta, *ends)
-            self._loose |= basin is not None and not (end.definite or end.trapped)
-            if basin is not None:
-                restart.basin = basin
-                finished.append((restart, _point(end, error), end))
-            elif self._goes_on(restart):
-                if converged and end.definite:
-                    # A true minimum, if perhaps not this restart's: the next one near it need not be polished.
-                    self.book.judge(_point(end, error), None, isolated=True)
-                self._wait(one, queue)
-            else:
-                finished.append((restart, self._stopped(one, target), None))
+        for i in range(len(error)):
+            one = Polished(*(column[i] for column in ends))
+            if accepted[i]:
+                finished.append((i, basins[i], _point(one, error[i]), one))
+            elif not goes_on[i]:
+                finished.append((i, Basin.STOPPED, self._stopped(candidates.theta[i], target), None))
+            elif converged[i] and one.definite:
+                # A true minimum, if perhaps not this restart's: the next one near it need not be polished.
+                self.book.judge(_point(one, error[i]), None, isolated=True)
+        self._wait(candidates.at(goes_on), queue)
         return finished
 
-    def _polished(self, candidates: list[Candidate], target: float) -> list[Polished]:
-        """The candidates polished, one record each."""
-        problem, size = self.problem, batch_size(self.problem.p)
+    def _polished(self, candidates: Candidates, target: float) -> Polished:
+        """The candidates polished, but for those whose polish cannot be accepted: they are left as they are."""
+        problem, size, reach = self.problem, batch_size(self.problem.p), self.tolerances.reach * self.problem.scale
+        least = -np.inf if problem.lower_bound is None else problem.lower_bound.value
+        # Where the Hessian at a candidate is not positive definite, its descent is not shown to end close by, nor is
+        # the way there convex; and a global point within reach would take a curvature below minus one, in units of
+        # the scale. It goes on by itself.
+        within = candidates.grad_norm * reach + 0.5 * reach**2 * problem.gradient_scale / problem.scale
+        convex_only = self._goes_on(candidates) & (candidates.loss - within > least) & problem.third_derivative_known
         ends = []
-        for i in range(0, len(candidates), size):
+        for i in range(0, len(candidates.loss), size):
             # Padding repeats the points, which are stationary as soon as they are.
-            thetas = np.resize(np.stack([one.theta for one in candidates[i : i + size]]), (size, problem.p))
-            noise = np.array([problem.loss_error(theta) for theta in thetas])
-            polished = polish(problem, thetas, target, self.tolerances.reach * problem.scale, noise, problem.scale)
-            ends += [Polished(*(column[j] for column in polished)) for j in range(size)]
-        return ends[: len(candidates)]
+            batch = np.resize(candidates.theta[i : i + size], (size, problem.p))
+            noise = np.array([problem.loss_error(theta) for theta in batch])
+            only = np.resize(convex_only[i : i + size], size)
+            ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
+        return Polished(*(np.concatenate(columns)[: len(convex_only)] for columns in zip(*ends, strict=True)))
 
-    def _stopped(self, one: Candidate, target: float) -> Point:
+    def _stopped(self, theta: np.ndarray, target: float) -> Point:
         """The stationary point of any index beside a descent that has stopped."""
-        problem, restart = self.problem, one.restart
-        restart.basin = Basin.STOPPED
-        end, grad_norm = newton_to_stationary(problem, one.theta, target, self.tolerances.close * problem.scale)
+        problem = self.problem
+        end, grad_norm = newton_to_stationary(problem, theta, target, self.tolerances.close * problem.scale)
         status = Status.CONVERGED if grad_norm <= target else Status.STALLED
-        moved = float(np.linalg.norm(end - one.theta))
+        moved = float(np.linalg.norm(end - theta))
         return Point(end, float(losses(problem, end[None])[0]), problem.loss_error(end), grad_norm, moved, status)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -33,13 +33,13 @@ from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidate, Queue
-from landscape.engine.rows import Batch, Row, columns, row
+from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
+from landscape.engine.rows import Batch, row, together
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
+from landscape.engine.starts import Starts
 from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Point, Status, Verdict
-from landscape.restart import start_points
 from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
@@ -84,8 +84,8 @@ class Driver:
             InputError: A setting makes no sense, or the device has no float64 and the descent asks for it.
         """
         settings = settings.check()
-        self.problem, self.settings, self.seed, self.starts, self.schedule = problem, settings, seed, starts, schedule
-        self.tolerances = tolerances
+        self.problem, self.settings, self.schedule, self.tolerances = problem, settings, schedule, tolerances
+        self.starts = Starts(problem, settings, seed, starts)
         self.method = settings.method(problem.scale)
         self.clock = Clock()
         finish = room_of(problem).finish
@@ -120,7 +120,7 @@ class Driver:
         """
         begun = time.perf_counter()
         queue = Queue(np.asarray(restarts), self.settings.retire)
-        candidates: deque[Candidate] = deque()
+        candidates = Candidates.none(self.problem.p)
         counts: Counter[str] = Counter()
         if not queue.total:
             return
@@ -137,25 +137,27 @@ class Driver:
         try:
             idle = self._first(idle, queue, pool, running)
             while running or candidates or queue:
-                rows: list[Row] = []
+                rows: list[Batch] = []
                 with self.clock.running("descent"):
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
                         group.lanes = future.result()
-                        rows += self._look(group, queue, candidates)
+                        given_up, found = self._look(group, queue)
+                        rows, candidates = rows + given_up, joined([candidates, found])
                         idle.append(group)
                     if not host_first:
                         idle = self._started(idle, queue, pool, running)
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
                 enough = self.acceptance.enough(candidates) or not running
                 while candidates and enough:
-                    rows += self.acceptance.accept(candidates, queue)
+                    finished, candidates = self.acceptance.accept(candidates, queue)
+                    rows += finished
                 if queue.double and not all_double:
                     idle, all_double = idle + self._groups(queue.total, jnp.dtype(jnp.float64)), True
                 idle = self._started(idle, queue, pool, running)
                 if rows:
-                    batch = columns(rows)
+                    batch = together(rows)
                     counts.update(batch[0]["label"])
                     yield batch
                 if report is not None:
@@ -231,32 +233,34 @@ class Driver:
         if group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
         narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
-        rows = group.rows(few)
-        for place, old in zip(narrow.order, few, strict=False):
-            narrow.put(int(place), group.leave(int(old)))
-        narrow.place(narrow.order[: len(few)], rows)
+        rows, places = group.rows(few), narrow.order[: len(few)]
+        narrow.put(places, group.leave(few))
+        narrow.place(places, rows, np.arange(len(few)))
         return narrow
 
     def _refill(self, group: Group, queue: Queue) -> None:
         """Gives every free place to a returned or a new restart, while there are any."""
         free = group.free()
         restarts = queue.take(len(free), group.dtype != self.dtype)
-        fresh, old = ([one for one in restarts if (one.state is None) == new] for new in (True, False))
-        if fresh:
-            theta = self._starts(np.array([one.number for one in fresh]))
-            theta = np.stack([own if one.start is None else one.start for one, own in zip(fresh, theta, strict=True)])
-            group.begin(self._on_devices, free[: len(fresh)], theta, np.array([one.step_scale for one in fresh]))
-        if old:
-            states = jax.tree.map(lambda *x: np.stack(x), *[one.state for one in old])
-            group.place(free[len(fresh) : len(restarts)], states)
-        for place, one in zip(free, fresh + old, strict=False):
-            one.state = None
-            group.put(int(place), one)
+        places = free[: len(restarts.number)]
+        fresh = np.array([parked is None for parked in restarts.parked], bool)
+        if fresh.any():
+            group.begin(
+                self._on_devices, places[fresh], self._begins(restarts.at(fresh), queue), restarts.step_scale[fresh]
+            )
+        for parked, which in restarts.batches():
+            row = restarts.row[which]
+            step_scale = np.ones(len(parked.rows.loss), group.dtype)
+            step_scale[row] = restarts.step_scale[which]  # an exact finish may have made it shorter
+            group.place(places[which], parked.rows._replace(step_scale=step_scale), row)
+        group.put(places, restarts)
 
-    def _starts(self, numbers: np.ndarray) -> np.ndarray:
-        if self.starts is not None:
-            return self.starts[numbers]
-        return start_points(self.problem, self.seed, numbers, self.settings.init, self.settings.init_scale)
+    def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
+        """Where restarts begin, [m, p]: at their starting points, or where their descent in float32 ended."""
+        theta = self.starts.of(restarts.number, queue.upcoming(queue.new))
+        for i in np.flatnonzero([start is not None for start in restarts.start]):
+            theta[i] = restarts.start[i]
+        return theta
 
     def _there(self, group: Group) -> AbstractContextManager[None]:
         """Inside, what is computed for a group is computed where it is: float64 on the host of a TPU."""
@@ -264,62 +268,77 @@ class Driver:
 
     # -- a look --------------------------------------------------------------------------------------------------------
 
-    def _look(self, group: Group, queue: Queue, candidates: deque[Candidate]) -> list[Row]:
+    def _look(self, group: Group, queue: Queue) -> tuple[list[Batch], Candidates]:
         """Takes out of their lanes the restarts that may be at an end, diverged, or are out of budget.
 
+        Those that diverged go back to the queue with a shorter step, while there is one.
+
         Returns:
-            Rows of those that are given up; the others are among the candidates, or in the queue with a shorter step.
+            Rows of those that are given up, and the candidates.
         """
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
         wild, near = self._seen(group, loss, grad_norm)
-        leaving = np.flatnonzero(group.taken & (wild | near | (group.steps >= self.settings.budget)))
-        if not len(leaving):
-            return []
+        places = np.flatnonzero(group.taken & (wild | near | (group.book.steps >= self.settings.budget)))
+        if not len(places):
+            return [], Candidates.none(self.problem.p)
         with self._there(group):
-            rows = group.rows(leaving)
-        given_up, found = [], []
-        for i, place in enumerate(leaving):
-            restart = group.leave(int(place))
-            if wild[place] and restart.step_scale > 0.5**self.schedule.halvings:
-                restart.step_scale, restart.mark = restart.step_scale / 2, np.inf
-                restart.threshold = self.settings.retire
-                queue.put(restart)
-                continue
-            theta = np.array(rows.theta[i], np.float64)
-            if near[place] or (not wild[place] and self.acceptance.anywhere):
-                restart.state = jax.tree.map(lambda x, i=i: x[i], rows)
-                found.append(Candidate(restart, theta, float(loss[place]), float(grad_norm[place])))
-                continue
-            status = Status.DIVERGED if wild[place] else Status.BUDGET
-            error = self.problem.loss_error(theta) if not wild[place] else np.nan
-            point = Point(theta, float(loss[place]), error, float(grad_norm[place]), 0.0, status)
-            verdict = classify.classify(self.problem, point, lambda: None)
-            given_up.append(row(restart, point, verdict, NOT_ISOLATED))
-        candidates.extend(self.acceptance.measured(found))
-        return given_up
+            lanes = group.rows(places)
+            theta = np.asarray(lanes.theta)[: len(places)].astype(np.float64)
+        restarts = group.leave(places)
+        restarts.parked[:], restarts.row[:] = Parked(lanes), np.arange(len(places))
+        wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]
+        again = wild & (restarts.step_scale > 0.5**self.schedule.halvings)
+        if again.any():
+            queue.put(self._slower(restarts.at(again)))
+        offered = ~again & (near | (~wild & self.acceptance.anywhere))
+        given_up = [
+            self._given_up(restarts, int(i), theta[i], float(loss[i]), float(grad_norm[i]), bool(wild[i]))
+            for i in np.flatnonzero(~again & ~offered)
+        ]
+        found = Candidates(restarts, theta, loss, grad_norm).at(offered)
+        return given_up, self.acceptance.measured(found)
+
+    def _slower(self, restarts: Restarts) -> Restarts:
+        """Restarts that begin again, with half the step."""
+        m = len(restarts.number)
+        return restarts._replace(
+            step_scale=restarts.step_scale / 2,
+            mark=np.full(m, np.inf),
+            threshold=np.full(m, self.settings.retire),
+            parked=np.full(m, None, object),
+        )
+
+    def _given_up(
+        self, restarts: Restarts, i: int, theta: np.ndarray, loss: float, grad_norm: float, wild: bool
+    ) -> Batch:
+        """The row of a restart that diverged at every step size, or is out of budget."""
+        error = np.nan if wild else self.problem.loss_error(theta)
+        point = Point(theta, loss, error, grad_norm, 0.0, Status.DIVERGED if wild else Status.BUDGET)
+        verdict = classify.classify(self.problem, point, lambda: None)
+        return row(restarts, i, point, verdict, NOT_ISOLATED, None)
 
     def _seen(self, group: Group, loss: np.ndarray, grad_norm: np.ndarray) -> _Seen:
         """Which lanes have diverged and which may be at an end, from losses and gradient norms [places] each."""
         steep = self.problem.gradient_scale
-        floor = 30 * float(np.sqrt(jnp.finfo(group.dtype).eps)) * steep
-        group.steps += self.method.chunk
+        book, floor = group.book, 30 * float(np.sqrt(jnp.finfo(group.dtype).eps)) * steep
+        book.steps[:] += self.method.chunk  # of free places too, where it means nothing
         wild = ~(np.isfinite(loss) & (grad_norm < WILD * steep))
-        settled = group.steps % self.acceptance.period == 0
+        settled = book.steps % self.acceptance.period == 0
         still = np.zeros_like(wild)
         if self.exact:
             least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
             fall = self.schedule.fall
             # Between kinks the loss may go up and down a little: no fall is enough.
             with np.errstate(invalid="ignore"):
-                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= fall * (group.mark - least))
-        idles = settled & ~still & (loss >= group.mark)
+                still = settled & ~wild & (book.mark < np.inf) & (book.mark - loss <= fall * (book.mark - least))
+        idles = settled & ~still & (loss >= book.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)
-        calm = (group.steps >= self.method.noisy) & (group.steps >= group.rest)
-        still, wild = still & calm, wild & ((group.steps >= self.method.noisy) | ~np.isfinite(loss))
-        group.mark[settled] = loss[settled]
-        near = calm & ~wild & (still | (grad_norm <= group.threshold * steep))
+        calm = (book.steps >= self.method.noisy) & (book.steps >= book.rest)
+        still, wild = still & calm, wild & ((book.steps >= self.method.noisy) | ~np.isfinite(loss))
+        book.mark[settled] = loss[settled]
+        near = calm & ~wild & (still | (grad_norm <= book.threshold * steep))
         if group.dtype == jnp.float32 and not self.exact:
             # A gradient of rounding gets no smaller. Where it is that of ReLU networks see `Tolerances.single`;
             # elsewhere the loss stands still.

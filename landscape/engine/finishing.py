@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from landscape import classify
 from landscape.engine.clock import Clock
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidate, Queue, Restart
-from landscape.engine.rows import Row, row
+from landscape.engine.queue import Candidates, Queue
+from landscape.engine.rows import Batch, row
 from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
@@ -53,50 +52,47 @@ class ExactAcceptance:
         for name, theta, _ in orbits:
             self._names[self.finish.key(self.problem, theta)] = name
 
-    def measured(self, candidates: list[Candidate]) -> list[Candidate]:
+    def measured(self, candidates: Candidates) -> Candidates:
         """The candidates as they are: the finish measures them itself."""
         return candidates
 
-    def enough(self, candidates: deque[Candidate]) -> bool:
+    def enough(self, candidates: Candidates) -> bool:
         """Whether candidates wait: every finish is for one of them."""
         return bool(candidates)
 
-    def accept(self, candidates: deque[Candidate], queue: Queue) -> list[Row]:
-        """Rows of the candidates that the finish leads to an end; the others go on by the queue."""
-        batch = list(candidates)
-        candidates.clear()
+    def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
+        """Rows of the candidates that the finish leads to an end, and none left; the others go on by the queue."""
         with self.clock.running("classify"):
-            steps = np.array([self.settings.step_size * one.restart.step_scale for one in batch])
-            thetas = np.stack([one.theta for one in batch])
-            ends = self.finish.ends(self.problem, thetas, self._cache, steps)
-            rows = []
-            for one, end in zip(batch, ends, strict=True):
-                if isinstance(end, NotYet):
-                    self._wait(one.restart, end.shorter, queue)
-                else:
-                    rows.append(self._finished(one, end))
-        return rows
+            steps = self.settings.step_size * candidates.restarts.step_scale
+            ends = self.finish.ends(self.problem, candidates.theta, self._cache, steps)
+            rows = [self._finished(candidates, i, end) for i, end in enumerate(ends) if isinstance(end, End)]
+            waits = np.array([isinstance(end, NotYet) for end in ends], bool)
+            if waits.any():
+                self._wait(
+                    candidates.at(waits), np.array([end.shorter for end in ends if isinstance(end, NotYet)]), queue
+                )
+        return rows, Candidates.none(self.problem.p)
 
-    def _wait(self, restart: Restart, shorter: bool, queue: Queue) -> None:
-        """Sends a restart on, with a shorter step where it only jumps to and fro."""
+    def _wait(self, candidates: Candidates, shorter: np.ndarray, queue: Queue) -> None:
+        """Sends restarts on, with a shorter step where they only jump to and fro."""
+        restarts = candidates.restarts
         # A small gradient is no news any more; what is slow is asked again when it has gone on by a tenth.
         low = self.tolerances.stationary
-        restart.threshold = restart.threshold / 10 if restart.threshold > low else 0.0
-        restart.rest = restart.steps + restart.steps // 10
-        if shorter and restart.step_scale > 0.5**self.schedule.halvings:
-            assert restart.state is not None
-            restart.step_scale /= 4
-            restart.state = restart.state._replace(step_scale=restart.state.step_scale / 4)
-        queue.put(restart)
+        threshold = np.where(restarts.threshold > low, restarts.threshold / 10, 0.0)
+        shorter = shorter & (restarts.step_scale > 0.5**self.schedule.halvings)
+        step_scale = np.where(shorter, restarts.step_scale / 4, restarts.step_scale)
+        rest = restarts.steps + restarts.steps // 10
+        queue.put(restarts._replace(threshold=threshold, rest=rest, step_scale=step_scale))
 
-    def _finished(self, one: Candidate, end: End) -> Row:
-        restart, claim = one.restart, end.claim
+    def _finished(self, candidates: Candidates, i: int, end: End) -> Batch:
+        restarts, claim = candidates.restarts, end.claim
         assert claim.loss is not None
         assert claim.loss_error is not None
-        moved = float(np.linalg.norm(end.theta - one.theta))
+        moved = float(np.linalg.norm(end.theta - candidates.theta[i]))
         grad_norm = 0.0 if claim.grad_norm is None else claim.grad_norm
         point = Point(end.theta, claim.loss, claim.loss_error, grad_norm, moved, Status.CONVERGED)
-        steady = self.settings.step_size * restart.step_scale < self._stable
-        restart.basin = Basin.SHOWN if end.kept and steady else Basin.FINISHED
-        orbit = NOT_ISOLATED if end.orbit is None else self._names.setdefault(end.orbit, restart.number)
-        return row(restart, point, classify.complete(self.problem, point, claim), orbit)
+        steady = self.settings.step_size * restarts.step_scale[i] < self._stable
+        basin = Basin.SHOWN if end.kept and steady else Basin.FINISHED
+        number = int(restarts.number[i])
+        orbit = NOT_ISOLATED if end.orbit is None else self._names.setdefault(end.orbit, number)
+        return row(restarts, i, point, classify.complete(self.problem, point, claim), orbit, basin)

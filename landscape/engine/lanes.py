@@ -21,7 +21,7 @@ from landscape import descent
 from landscape.descent import Lane, Method
 from landscape.engine import kernels
 from landscape.engine.kernels import Form
-from landscape.engine.queue import Restart
+from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
@@ -31,7 +31,12 @@ KEPT = 64  # compiled chunks that a process keeps
 
 
 class Group:
-    """Lanes that advance together, and the host's book of who is in them."""
+    """Lanes that advance together, and the host's book of who is in them.
+
+    Attributes:
+        taken: Whether each place has a restart.
+        book: The restart in each place; what it says of a free place means nothing.
+    """
 
     def __init__(
         self, problem: Problem, method: Method, dtype: np.dtype, blocks: int, size: int, sharding: NamedSharding
@@ -56,12 +61,9 @@ class Group:
         self.order = (order[:, None] * size + np.arange(size)).reshape(-1)
         self.per_device = blocks // devices
         self.idle = 0  # gradients since the last restart came in
-        self.restarts: list[Restart | None] = [None] * places
         self.taken = np.zeros(places, bool)
-        self.steps = np.zeros(places, np.int64)
-        self.threshold = np.zeros(places)
-        self.mark = np.zeros(places)
-        self.rest = np.zeros(places, np.int64)
+        self.book = Restarts.begun(np.zeros(places, np.int64))
+        self._chunk: Any = None  # compiled
         row = jax.eval_shape(
             partial(descent.init, problem, method),
             jax.ShapeDtypeStruct((problem.p,), dtype),
@@ -76,19 +78,17 @@ class Group:
 
     # -- the book ------------------------------------------------------------------------------------------------------
 
-    def put(self, place: int, restart: Restart) -> None:
-        """Gives a restart this place."""
-        self.restarts[place], self.taken[place] = restart, True
-        self.steps[place], self.threshold[place], self.mark[place] = restart.steps, restart.threshold, restart.mark
-        self.rest[place] = restart.rest
+    def put(self, places: np.ndarray, restarts: Restarts) -> None:
+        """Gives restarts these places [m]; their lanes are put there by `begin` and `place`."""
+        self.book.put(places, restarts)
+        self.book.parked[places] = None
+        self.taken[places] = True
 
-    def leave(self, place: int) -> Restart:
-        """Frees this place, and returns the restart that had it."""
-        restart = self.restarts[place]
-        assert restart is not None
-        self.restarts[place], self.taken[place] = None, False
-        restart.steps, restart.mark = int(self.steps[place]), float(self.mark[place])
-        return restart
+    def leave(self, places: np.ndarray) -> Restarts:
+        """Frees these places, and returns the restarts that had them."""
+        assert self.taken[places].all()
+        self.taken[places] = False
+        return self.book.at(places)
 
     def free(self) -> np.ndarray:
         """The places nobody has, in the order they are filled."""
@@ -113,15 +113,10 @@ class Group:
     def compact(self) -> None:
         """Moves lanes together where whole blocks fall idle by it."""
         source, target = self._moves()
-        if not len(source):
-            return
-        rows = self.rows(source)
-        for a, b in zip(source, target, strict=True):
-            self.restarts[b], self.restarts[a] = self.restarts[a], None
-        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest):
-            column[target] = column[source]
-        self.taken[source] = False
-        self.place(target, rows)
+        if len(source):
+            rows = self.rows(source)
+            self.put(target, self.leave(source))
+            self.place(target, rows, np.arange(len(target)))
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
@@ -129,30 +124,32 @@ class Group:
         """Lanes at the start of their descents, from theta [m, p], in these places [m]."""
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        self.place(places, _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype)))
+        rows = _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype))
+        self.place(places, rows, np.arange(len(places)))
 
-    def place(self, places: np.ndarray, rows: Lane) -> None:
-        """Puts rows of lanes in these places [m]; rows beyond the m-th are padding."""
-        m = self._padded(len(places))
-        where = np.full(m, len(self.taken), np.int32)
-        where[: len(places)] = places
-        rows = jax.tree.map(lambda x: x if len(x) == m else np.resize(np.asarray(x), (m, *x.shape[1:])), rows)
+    def place(self, places: np.ndarray, rows: Lane, row: np.ndarray) -> None:
+        """Puts the lanes that are so many rows of these, [m], in these places [m]."""
+        where = np.full(len(rows.loss), len(self.taken), np.int32)
+        where[row] = places
         self.lanes = _placed(self.trailing, self.lanes, where, rows)
 
     def rows(self, places: np.ndarray) -> Lane:
-        """The lanes in these places, as rows on the host."""
-        where = np.resize(np.asarray(places, np.int32), self._padded(len(places)))
-        rows = _taken(self.trailing, self.lanes, where)
-        return jax.tree.map(lambda x: np.asarray(x)[: len(places)], rows)
+        """The lanes in these places [m], as rows where they are; those behind the m-th are padding."""
+        return _taken(self.trailing, self.lanes, np.resize(np.asarray(places, np.int32), self._padded(len(places))))
 
     def _padded(self, count: int) -> int:
-        """A number of rows that is one of two, so that two programs do."""
-        return self.size if count <= self.size else len(self.taken)
+        """A number of rows that is one of few, so that few programs do: all places, a quarter of them, ..."""
+        most = len(self.taken)
+        while most >= 4 * max(count, self.size):
+            most //= 4
+        return most
 
     def chunk(self, problem: Problem) -> Callable[[], Lane]:
         """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
         active = jax.device_put(self.active(), self.sharding)
-        program = _program(problem, self.method, self.form, self.lanes, active, self.sharding)
+        if self._chunk is None:
+            self._chunk = _program(problem, self.method, self.form, self.lanes, active, self.sharding)
+        program = self._chunk
 
         def run() -> Lane:
             with float64():

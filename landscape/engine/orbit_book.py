@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from landscape import classify
-from landscape.polish import ball, evaluate
+from landscape.engine.rows import KIND, said
+from landscape.polish import Ground, ball, evaluate
 from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
-from landscape.records import Point, Spectrum, Status, Verdict
+from landscape.records import Label, Point, Spectrum, Status, Verdict
 from landscape.spectrum import spectrum
 
 NOT_ISOLATED = -1  # the name of the orbit of a point that is not isolated
 
 
-@dataclass
-class Orbit:
-    """A known isolated stationary point, and what traps a descent near it (see `polish`).
+class Traps(NamedTuple):
+    """What traps a descent near each of some known points (see `polish`), [m].
 
     Attributes:
-        name: The first restart that was accepted there, None while there is none.
-        verdict: Of the point.
         curvature: A lower bound on every eigenvalue there.
+        second: A lower bound on every eigenvalue but the least there.
         radius: Of a ball in which the third derivative is bounded.
         bound: On the third derivative in that ball.
+        at_bound: Whether the point is global: at the lower bound of the loss.
     """
 
-    name: int | None
-    verdict: Verdict
-    curvature: float
-    radius: float
-    bound: float
+    curvature: np.ndarray
+    second: np.ndarray
+    radius: np.ndarray
+    bound: np.ndarray
+    at_bound: np.ndarray
 
-    def named(self, number: int | None) -> int:
-        """The name of the orbit, this restart's number if it has none yet."""
-        self.name = number if self.name is None else self.name
-        return NOT_ISOLATED if self.name is None else self.name
+    def at(self, which: np.ndarray) -> Traps:
+        """Those of them, by places."""
+        return Traps(*(column[which] for column in self))
+
+    def ground(self, i: int) -> Ground:
+        """What is known of the Hessian near one of them."""
+        return Ground(*map(float, (self.curvature[i], self.second[i], self.radius[i], self.bound[i])))
 
 
 class OrbitBook:
@@ -46,7 +50,9 @@ class OrbitBook:
 
     Attributes:
         index: Finds the orbit of a point.
-        orbits: In the order of the index.
+        verdicts: Of the orbits' points, in the order of the index.
+        names: The first restart that was accepted in each orbit, None while there is none.
+        traps: Of the orbits' points.
     """
 
     def __init__(self, problem: Problem, same_point: float):
@@ -58,17 +64,56 @@ class OrbitBook:
         """
         self.problem = problem
         self.index = OrbitIndex(problem.symmetry, same_point)
-        self.orbits: list[Orbit] = []
+        self.verdicts: list[Verdict] = []
+        self.names: list[int | None] = []
+        self.traps = Traps(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
 
-    def add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
-        """Takes in a new orbit, and returns its place."""
+    @property
+    def count(self) -> int:
+        """Of the orbits."""
+        return len(self.verdicts)
+
+    def add(self, name: int | None, theta: np.ndarray, verdict: Verdict, second: float = -np.inf) -> int:
+        """Takes in a new orbit, and returns its place.
+
+        Args:
+            name: The first restart that was accepted there, None if there is none.
+            theta: Its point, [p].
+            verdict: Of the point.
+            second: A lower bound on every eigenvalue there but the least.
+        """
         assert verdict.loss is not None
         with float64():
             radius, bound = (float(x[0]) for x in ball(self.problem, np.asarray(theta, np.float64)[None]))
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
-        self.orbits.append(Orbit(name, verdict, 0.999 * least if least > 1e-9 else -np.inf, radius, bound))
+        new = 0.999 * least if least > 1e-9 else -np.inf, second, radius, bound, verdict.label == Label.GLOBAL
+        self.traps = Traps(*(np.append(column, value) for column, value in zip(self.traps, new, strict=True)))
+        self.verdicts.append(verdict)
+        self.names.append(name)
         return self.index.add(theta, verdict.loss)
+
+    def name(self, place: int, number: int | None) -> int:
+        """The name of an orbit, this restart's number if it has none yet; -1 where there is neither."""
+        if self.names[place] is None:
+            self.names[place] = number
+        name = self.names[place]
+        return NOT_ISOLATED if name is None else name
+
+    def columns(self, places: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """What rows of restarts [m] say by their orbits alone: verdict, loss and name.
+
+        Args:
+            places: Of the orbits, [m].
+            numbers: Of the restarts, [m]; the first of an orbit without a name names it.
+        """
+        orbits, first, inverse = np.unique(places, return_index=True, return_inverse=True)
+        lines = []
+        for place, number in zip(orbits.tolist(), numbers[first].tolist(), strict=True):
+            verdict = self.verdicts[place]
+            measured = {"loss": verdict.loss, "loss_error": verdict.loss_error, "grad_norm": verdict.grad_norm}
+            lines.append(said(verdict) | measured | {"orbit": self.name(place, number)})
+        return {name: np.array([line[name] for line in lines], KIND[name])[inverse] for name in lines[0]}
 
     def judge(self, point: Point, number: int | None, isolated: bool) -> tuple[Verdict, int]:
         """The verdict of one point, and the name of its orbit: its first member's restart, -1 for a point not isolated.
@@ -93,10 +138,10 @@ class OrbitBook:
                 return verdict, NOT_ISOLATED
             place = None if isolated else self.index.find(point.theta, point.loss, point.loss_error)
             if place is None:
-                place = self.add(None, point.theta, verdict)
-        orbit = self.orbits[place]
-        verdict = replace(orbit.verdict, loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
-        return verdict, orbit.named(number)
+                second = float(found.eigenvalues[1]) - found.error if len(found.eigenvalues) > 1 else -np.inf
+                place = self.add(None, point.theta, verdict, second)
+        verdict = replace(self.verdicts[place], loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
+        return verdict, self.name(place, number)
 
     def _examine(self, point: Point) -> tuple[Verdict, Spectrum | None]:
         """The verdict of a point with its whole spectrum, None where the Hessian is not finite."""

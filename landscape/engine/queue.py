@@ -1,20 +1,30 @@
-"""Restarts on their way: those that wait for a lane, and those that are offered as nearly stationary."""
+"""Restarts on their way, as columns: those that wait for a lane, and those that are offered as nearly stationary."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from landscape.descent import Lane
-from landscape.records import Basin
 
 
-@dataclass
-class Restart:
-    """One restart: where it stands while it has no lane.
+@dataclass(frozen=True, eq=False)
+class Parked:
+    """Lanes that were taken out of a group in one look, where they were computed: what goes on is put back from here.
+
+    Attributes:
+        rows: One lane a row; those behind the last restart are padding.
+    """
+
+    rows: Lane
+
+
+class Restarts(NamedTuple):
+    """Some restarts, a column for each fact, [m].
 
     Attributes:
         number: Of the restart; what it starts from hangs on that and the seed alone.
@@ -23,36 +33,89 @@ class Restart:
         step_scale: Multiplies every update.
         mark: Loss at the last look for a fall.
         rest: Gradients before which it is not offered.
-        basin: Ground on which its polished point is taken for the descent's own end.
-        state: Its lane as NumPy arrays, None before the first step.
-        start: Where it goes on in float64, its descent in float32 being at its end; else None.
+        start: Where it goes on in float64, [p], its descent in float32 being at its end; else None.
+        parked: The `Parked` that holds its lane; None while it has a place in a group, and before its first step.
+        row: Of its lane among those.
     """
 
-    number: int
-    steps: int = 0
-    threshold: float = 0.0
-    step_scale: float = 1.0
-    mark: float = np.inf
-    rest: int = 0
-    basin: Basin | None = None
-    state: Lane | None = None
-    start: np.ndarray | None = None
+    number: np.ndarray
+    steps: np.ndarray
+    threshold: np.ndarray
+    step_scale: np.ndarray
+    mark: np.ndarray
+    rest: np.ndarray
+    start: np.ndarray
+    parked: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def begun(cls, numbers: np.ndarray, threshold: float = 0.0) -> Restarts:
+        """Restarts before their first step."""
+        m = len(numbers)
+        none, ones, whole = np.full(m, None, object), np.ones(m), np.zeros(m, np.int64)
+        return cls(
+            number=np.array(numbers, np.int64),
+            steps=whole,
+            threshold=threshold * ones,
+            step_scale=ones,
+            mark=np.inf * ones,
+            rest=whole.copy(),
+            start=none,
+            parked=none.copy(),
+            row=whole.copy(),
+        )
+
+    def at(self, which: np.ndarray) -> Restarts:
+        """Those of them, by places or by a mask; the columns are copies."""
+        return Restarts(*(column[which] for column in self))
+
+    def put(self, which: np.ndarray, others: Restarts) -> None:
+        """Writes others over those of them."""
+        for column, new in zip(self, others, strict=True):
+            column[which] = new
+
+    def batches(self) -> Iterator[tuple[Parked, np.ndarray]]:
+        """What holds their lanes, each with the places of those that it holds."""
+        keys = np.array([id(one) for one in self.parked], np.int64)
+        for first in np.sort(np.unique(keys, return_index=True)[1]):
+            one: Parked | None = self.parked[first]  # pyright: ignore[reportAssignmentType]
+            if one is not None:
+                yield one, np.flatnonzero(keys == keys[first])
 
 
-class Candidate(NamedTuple):
-    """A restart that may be at its end.
+class Candidates(NamedTuple):
+    """Restarts that may be at their ends.
 
     Attributes:
-        restart: Which.
-        theta: Where it stands, [p] float64.
-        loss: Loss there.
-        grad_norm: Gradient norm there.
+        restarts: Which, m of them.
+        theta: Where they stand, [m, p] float64.
+        loss: Loss there, [m].
+        grad_norm: Gradient norm there, [m].
     """
 
-    restart: Restart
+    restarts: Restarts
     theta: np.ndarray
-    loss: float
-    grad_norm: float
+    loss: np.ndarray
+    grad_norm: np.ndarray
+
+    @classmethod
+    def none(cls, p: int) -> Candidates:
+        """No candidates, of a problem with p coordinates."""
+        return cls(Restarts.begun(np.zeros(0, np.int64)), np.zeros((0, p)), np.zeros(0), np.zeros(0))
+
+    def at(self, which: np.ndarray) -> Candidates:
+        """Those of them, by places or by a mask."""
+        return Candidates(self.restarts.at(which), self.theta[which], self.loss[which], self.grad_norm[which])
+
+    def __bool__(self) -> bool:
+        return len(self.loss) > 0
+
+
+def joined(parts: list[Candidates]) -> Candidates:
+    """Several as one, in this order."""
+    restarts = Restarts(*map(np.concatenate, zip(*(part.restarts for part in parts), strict=True)))
+    columns = map(np.concatenate, zip(*(part[1:] for part in parts), strict=True))
+    return Candidates(restarts, *columns)
 
 
 class Queue:
@@ -60,38 +123,56 @@ class Queue:
 
     Attributes:
         total: Number of restarts in all.
-        back: Those that go on in the dtype of the descent.
-        double: Those that go on in float64 after a descent in float32.
     """
 
     def __init__(self, numbers: np.ndarray, threshold: float):
         self._numbers, self._threshold, self._next = numbers, threshold, 0
         self.total = len(numbers)
-        self.back: deque[Restart] = deque()
-        self.double: deque[Restart] = deque()
+        self._back: dict[bool, deque[Restarts]] = {False: deque(), True: deque()}
 
     @property
     def new(self) -> int:
         """How many have not begun."""
         return self.total - self._next
 
-    def put(self, restart: Restart) -> None:
-        """Takes in a restart that is to go on."""
-        (self.back if restart.start is None else self.double).append(restart)
+    @property
+    def double(self) -> bool:
+        """Whether restarts wait that go on in float64 after a descent in float32."""
+        return bool(self._back[True])
+
+    def upcoming(self, most: int) -> np.ndarray:
+        """Numbers of the next ones to begin, so many at most."""
+        return self._numbers[self._next : self._next + most]
+
+    def put(self, restarts: Restarts) -> None:
+        """Takes in restarts that are to go on."""
+        double = np.array([start is not None for start in restarts.start], bool)
+        for kind in (False, True):
+            if np.any(double == kind):
+                self._back[kind].append(restarts.at(double == kind))
 
     def __bool__(self) -> bool:
-        return bool(self.back or self.double)
+        return bool(self._back[False] or self._back[True])
 
-    def take(self, most: int, double: bool) -> list[Restart]:
+    def take(self, most: int, double: bool) -> Restarts:
         """So many restarts at most, those that go on first.
 
         Args:
             most: How many.
             double: Only those that go on in float64.
         """
-        if double:
-            return [self.double.popleft() for _ in range(min(len(self.double), most))]
-        restarts = [self.back.popleft() for _ in range(min(len(self.back), most))]
-        numbers = self._numbers[self._next : self._next + most - len(restarts)]
-        self._next += len(numbers)
-        return restarts + [Restart(int(i), threshold=self._threshold) for i in numbers]
+        parts, back = [], self._back[double]
+        while back and most:
+            part = back.popleft()
+            if len(part.number) > most:
+                back.appendleft(part.at(np.arange(most, len(part.number))))
+                part = part.at(np.arange(most))
+            parts.append(part)
+            most -= len(part.number)
+        if not double:
+            numbers = self.upcoming(most)
+            self._next += len(numbers)
+            parts.append(Restarts.begun(numbers, self._threshold))
+        if not parts:
+            return Restarts.begun(np.zeros(0, np.int64))
+        return Restarts(*map(np.concatenate, zip(*parts, strict=True)))

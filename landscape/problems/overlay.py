@@ -1,0 +1,216 @@
+"""Known points laid over many new ones near them, by a guess of the group element that is checked and never searched.
+
+What told the nodes of a known point apart, as a graph of students and anchors, is kept as a script; the nodes of a
+point near one of its images are told apart by the same steps, by rank. That is one guess of a bijection for each new
+point, and the work on all of them is a few array operations. A right guess is a permutation of rows, with signs where
+they are free, and the orthogonal map that permutes the anchors as the bijection says; whether the map does is checked.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from landscape.problems.isomorphism import Graph, edge_sums, sums_slack
+from landscape.problems.symmetry import Symmetry
+
+MANY = 32  # points laid over at once: their inner products stay in a core's cache
+
+
+class _Script(NamedTuple):
+    """How the nodes of a known point come to stand apart.
+
+    Attributes:
+        ranks: [steps, N]: sorted by the step's key, the nodes fall into these classes.
+        plain: [steps]: whether the key is the class alone, and a tied class is split in index order; else the sums of
+            edges count too.
+        node: [N], the node of each final class.
+        unit: Length in which edges are measured.
+    """
+
+    ranks: np.ndarray
+    plain: np.ndarray
+    node: np.ndarray
+    unit: float
+
+
+class Overlay:
+    """Known points of one problem, in order of adding.
+
+    Attributes:
+        determined: Whether the bijection of anchors determines the orthogonal map: they span the space.
+    """
+
+    def __init__(self, symmetry: Symmetry, tolerance: float):
+        """No points yet.
+
+        Args:
+            symmetry: The group.
+            tolerance: Largest distance of two equal rows, in units of theta.
+        """
+        self._symmetry, self._tolerance = symmetry, tolerance
+        self._anchors = np.asarray(symmetry.anchors, float)
+        d = symmetry.shape[1]
+        self.determined = len(self._anchors) >= d and np.linalg.matrix_rank(self._anchors) == d
+        self._inverse = np.linalg.pinv(self._anchors) if self.determined else np.zeros((d, 0))
+        self._scripts: list[_Script] = []
+        self._rows: list[np.ndarray] = []  # students of each known point
+        self._labels = np.zeros(0, int)
+        self._tables: tuple[np.ndarray, ...] | None = None
+
+    def add(self, point: Graph, theta: np.ndarray) -> None:
+        """Takes in a known point theta [p] with its graph."""
+        if not self.determined:
+            return
+        self._labels = point.labels
+        self._scripts.append(_script(self._nodes(theta[None])[0], point, self._anchors, self._tolerance))
+        self._rows.append(np.reshape(theta, self._symmetry.shape))
+        self._tables = None
+
+    def over(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
+        """The known points with these places [m] laid over the points [m, p]; NaN where the guess is no group element.
+
+        Args:
+            known: Places of known points, in order of adding.
+            thetas: Points, [m, p].
+        """
+        images = np.full(thetas.shape, np.nan)
+        if self.determined:
+            # Those of long scripts first: a step is done for the points that have it.
+            lengths = np.array([len(script.plain) for script in self._scripts])
+            units = np.array([script.unit for script in self._scripts])
+            order = np.lexsort((-lengths[known], units[known]))
+            for unit in np.unique(units[known]):
+                some = order[units[known][order] == unit]
+                for i in range(0, len(some), MANY):
+                    images[some[i : i + MANY]] = self._laid(known[some[i : i + MANY]], thetas[some[i : i + MANY]], unit)
+        return images
+
+    def _nodes(self, thetas: np.ndarray) -> np.ndarray:
+        """Students [m, n, d] of points [m, p]; with free signs +w and -w side by side, [m, 2 n, d]."""
+        n, d = self._symmetry.shape
+        students = thetas.reshape(-1, n, d)
+        if self._symmetry.flips:
+            students = np.stack([students, -students], axis=2).reshape(-1, 2 * n, d)
+        return students
+
+    def _laid(self, known: np.ndarray, thetas: np.ndarray, unit: float) -> np.ndarray:
+        """As `over`, for few points whose scripts share a unit, those of long scripts first."""
+        if self._tables is None:
+            self._tables = np.stack(self._rows), *_padded(self._scripts)
+        rows, ranks, plain, node, lengths = self._tables
+        students, anchors = self._nodes(thetas), self._anchors
+        with np.errstate(over="ignore", invalid="ignore"):  # far longer rows than the known point's are near none
+            classes = _followed(
+                ranks[known], plain[known], lengths[known], self._labels, students / unit, anchors / unit
+            )
+        # partner[i]: the node of the known point that stands for node i.
+        partner = np.take_along_axis(node[known], classes, axis=1)
+        many = students.shape[1]
+        # Anchor i of the point is the image of anchor to[i] of the known one: Q a_to[i] = a_i.
+        to = partner[:, many:] - many
+        back = anchors[np.argsort(to, axis=1)]
+        turn = self._inverse @ back
+        kept = _largest(turn @ turn.swapaxes(1, 2), np.eye(anchors.shape[1])) <= 1e-10
+        kept &= _largest(anchors @ turn, back) <= 1e-10 * np.abs(anchors).max()
+        rows, chosen = rows[known], partner[:, :many]
+        sign = np.ones(1)
+        if self._symmetry.flips:
+            chosen = chosen[:, ::2]
+            sign = np.where(chosen % 2, -1.0, 1.0)[..., None]
+            chosen = chosen // 2
+        n = rows.shape[1]
+        kept &= (np.sort(chosen, axis=1) == np.arange(n)).all(axis=1)
+        source = sign * np.take_along_axis(rows, np.where(kept[:, None], chosen, 0)[..., None], axis=1)
+        return np.where(kept[:, None], (source @ turn).reshape(len(thetas), -1), np.nan)
+
+
+def _largest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The largest entry of |a - b|, [m], for matrices [m, ...]; overwrites a."""
+    a -= b
+    return np.abs(a, out=a).reshape(len(a), -1).max(axis=1)
+
+
+def _script(students: np.ndarray, point: Graph, anchors: np.ndarray, tolerance: float) -> _Script:
+    """The script of a known point, from its students [n, d] (both signs where they are free)."""
+    largest = float(np.linalg.norm(anchors, axis=1).max()) or 1.0
+    # One of few units, so that the edges between anchors are the same for many points.
+    unit = largest * 2.0 ** max(0, int(np.ceil(np.log2(point.scale / largest))))
+    nodes = np.concatenate([students, anchors]) / unit
+    hashes, slack = np.exp(nodes @ nodes.T), sums_slack(tolerance, unit)
+    classes, ranks, plain = point.labels, [], []
+    while True:
+        values = (3 + 2 * slack) * classes + edge_sums(hashes, classes)
+        order = np.argsort(values, kind="stable")
+        ranks.append(np.concatenate([[0], np.cumsum(np.diff(values[order]) > slack)]))
+        plain.append(False)
+        count = classes.max()
+        classes = np.empty_like(classes)
+        classes[order] = ranks[-1]
+        if ranks[-1][-1] != count and ranks[-1][-1] != len(order) - 1:
+            continue
+        sizes = np.bincount(classes)
+        tied = np.flatnonzero(sizes > 1)
+        if not len(tied):
+            return _Script(np.array(ranks), np.array(plain), np.argsort(classes), unit)
+        # Every order inside a class of a full symmetric group is right: the first tied class is split in index order.
+        order = np.argsort(classes, kind="stable")
+        first = int(np.sum(sizes[: tied[0]]))
+        ranks.append(np.repeat(np.arange(len(sizes)), sizes))
+        ranks[-1][first:] += np.minimum(np.arange(len(order) - first), sizes[tied[0]] - 1)
+        plain.append(True)
+        classes[order] = ranks[-1]
+
+
+def _padded(scripts: list[_Script]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scripts as arrays: ranks [k, steps, N], plain [k, steps], node [k, N], lengths [k]."""
+    lengths = np.array([len(script.plain) for script in scripts])
+    ranks = np.zeros((len(scripts), lengths.max(), scripts[0].ranks.shape[1]), np.int64)
+    plain = np.zeros(ranks.shape[:2], bool)
+    for i, script in enumerate(scripts):
+        ranks[i, : lengths[i]], plain[i, : lengths[i]] = script.ranks, script.plain
+    return ranks, plain, np.stack([script.node for script in scripts]), lengths
+
+
+def _followed(
+    ranks: np.ndarray, plain: np.ndarray, lengths: np.ndarray, labels: np.ndarray, students: np.ndarray,
+    anchors: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Classes [m, N] of points by the steps of scripts: by rank, so that noise is no obstacle as it is to gaps.
+
+    Args:
+        ranks: Of each point's script, [m, steps, N].
+        plain: Of each point's script, [m, steps].
+        lengths: Steps of each point's script, [m] descending.
+        labels: [N], where every script begins.
+        students: [m, many, d], in the unit of edges.
+        anchors: [q, d].
+    """
+    m, many, size = len(students), students.shape[1], len(labels)
+    # In float32: points are further from their images than its rounding, and this is a guess.
+    students, anchors = students.astype(np.float32), anchors.astype(np.float32)
+    inner = np.exp(students @ students.swapaxes(1, 2))
+    outer = np.exp(students.reshape(-1, students.shape[2]) @ anchors.T).reshape(m, many, len(anchors))
+    fixed = np.exp(anchors @ anchors.T)
+    number = np.arange(1, size + 1)
+    weight = ((number + np.cos(number) / 3) / (size * (size + 1))).astype(np.float32)  # see `edge_sums`
+    classes = np.broadcast_to(labels, (m, size)).copy()
+    for step in range(ranks.shape[1]):
+        here = int(np.sum(lengths > step))
+        if not here:
+            break
+        weights = weight[classes[:here]]
+        own, other = weights[:, :many, None], weights[:, many:]
+        sums = np.concatenate(
+            [
+                (inner[:here] @ own)[..., 0] + (outer[:here] @ other[..., None])[..., 0],
+                (outer[:here].swapaxes(1, 2) @ own)[..., 0] + other @ fixed,
+            ],
+            axis=1,
+        )
+        sums[plain[:here, step]] = 0.0
+        keys = 4 * classes[:here] + sums
+        order = np.argsort(keys, axis=1, kind="stable")
+        np.put_along_axis(classes[:here], order, ranks[:here, step], axis=1)
+    return classes
