@@ -139,11 +139,13 @@ class Driver:
             while running or candidates or queue:
                 rows: list[Batch] = []
                 with self.clock.running("descent"):
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    with self.clock.part("wait"):
+                        done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
                         group.lanes = future.result()
-                        given_up, found = self._look(group, queue)
+                        with self.clock.part("look"):
+                            given_up, found = self._look(group, queue)
                         rows, candidates = rows + given_up, joined([candidates, found])
                         idle.append(group)
                     if not host_first:
@@ -215,7 +217,7 @@ class Driver:
         """Fills free places of groups and sends them on their next chunk; returns those with no lane to run."""
         idle = []
         for group in groups:
-            with self._there(group):
+            with self.clock.part("start"), self._there(group):
                 self._refill(group, queue)
                 if not group.taken.any():
                     idle.append(group)
@@ -223,7 +225,9 @@ class Driver:
                 group.idle = 0 if queue.new else group.idle + self.method.chunk
                 group = self._narrowed(group)
                 group.compact()
-                running[pool.submit(group.chunk(self._on_devices))] = group
+                self.clock.lanes.steps += self.method.chunk * group.size * int(group.active().sum())
+                self.clock.lanes.own_steps += self.method.chunk * int(group.taken.sum())
+                running[pool.submit(self.clock.chunk(group.chunk(self._on_devices)))] = group
         return idle
 
     def _narrowed(self, group: Group) -> Group:
@@ -245,9 +249,9 @@ class Driver:
         places = free[: len(restarts.number)]
         fresh = np.array([parked is None for parked in restarts.parked], bool)
         if fresh.any():
-            group.begin(
-                self._on_devices, places[fresh], self._begins(restarts.at(fresh), queue), restarts.step_scale[fresh]
-            )
+            theta = self._begins(restarts.at(fresh), queue)
+            sent = group.begin(self._on_devices, places[fresh], theta, restarts.step_scale[fresh])
+            self.clock.lanes.to_device += sent
         for parked, which in restarts.batches():
             row = restarts.row[which]
             step_scale = np.ones(len(parked.rows.loss), group.dtype)
@@ -278,13 +282,16 @@ class Driver:
         """
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
+        self.clock.lanes.to_host += group.lanes.grad_norm.nbytes + group.lanes.loss.nbytes
         wild, near = self._seen(group, loss, grad_norm)
         places = np.flatnonzero(group.taken & (wild | near | (group.book.steps >= self.settings.budget)))
         if not len(places):
             return [], Candidates.none(self.problem.p)
         with self._there(group):
             lanes = group.rows(places)
-            theta = np.asarray(lanes.theta)[: len(places)].astype(np.float64)
+            theta = np.asarray(lanes.theta)
+            self.clock.lanes.to_host += theta.nbytes
+            theta = theta[: len(places)].astype(np.float64)
         restarts = group.leave(places)
         restarts.parked[:], restarts.row[:] = Parked(lanes), np.arange(len(places))
         wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]

@@ -120,12 +120,13 @@ class Group:
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
-    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> None:
-        """Lanes at the start of their descents, from theta [m, p], in these places [m]."""
+    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> int:
+        """Lanes at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        rows = _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype))
-        self.place(places, rows, np.arange(len(places)))
+        theta, step_scale = theta.astype(self.dtype), step_scale.astype(self.dtype)
+        self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
+        return theta.nbytes + step_scale.nbytes
 
     def place(self, places: np.ndarray, rows: Lane, row: np.ndarray) -> None:
         """Puts the lanes that are so many rows of these, [m], in these places [m]."""

@@ -35,14 +35,16 @@ def host_memory_left() -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, those we may use, and the system."""
+    """Processor, cores, those we may use, how many processes wanted one in the last minute, and the system."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    return {"processor": model, "cores": os.cpu_count(), "cores_used": usable_cores(), "system": platform.system()}
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    cores = {"cores": os.cpu_count(), "cores_used": usable_cores(), "load_average": load}
+    return {"processor": model, **cores, "system": platform.system()}
 
 
 def usable_cores() -> int:
