@@ -14,7 +14,8 @@ from landscape import cli
 from landscape.engine.clock import Clock
 from landscape.engine.driver import Driver
 from landscape.engine.settings import Settings
-from landscape.host.bench import pipeline
+from landscape.host.bench import bench, pipeline
+from landscape.host.bench.asked import Bench
 
 
 def test_chunks_that_overlap_are_busy_once():
@@ -85,5 +86,23 @@ def test_a_run_without_memory_says_so(monkeypatch):
     cell = pipeline.pipeline(ls.orthonormal_teacher(2), 4, "float64", "flow", 0)
     assert cell["error"] == "out of memory: 80 GB are needed"
     assert "out of memory" in pipeline.lines(cell)[0]
-    where = {"device": "cpu", "processor": "a", "cores_used": 2, "landscape": "0"}
+    where = {"device": "cpu", "processor": "a", "cores_used": 2, "landscape": "0", "load_average": 2.5}
     assert "out of memory" in pipeline.rate(cell, where)
+    fast = {"k": 20, "optimiser": "flow", "dtype": "float64", "restarts_per_second": 200.0}
+    assert "busy" not in pipeline.rate(fast, where)
+    assert "busy: 9 processes" in pipeline.rate(fast, where | {"load_average": 9.0})
+
+
+def test_the_run_that_machines_are_compared_by_is_done_once(monkeypatch):
+    done = []
+
+    def run(problem, restarts, dtype, optimiser, lanes):
+        done.append((problem.width, restarts))
+        return {"k": problem.width, "restarts": restarts, "dtype": dtype, "optimiser": optimiser, "error": "none"}
+
+    monkeypatch.setattr(bench, "pipeline", run)
+    for sizes, wanted in (((2, 3), [(2, 16), (3, 16)]), ((3,), [(3, 16), (2, 16)])):
+        done.clear()
+        runs = bench.bench(Bench(sizes=sizes, restarts=(16,), quick=True, pipeline=True))["runs"]
+        assert done == wanted
+        assert runs[-1]["k"] == 2

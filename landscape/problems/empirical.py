@@ -197,7 +197,7 @@ class Empirical(Problem):
         """The gradient with each row's loss times its weight, [n]: of a mini-batch where they are n / size or 0."""
         act, (hidden, outer, b0) = self.activation, self._split(theta)
         x, y = jnp.asarray(self.x, theta.dtype), jnp.asarray(self.y, theta.dtype)
-        # Data on the last axis, [m, n]: the activation is a long vector operation, and the whole up to 2.5 times faster.
+        # Data on the last axis, [m, n]: the activation is one long vector operation, and all up to 2.5 times faster.
         z = times(hidden, x.T)
         s = act.s(z)
         r = self.fit.slope(times(outer, s) + b0, y)

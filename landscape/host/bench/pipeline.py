@@ -84,10 +84,18 @@ def lines(cell: dict[str, Any]) -> list[str]:
     ]
 
 
+def rated(cell: dict[str, Any], k: int, restarts: int) -> bool:
+    """Whether this is the run that machines are compared by: the flow at k = n, float64, so many restarts."""
+    said = {"k": k, "restarts": restarts, "dtype": "float64", "optimiser": "flow"}
+    return said.items() <= cell.items()
+
+
 def rate(cell: dict[str, Any], where: dict[str, Any]) -> str:
     """One line to compare machines by."""
     made = f"k = n = {cell['k']} by {cell['optimiser']}, {cell['dtype']}"
     machine = f"{where['device']}, {where['processor']}, {where['cores_used']} cores; landscape {where['landscape']}"
     if "error" in cell:
         return f"rate: {made}: {cell['error']} ({machine})"
+    if (where["load_average"] or 0) > 1.5 * where["cores_used"]:
+        machine += f"; which was busy: {where['load_average']:.0f} processes wanted a core"
     return f"rate: {cell['restarts_per_second']:.4g} restarts a second, labelled; {made} ({machine})"
