@@ -250,60 +250,15 @@ def polish(
         )
 
 
-class Ground(NamedTuple):
-    """What is known of the Hessian near one stationary point.
-
-    Attributes:
-        least: A lower bound on every eigenvalue at the point.
-        second: A lower bound on every eigenvalue but the least there.
-        radius: Of a ball in which the third derivative is bounded.
-        bound: On the third derivative in that ball.
-    """
-
-    least: float = -np.inf
-    second: float = -np.inf
-    radius: float = 0.0
-    bound: float = np.inf
-
-
-def convex_between(problem: Problem, theta: np.ndarray, end: np.ndarray, ground: Ground) -> bool:
-    """Whether the Hessians at theta [p] and at three points on the straight way to `end` [p] are positive definite."""
-    between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
-    distance = np.linalg.norm(between - end, axis=1)
-    u = (theta - end) / max(distance[0], np.finfo(float).tiny)
-    b = batch_size(len(theta))
+def positive_definite(problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    """Whether the Hessian at each of some points [m, p] has a Cholesky factor, [m]."""
+    b = batch_size(thetas.shape[1])
+    found = []
     with float64():
-        for i in range(0, 4, b):
-            _, _, hessian = _derivatives(problem, np.resize(between[i : i + b], (b, len(theta))))
-            if not (_convex_along(_applied(hessian, u), u, np.resize(distance[i : i + b], b), ground).all()
-                    or _definite(hessian, np.zeros(b)).all()):  # fmt: skip
-                return False
-    return True
-
-
-def _applied(hessian: Any, u: np.ndarray) -> np.ndarray:
-    """H u of each H, [b, p]; where the Hessians are."""
-    if not _on_cpu():
-        return np.asarray(hessian @ u)
-    return np.asarray(hessian) @ u
-
-
-def _convex_along(products: np.ndarray, u: np.ndarray, distance: np.ndarray, ground: Ground) -> Bool[np.ndarray, " b"]:
-    """Whether Hessians H are shown to be positive definite by their products [b, p] with one unit vector u, [b].
-
-    The points lie at these distances d from a minimum, along u: a descent arrives along the flattest direction. Let
-    l1 <= l2 be the least eigenvalues at the minimum, B the bound on the third derivative, a = u.Hu and b = |Hu - a u|.
-    At the minimum u has a curvature r of at most a + B d, so its component outside the first eigenvector has a square
-    of at most (r - l1) / (l2 - l1), and on what is orthogonal to u the curvature is at least l1 + l2 - r there, and at
-    least m = l1 + l2 - a - 2 B d at the point. H is positive definite if a m > b^2 (Schur complement); a factor 2
-    covers rounding.
-    """
-    along = products @ u
-    across = np.linalg.norm(products - along[:, None] * u, axis=1)
-    with np.errstate(invalid="ignore"):
-        rest = ground.least + ground.second - along - 2 * ground.bound * distance
-    inside = (distance <= ground.radius) & np.isfinite(rest)
-    return inside & (along > 0) & (rest > 0) & (along * rest > 2 * np.square(across))
+        for i in range(0, len(thetas), b):
+            _, _, hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))
+            found.append(_definite(hessian, np.zeros(b)))
+    return np.concatenate(found)[: len(thetas)]
 
 
 def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, reach: float) -> tuple[np.ndarray, float]:

@@ -27,10 +27,10 @@ def test_chunks_that_overlap_are_busy_once():
         one.join()
     wall = time.perf_counter() - begun
     clock.chunk(lambda: time.sleep(0.1))()
-    assert clock.lanes.chunks == 4
-    assert clock.lanes.device_seconds >= 3 * 0.2 + 0.1
-    assert 0.2 + 0.1 <= clock.lanes.busy_seconds <= wall + (time.perf_counter() - begun - wall)
-    assert clock.lanes.busy_seconds < clock.lanes.device_seconds
+    assert clock.chunks == 4
+    assert clock.device_seconds >= 3 * 0.2 + 0.1
+    assert 0.2 + 0.1 <= clock.busy_seconds <= wall + (time.perf_counter() - begun - wall)
+    assert clock.busy_seconds < clock.device_seconds
 
 
 def test_a_chunk_that_fails_is_over():
@@ -39,19 +39,19 @@ def test_a_chunk_that_fails_is_over():
         clock.chunk(lambda: 1 / 0)()
     time.sleep(0.05)
     clock.chunk(lambda: None)()
-    assert clock.lanes.busy_seconds < 0.05
+    assert clock.busy_seconds < 0.05
 
 
 def test_the_steps_of_a_run_are_those_of_its_restarts_and_its_bytes_those_of_its_lanes():
     problem = ls.orthonormal_teacher(3)
     driver = Driver(problem, Settings(optimiser="flow", lanes=16), 0)
     rows = [batch[0] for batch in driver.run(np.arange(40))]
-    lanes, taken = driver.clock.lanes, sum(int(part["steps"].sum()) for part in rows)
-    assert lanes.own_steps == taken  # nobody diverged and began again
-    assert taken <= lanes.steps < 10 * taken
+    clock, taken = driver.clock, sum(int(part["steps"].sum()) for part in rows)
+    assert clock.own_steps == taken  # nobody diverged and began again
+    assert taken <= clock.lane_steps < 10 * taken
     theta = problem.p * 8
-    assert 40 * theta <= lanes.to_device
-    assert 40 * theta <= lanes.to_host
+    assert 40 * theta <= clock.up
+    assert 40 * theta <= clock.down
     assert set(driver.clock.host) == {"wait", "look", "start"}
     assert min(driver.clock.host.values()) > 0
 

@@ -13,24 +13,24 @@ import numpy as np
 
 from landscape.descent import Method
 from landscape.engine.clock import Clock
-from landscape.engine.orbit_book import OrbitBook, Traps
+from landscape.engine.orbit_book import OrbitBook
 from landscape.engine.queue import Candidates, Queue
 from landscape.engine.rows import Batch, row, text
 from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.polish import (
-    Ground,
     Polished,
     batch_size,
-    convex_between,
     curvature_needed,
     levels,
     newton_to_stationary,
     polish,
+    positive_definite,
 )
 from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
 from landscape.theory.nearby import losses
 
+WAITING = 2**17  # coordinates of candidates that wait for each other at most: their lanes wait too
 TOO_LARGE = 2500  # coordinates beyond which the polish is not compiled ahead: one Hessian is 50 MB there
 
 
@@ -79,9 +79,16 @@ class NewtonAcceptance:
         loss, grad_norm = levels(self.problem, candidates.theta)
         return candidates._replace(loss=loss, grad_norm=grad_norm)
 
-    def enough(self, candidates: Candidates) -> bool:
-        """Whether a full batch waits for its polish."""
-        return len(candidates.loss) >= batch_size(self.problem.p)
+    def enough(self, candidates: Candidates, new: int) -> bool:
+        """Whether a full batch waits: for its polish, and to be recognised while other restarts take the lanes.
+
+        Args:
+            candidates: Those that wait.
+            new: How many restarts have not begun.
+        """
+        batch = batch_size(self.problem.p)
+        together = min(self.schedule.together, WAITING // self.problem.p)
+        return len(candidates.loss) >= (max(batch, together) if new else batch)
 
     def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that are at their end: all that approach a known point, and one batch polished.
@@ -112,13 +119,14 @@ class NewtonAcceptance:
         slack = grad_norm * close + 1e-9 * (1 + np.abs(loss))
         found, images = self.book.index.images(theta, loss, slack, close)
         near = np.flatnonzero(found >= 0)
-        orbit, image = found[near], images[near]
-        moved = np.linalg.norm(image - theta[near], axis=1)
+        here, orbit, image = theta[near], found[near], images[near]
+        moved = np.linalg.norm(image - here, axis=1)
         known = self.book.traps.at(orbit)
         needed = curvature_needed(known.bound, moved, grad_norm[near], scale)
         with np.errstate(invalid="ignore"):
             trapped = needed <= np.minimum(known.curvature, known.bound * known.radius)
-        basins = self._basins(candidates.at(near), image, trapped, known.at_bound, known.curvature > 0, moved, known)
+        threshold, definite = restarts.threshold[near], known.curvature > 0
+        basins = self._basins(here, threshold, image, trapped, known.at_bound, definite, moved)
         ends = np.array([basin is not None for basin in basins], bool)
         accepted = near[ends]
         waits = np.zeros(len(loss), bool)
@@ -170,13 +178,13 @@ class NewtonAcceptance:
 
     def _basins(
         self,
-        candidates: Candidates,
+        theta: np.ndarray,
+        threshold: np.ndarray,
         end: np.ndarray,
         trapped: np.ndarray,
         at_bound: np.ndarray,
         definite: np.ndarray,
         moved: np.ndarray,
-        known: Traps | None = None,
     ) -> np.ndarray:
         """The ground on which each descent is taken to end at its stationary point, [m]; None without one."""
         basins = np.full(len(moved), None, object)
@@ -188,11 +196,15 @@ class NewtonAcceptance:
         if self.method.descends:
             basins[trapped] = Basin.SHOWN
         # From the third rung on.
-        for i in np.flatnonzero(near & (candidates.restarts.threshold <= 1.01e-2 * self.settings.retire)):
-            ground = Ground() if known is None else known.ground(int(i))
-            if basins[i] is None and convex_between(self.problem, candidates.theta[i], end[i], ground):
+        for i in np.flatnonzero(near & (threshold <= 1.01e-2 * self.settings.retire)):
+            if basins[i] is None and self._convex_between(theta[i], end[i]):
                 basins[i] = Basin.NUMERICAL
         return basins
+
+    def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> bool:
+        """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
+        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
+        return bool(positive_definite(self.problem, between).all())
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""
@@ -202,7 +214,8 @@ class NewtonAcceptance:
         error = np.array([problem.loss_error(theta) for theta in ends.theta])
         at_bound = np.full(len(error), False) if bound is None else ends.loss - bound.value <= error
         converged = ends.grad_norm <= target
-        basins = self._basins(candidates, ends.theta, ends.trapped, at_bound, ends.definite & converged, ends.moved)
+        theta, threshold, definite = candidates.theta, candidates.restarts.threshold, ends.definite & converged
+        basins = self._basins(theta, threshold, ends.theta, ends.trapped, at_bound, definite, ends.moved)
         basins[~converged] = None
         alone = ends.definite | ends.trapped
         accepted = np.array([basin is not None for basin in basins], bool)
@@ -237,6 +250,8 @@ class NewtonAcceptance:
             noise = np.array([problem.loss_error(theta) for theta in batch])
             only = np.resize(convex_only[i : i + size], size)
             ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
+            # At every look loss and gradient, at every step the step.
+            self.clock.down += 8 * size * (2 * problem.p + 1) * (1 + int(ends[-1].steps.max()))
         return Polished(*(np.concatenate(columns)[: len(convex_only)] for columns in zip(*ends, strict=True)))
 
     def _stopped(self, theta: np.ndarray, target: float) -> Point:

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage, compilation apart, and what devices and host exchange meanwhile."""
+"""Where the time goes: seconds by stage, compilation apart; and what lanes and the way to the host are used for."""
 
 from __future__ import annotations
 
@@ -23,44 +23,34 @@ monitoring.register_event_duration_secs_listener(_heard)
 
 
 @dataclass
-class Lanes:
-    """What the lanes of a run cost, apart from polish and labels; a microsecond a chunk to keep.
+class Clock:
+    """What a run used.
 
     Attributes:
+        seconds: Spent in each stage, compilation apart; `descent` is the time in which the host had nothing to do.
+        host: Seconds of the driver outside of polish and labels: waiting for a chunk, looking at its lanes, and filling
+            lanes and sending them on.
         chunks: How many ran.
         device_seconds: Of all chunks together; those of two groups overlap.
         busy_seconds: In which at least one chunk ran.
-        steps: Gradients of all lanes of the blocks that ran, taken or not.
-        own_steps: Gradients of lanes that had a restart.
-        to_host: Bytes of lanes copied from the devices to the host.
-        to_device: Bytes of lanes copied to the devices.
-    """
-
-    chunks: int = 0
-    device_seconds: float = 0.0
-    busy_seconds: float = 0.0
-    steps: int = 0
-    own_steps: int = 0
-    to_host: int = 0
-    to_device: int = 0
-
-
-@dataclass
-class Clock:
-    """Seconds spent in each stage, compilation apart; `descent` is the time in which the host had nothing to do.
-
-    Attributes:
-        seconds: By stage.
-        host: The seconds of the driver outside of polish and labels: waiting for a chunk, looking at its lanes, and
-            filling lanes and sending them on.
-        lanes: What the lanes cost.
+        lane_steps: Gradients that were computed in lanes.
+        own_steps: Those of them that belong to a restart; the others are of free places in blocks that run.
+        down: Bytes that came from the devices of the descents to the host: of lanes that are looked at or stop, and of
+            Newton steps.
+        up: Bytes of lanes that went to these devices.
     """
 
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("compile", "descent", "polish", "classify"), 0.0)
     )
     host: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("wait", "look", "start"), 0.0))
-    lanes: Lanes = field(default_factory=Lanes)
+    chunks: int = 0
+    device_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    lane_steps: int = 0
+    own_steps: int = 0
+    down: int = 0
+    up: int = 0
     _lock: Any = field(default_factory=threading.Lock, repr=False)
     _running: int = 0  # chunks
     _since: float = 0.0  # when the first of them began
@@ -100,8 +90,8 @@ class Clock:
                 with self._lock:
                     ended = time.perf_counter()
                     self._running -= 1
-                    self.lanes.chunks += 1
-                    self.lanes.device_seconds += ended - begun
-                    self.lanes.busy_seconds += ended - self._since if self._running == 0 else 0.0
+                    self.chunks += 1
+                    self.device_seconds += ended - begun
+                    self.busy_seconds += ended - self._since if self._running == 0 else 0.0
 
         return timed

@@ -33,7 +33,7 @@ from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
+from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
@@ -130,7 +130,7 @@ class Driver:
         all_double = self.dtype == jnp.float64
         # On a CPU the host's own work takes a core: it comes before the next chunk of that core, which would make it
         # wait. Elsewhere the devices go on meanwhile.
-        host_first = self.devices[0].platform == "cpu"
+        host_first = _on_cpu(self.devices)
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
         running: dict[Future, Group] = {}
@@ -151,7 +151,7 @@ class Driver:
                     if not host_first:
                         idle = self._started(idle, queue, pool, running)
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
-                enough = self.acceptance.enough(candidates) or not running
+                enough = self.acceptance.enough(candidates, queue.new) or not running
                 while candidates and enough:
                     finished, candidates = self.acceptance.accept(candidates, queue)
                     rows += finished
@@ -195,20 +195,21 @@ class Driver:
     def _groups(self, restarts: int, dtype: np.dtype) -> list[Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
         used = double_devices() if dtype == jnp.float64 else self.devices
-        on_cpu = used[0].platform == "cpu"
+        on_cpu = _on_cpu(used)
         count = (_cores() if len(used) == 1 else 1) if on_cpu else 2
         wanted = self.lanes(restarts, on_cpu)
         count = max(1, min(count, wanted // 4))
         each = 1 << (-(-wanted // count) - 1).bit_length()
         share = -(-each // len(used))
-        size = min(self.problem.block, share) if on_cpu else share
+        size = min(self.problem.block if on_cpu else self.schedule.block, share)
         blocks = len(used) * -(-share // size)
+        wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(used))
         sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, dtype, blocks, size, sharding) for _ in range(count)]
+        return [Group(self.problem, self.method, dtype, blocks, size, sharding, wide) for _ in range(count)]
 
     def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
         """How many of so many restarts run at once, by default on the devices of the descents."""
-        on_cpu = self.devices[0].platform == "cpu" if on_cpu is None else on_cpu
+        on_cpu = _on_cpu(self.devices) if on_cpu is None else on_cpu
         return min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
 
     def _started(
@@ -222,19 +223,36 @@ class Driver:
                 if not group.taken.any():
                     idle.append(group)
                     continue
+                if self._dissolved(group, queue, running):
+                    continue
                 group.idle = 0 if queue.new else group.idle + self.method.chunk
                 group = self._narrowed(group)
                 group.compact()
-                self.clock.lanes.steps += self.method.chunk * group.size * int(group.active().sum())
-                self.clock.lanes.own_steps += self.method.chunk * int(group.taken.sum())
+                self.clock.own_steps += int(group.taken.sum()) * self.method.chunk
+                self.clock.lane_steps += int(group.active().sum()) * group.size * self.method.chunk
                 running[pool.submit(self.clock.chunk(group.chunk(self._on_devices)))] = group
         return idle
+
+    def _dissolved(self, group: Group, queue: Queue, running: dict[Future, Group]) -> bool:
+        """Whether the lanes of a group went to the queue, for another one on the same devices that has room for all.
+
+        On a CPU a group is a core, and keeps its own.
+        """
+        if queue or queue.new or _on_cpu(list(group.sharding.device_set)):
+            return False
+        few = np.flatnonzero(group.taken)
+        if not any(other.dtype == group.dtype and len(few) <= np.sum(~other.taken) for other in running.values()):
+            return False
+        lanes = group.rows(few)
+        queue.put(parked(group.leave(few), lanes))
+        return True
 
     def _narrowed(self, group: Group) -> Group:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
         tail = self.schedule.tail
         devices, few = group.sharding.mesh.size, np.flatnonzero(group.taken)
-        if group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
+        on_cpu = _on_cpu(list(group.sharding.device_set))
+        if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
         narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
         rows, places = group.rows(few), narrow.order[: len(few)]
@@ -247,16 +265,16 @@ class Driver:
         free = group.free()
         restarts = queue.take(len(free), group.dtype != self.dtype)
         places = free[: len(restarts.number)]
-        fresh = np.array([parked is None for parked in restarts.parked], bool)
+        fresh = np.array([held is None for held in restarts.parked], bool)
         if fresh.any():
             theta = self._begins(restarts.at(fresh), queue)
             sent = group.begin(self._on_devices, places[fresh], theta, restarts.step_scale[fresh])
-            self.clock.lanes.to_device += sent
-        for parked, which in restarts.batches():
+            self.clock.up += sent
+        for held, which in restarts.batches():
             row = restarts.row[which]
-            step_scale = np.ones(len(parked.rows.loss), group.dtype)
+            step_scale = np.ones(len(held.rows.loss), group.dtype)
             step_scale[row] = restarts.step_scale[which]  # an exact finish may have made it shorter
-            group.place(places[which], parked.rows._replace(step_scale=step_scale), row)
+            group.place(places[which], held.rows._replace(step_scale=step_scale), row)
         group.put(places, restarts)
 
     def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
@@ -282,18 +300,19 @@ class Driver:
         """
         grad_norm = np.asarray(group.lanes.grad_norm, np.float64).reshape(-1)
         loss = np.asarray(group.lanes.loss, np.float64).reshape(-1)
-        self.clock.lanes.to_host += group.lanes.grad_norm.nbytes + group.lanes.loss.nbytes
+        self.clock.down += 2 * len(loss) * group.dtype.itemsize
         wild, near = self._seen(group, loss, grad_norm)
         places = np.flatnonzero(group.taken & (wild | near | (group.book.steps >= self.settings.budget)))
         if not len(places):
             return [], Candidates.none(self.problem.p)
         with self._there(group):
             lanes = group.rows(places)
-            theta = np.asarray(lanes.theta)
-            self.clock.lanes.to_host += theta.nbytes
-            theta = theta[: len(places)].astype(np.float64)
-        restarts = group.leave(places)
-        restarts.parked[:], restarts.row[:] = Parked(lanes), np.arange(len(places))
+            # A power of two crosses, since every number would be a program of its own; on a CPU nothing crosses at all.
+            few = len(places) if _on_cpu(self.devices) else 1 << (len(places) - 1).bit_length()
+            crossed = lanes.theta if _on_cpu(self.devices) else lanes.theta[:few]
+            theta = np.asarray(crossed)[: len(places)].astype(np.float64)
+        self.clock.down += few * self.problem.p * group.dtype.itemsize
+        restarts = parked(group.leave(places), lanes)
         wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]
         again = wild & (restarts.step_scale > 0.5**self.schedule.halvings)
         if again.any():
@@ -303,8 +322,8 @@ class Driver:
             self._given_up(restarts, int(i), theta[i], float(loss[i]), float(grad_norm[i]), bool(wild[i]))
             for i in np.flatnonzero(~again & ~offered)
         ]
-        found = Candidates(restarts, theta, loss, grad_norm).at(offered)
-        return given_up, self.acceptance.measured(found)
+        found = Candidates(restarts, theta, loss, grad_norm)
+        return given_up, self.acceptance.measured(found if offered.all() else found.at(offered))
 
     def _slower(self, restarts: Restarts) -> Restarts:
         """Restarts that begin again, with half the step."""
@@ -351,6 +370,11 @@ class Driver:
             # elsewhere the loss stands still.
             near |= calm & ~wild & (idles | (grad_norm <= self.tolerances.single * self.problem.p * steep))
         return _Seen(wild, near)
+
+
+def _on_cpu(devices: list[Any]) -> bool:
+    """Whether lanes are laid out for the host's cores: small blocks, a group a core."""
+    return devices[0].platform == "cpu"
 
 
 def _cores() -> int:

@@ -56,7 +56,7 @@ class ExactAcceptance:
         """The candidates as they are: the finish measures them itself."""
         return candidates
 
-    def enough(self, candidates: Candidates) -> bool:
+    def enough(self, candidates: Candidates, new: int) -> bool:
         """Whether candidates wait: every finish is for one of them."""
         return bool(candidates)
 

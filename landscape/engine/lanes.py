@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -39,7 +40,14 @@ class Group:
     """
 
     def __init__(
-        self, problem: Problem, method: Method, dtype: np.dtype, blocks: int, size: int, sharding: NamedSharding
+        self,
+        problem: Problem,
+        method: Method,
+        dtype: np.dtype,
+        blocks: int,
+        size: int,
+        sharding: NamedSharding,
+        wide: int = 1,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -50,8 +58,10 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
+            wide: Blocks that are computed as one while so many have lanes.
         """
         places = blocks * size
+        self._wide = wide
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
         self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform)
         self.trailing = self.form is Form.LAST_AXIS
@@ -149,7 +159,7 @@ class Group:
         """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
         active = jax.device_put(self.active(), self.sharding)
         if self._chunk is None:
-            self._chunk = _program(problem, self.method, self.form, self.lanes, active, self.sharding)
+            self._chunk = _program(problem, self.method, self.form, self.lanes, active, self.sharding, self._wide)
         program = self._chunk
 
         def run() -> Lane:
@@ -166,12 +176,14 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 )  # compiled chunks, by all that they depend on; the last used at the end
 
 
-def _program(problem: Problem, method: Method, form: Form, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
+def _program(
+    problem: Problem, method: Method, form: Form, lanes: Lane, active: Any, sharding: NamedSharding, wide: int
+) -> Any:
     """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, lanes))
-    key = (method, form, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+    key = (method, form, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method, form)
+        chunk = partial(_chunk, method, form, wide)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             chunk = jax.shard_map(
@@ -186,15 +198,33 @@ def _program(problem: Problem, method: Method, form: Form, lanes: Lane, active: 
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, form: Form, problem: Problem, lanes: Lane, active: Any) -> Lane:
-    """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
+def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
+    """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
+    trailing = form is Form.LAST_AXIS
+    size = lanes.loss.shape[1]
 
-    def block(i: Any, lanes: Lane) -> Lane:
-        one = jax.tree.map(lambda x: x[i], lanes)
+    def advanced(many: int, i: Any, lanes: Lane) -> Lane:
+        """The lanes with blocks i many, ..., i many + many - 1 advanced."""
+
+        def joined(x: Any) -> Any:
+            x = jax.lax.dynamic_slice_in_dim(x, i * many, many)
+            x = jnp.moveaxis(x, 0, -2) if trailing else x
+            return x.reshape(*x.shape[:-2], many * size) if trailing else x.reshape(many * size, *x.shape[2:])
+
+        def parted(x: Any, old: Any) -> Any:
+            x = x.reshape(*x.shape[:-1], many, size) if trailing else x.reshape(many, size, *x.shape[1:])
+            x = jnp.moveaxis(x, -2, 0) if trailing else x
+            return jax.lax.dynamic_update_slice_in_dim(old, x, i * many, 0)
+
+        one = jax.tree.map(joined, lanes)
         one = kernels.advance(form, problem, method, one, method.chunk)
-        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
+        return jax.tree.map(parted, one, lanes)
 
-    return jax.lax.fori_loop(0, active[0], block, lanes)
+    if wide == 1:
+        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes)
+    whole = active[0] // wide
+    lanes = jax.lax.fori_loop(0, whole, partial(advanced, wide), lanes)
+    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes)
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.engine.rows import KIND, said
-from landscape.polish import Ground, ball, evaluate
+from landscape.polish import ball, evaluate
 from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
@@ -24,14 +24,12 @@ class Traps(NamedTuple):
 
     Attributes:
         curvature: A lower bound on every eigenvalue there.
-        second: A lower bound on every eigenvalue but the least there.
         radius: Of a ball in which the third derivative is bounded.
         bound: On the third derivative in that ball.
         at_bound: Whether the point is global: at the lower bound of the loss.
     """
 
     curvature: np.ndarray
-    second: np.ndarray
     radius: np.ndarray
     bound: np.ndarray
     at_bound: np.ndarray
@@ -39,10 +37,6 @@ class Traps(NamedTuple):
     def at(self, which: np.ndarray) -> Traps:
         """Those of them, by places."""
         return Traps(*(column[which] for column in self))
-
-    def ground(self, i: int) -> Ground:
-        """What is known of the Hessian near one of them."""
-        return Ground(*map(float, (self.curvature[i], self.second[i], self.radius[i], self.bound[i])))
 
 
 class OrbitBook:
@@ -66,28 +60,21 @@ class OrbitBook:
         self.index = OrbitIndex(problem.symmetry, same_point)
         self.verdicts: list[Verdict] = []
         self.names: list[int | None] = []
-        self.traps = Traps(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
+        self.traps = Traps(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
 
     @property
     def count(self) -> int:
         """Of the orbits."""
         return len(self.verdicts)
 
-    def add(self, name: int | None, theta: np.ndarray, verdict: Verdict, second: float = -np.inf) -> int:
-        """Takes in a new orbit, and returns its place.
-
-        Args:
-            name: The first restart that was accepted there, None if there is none.
-            theta: Its point, [p].
-            verdict: Of the point.
-            second: A lower bound on every eigenvalue there but the least.
-        """
+    def add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
+        """Takes in a new orbit, and returns its place."""
         assert verdict.loss is not None
         with float64():
             radius, bound = (float(x[0]) for x in ball(self.problem, np.asarray(theta, np.float64)[None]))
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
-        new = 0.999 * least if least > 1e-9 else -np.inf, second, radius, bound, verdict.label == Label.GLOBAL
+        new = 0.999 * least if least > 1e-9 else -np.inf, radius, bound, verdict.label == Label.GLOBAL
         self.traps = Traps(*(np.append(column, value) for column, value in zip(self.traps, new, strict=True)))
         self.verdicts.append(verdict)
         self.names.append(name)
@@ -138,8 +125,7 @@ class OrbitBook:
                 return verdict, NOT_ISOLATED
             place = None if isolated else self.index.find(point.theta, point.loss, point.loss_error)
             if place is None:
-                second = float(found.eigenvalues[1]) - found.error if len(found.eigenvalues) > 1 else -np.inf
-                place = self.add(None, point.theta, verdict, second)
+                place = self.add(None, point.theta, verdict)
         verdict = replace(self.verdicts[place], loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
         return verdict, self.name(place, number)
 

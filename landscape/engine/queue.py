@@ -83,6 +83,14 @@ class Restarts(NamedTuple):
                 yield one, np.flatnonzero(keys == keys[first])
 
 
+def parked(restarts: Restarts, rows: Lane) -> Restarts:
+    """Restarts [m] whose lanes are the first m of these rows."""
+    m = len(restarts.number)
+    held = np.full(m, None, object)
+    held[:] = Parked(rows)
+    return restarts._replace(parked=held, row=np.arange(m))
+
+
 class Candidates(NamedTuple):
     """Restarts that may be at their ends.
 
@@ -113,6 +121,9 @@ class Candidates(NamedTuple):
 
 def joined(parts: list[Candidates]) -> Candidates:
     """Several as one, in this order."""
+    parts = [part for part in parts if part] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     restarts = Restarts(*map(np.concatenate, zip(*(part.restarts for part in parts), strict=True)))
     columns = map(np.concatenate, zip(*(part[1:] for part in parts), strict=True))
     return Candidates(restarts, *columns)

@@ -143,17 +143,19 @@ def _script(students: np.ndarray, point: Graph, anchors: np.ndarray, tolerance: 
     while True:
         values = (3 + 2 * slack) * classes + edge_sums(hashes, classes)
         order = np.argsort(values, kind="stable")
-        ranks.append(np.concatenate([[0], np.cumsum(np.diff(values[order]) > slack)]))
-        plain.append(False)
-        count = classes.max()
-        classes = np.empty_like(classes)
-        classes[order] = ranks[-1]
-        if ranks[-1][-1] != count and ranks[-1][-1] != len(order) - 1:
-            continue
+        rank = np.concatenate([[0], np.cumsum(np.diff(values[order]) > slack)])
+        if rank[-1] != classes.max():  # else no class was split: not a step
+            ranks.append(rank)
+            plain.append(False)
+            classes = np.empty_like(classes)
+            classes[order] = rank
+            if rank[-1] != len(order) - 1:
+                continue
         sizes = np.bincount(classes)
         tied = np.flatnonzero(sizes > 1)
         if not len(tied):
-            return _Script(np.array(ranks), np.array(plain), np.argsort(classes), unit)
+            steps = np.array(ranks).reshape(-1, len(classes)), np.array(plain, bool)
+            return _Script(*steps, np.argsort(classes), unit)
         # Every order inside a class of a full symmetric group is right: the first tied class is split in index order.
         order = np.argsort(classes, kind="stable")
         first = int(np.sum(sizes[: tied[0]]))

@@ -24,7 +24,7 @@ def pipeline(problem: TeacherStudent, restarts: int, dtype: str, optimiser: str,
 
     The programs are compiled by the first chunks of another such run. Host seconds are by stage: waiting for a chunk,
     looking at its lanes, filling lanes and sending them on, polish, labels, and what is left; where the CPU is the
-    device it computes lanes meanwhile. Bytes are of lanes alone, not of the polish.
+    device it computes lanes meanwhile. Bytes to the host are of lanes and of Newton steps, those to devices of lanes.
     """
     settings = Settings(optimiser=optimiser, lanes=lanes, dtype=dtype)
     cell: dict[str, Any] = {"k": problem.width, "restarts": restarts, "dtype": dtype, "optimiser": optimiser}
@@ -42,7 +42,6 @@ def pipeline(problem: TeacherStudent, restarts: int, dtype: str, optimiser: str,
     host = {**clock.host, "polish": clock.seconds["polish"], "classify": clock.seconds["classify"]}
     host["other"] = max(0.0, seconds - sum(host.values()))
     number = problem.p * np.dtype(dtype).itemsize  # bytes of one theta
-    cost = clock.lanes
     return cell | {
         "lanes": driver.lanes(restarts),
         "seconds": seconds,
@@ -50,12 +49,12 @@ def pipeline(problem: TeacherStudent, restarts: int, dtype: str, optimiser: str,
         "processor_seconds": processor,
         "restarts_per_second": restarts / seconds,
         "gradients_per_restart": float(np.mean(rows["steps"])),
-        "device_us": 1e6 * cost.device_seconds / restarts,
-        "busy": cost.busy_seconds / seconds,
+        "device_us": 1e6 * clock.device_seconds / restarts,
+        "busy": clock.busy_seconds / seconds,
         "host_us": {stage: 1e6 * spent / restarts for stage, spent in host.items()},
-        "to_host_thetas": cost.to_host / number / restarts,
-        "to_device_thetas": cost.to_device / number / restarts,
-        "own_steps": cost.own_steps / cost.steps,
+        "to_host_thetas": clock.down / number / restarts,
+        "to_device_thetas": clock.up / number / restarts,
+        "own_steps": clock.own_steps / clock.lane_steps,
         "labels": dict(Counter(rows["label"].tolist())),
     }
 
