@@ -261,6 +261,20 @@ def positive_definite(problem: Problem, thetas: np.ndarray) -> np.ndarray:
     return np.concatenate(found)[: len(thetas)]
 
 
+def derivatives(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Loss [m], gradient [m, p] and Hessian [m, p, p] at many points [m, p], in float64 on the host.
+
+    By the program that `polish` uses, in its batches.
+    """
+    b, found = batch_size(thetas.shape[1]), []
+    with float64():
+        for i in range(0, len(thetas), b):
+            part = _derivatives(problem, np.resize(np.asarray(thetas[i : i + b], np.float64), (b, thetas.shape[1])))
+            found.append([np.asarray(x)[: len(thetas) - i] for x in part])
+    loss, gradient, hessian = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return loss, gradient, hessian
+
+
 def newton_to_stationary(problem: Problem, theta: np.ndarray, target: float, reach: float) -> tuple[np.ndarray, float]:
     """The stationary point of any index next to theta, and its gradient norm; on the host, by eigendecomposition.
 

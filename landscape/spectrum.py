@@ -6,7 +6,7 @@ import numpy as np
 
 from landscape.polish import eigensystem
 from landscape.problems.problem import Problem
-from landscape.problems.symmetry import Symmetry, continuous_modes
+from landscape.problems.symmetry import Symmetry
 from landscape.records import Spectrum
 
 
@@ -57,15 +57,12 @@ def spectrum(problem: Problem, theta: np.ndarray, hessian: np.ndarray) -> Spectr
 
 
 def flat_modes(problem: Problem, theta: np.ndarray) -> np.ndarray:
-    """Directions along which the loss cannot change: rotations, and mass passed between parallel neurons, [g, p].
+    """Directions along which the loss cannot change: tangents of symmetries, and mass passed between parallel neurons.
 
-    Orthonormal. Empty for a problem without a `Symmetry`.
+    Orthonormal, [g, p]. Empty for a problem of which neither is known.
     """
-    symmetry = problem.symmetry
-    if not isinstance(symmetry, Symmetry):
-        return np.zeros((0, len(theta)))
-    modes = [continuous_modes(theta, symmetry)]
-    if symmetry.passes_mass:
+    symmetry, modes = problem.symmetry, [problem.tangents(theta[None])[0]]
+    if isinstance(symmetry, Symmetry) and symmetry.passes_mass:
         modes.append(_duplication_modes(np.reshape(theta, symmetry.shape)))
     stacked = np.concatenate(modes)
     if not len(stacked):

@@ -9,8 +9,8 @@ import os
 import sys
 from functools import partial
 
-from landscape.cli import guide, labels, runs
-from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, one_line, use_64_bits
+from landscape.cli import guide, labels, runs, slices
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
 from landscape.records import InputError
@@ -24,6 +24,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape show DIR [--json]                  the census of a run again
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
+  landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
   landscape guide [TOPIC]                      the pages of the guide; one of them: what labels rest on, files, Python
@@ -99,6 +100,7 @@ def dispatch(arguments: list[str]) -> int:
         "show": runs.show,
         "resume": runs.resume,
         "plot": runs.plot,
+        "slice": slices.slice_,
         "label": labels.label,
         "bench": bench,
         "guide": guide.guide,
@@ -113,6 +115,7 @@ def dispatch(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     import tyro
 
+    ascii_digits(arguments)
     use_64_bits()
     from landscape.host.bench import bench as bench_
     from landscape.host.bench.asked import Bench

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ from landscape.engine.accept import NewtonAcceptance
 from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
+from landscape.engine.looks import Looks
 from landscape.engine.orbit_book import NOT_ISOLATED
 from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
@@ -69,6 +71,7 @@ class Driver:
         starts: np.ndarray | None = None,
         tolerances: Tolerances = Tolerances(),  # noqa: B008 immutable
         schedule: Schedule = Schedule(),  # noqa: B008 immutable
+        looks: Looks | None = None,
     ):
         """Nothing is compiled or run yet.
 
@@ -79,11 +82,16 @@ class Driver:
             starts: Given starting points, [restarts, p], instead of random ones.
             tolerances: What counts as an end.
             schedule: When lanes are looked at.
+            looks: When and at what the descents are looked at on their way; what is seen is for `take_looks`.
 
         Raises:
             InputError: A setting makes no sense, or the device has no float64 and the descent asks for it.
         """
         settings = settings.check()
+        if looks is not None and settings.dtype != "float64":
+            raise InputError("looks along descents need dtype float64: a loss in float32 is rounding below 1e-6.")
+        self.looks = looks
+        self._looked: list[dict[str, np.ndarray]] = []
         self.problem, self.settings, self.schedule, self.tolerances = problem, settings, schedule, tolerances
         self.starts = Starts(problem, settings, seed, starts)
         self.method = settings.method(problem.scale)
@@ -108,6 +116,11 @@ class Driver:
     def restore(self, orbits: list[tuple[int, np.ndarray, Verdict]]) -> None:
         """Makes orbits of an earlier part of the run known: (name, theta, verdict) of each."""
         self.acceptance.restore(orbits)
+
+    def take_looks(self) -> list[dict[str, np.ndarray]]:
+        """Columns of all looks since the last call, in no order; whoever asks often keeps little in memory."""
+        taken, self._looked = self._looked, []
+        return taken
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -143,7 +156,8 @@ class Driver:
                         done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
-                        group.lanes = future.result()
+                        group.advanced(*future.result())
+                        self._fetch_looks(group)
                         with self.clock.part("look"):
                             given_up, found = self._look(group, queue)
                         rows, candidates = rows + given_up, joined([candidates, found])
@@ -205,7 +219,8 @@ class Driver:
         blocks = len(used) * -(-share // size)
         wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(used))
         sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, dtype, blocks, size, sharding, wide) for _ in range(count)]
+        make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks)
+        return [make() for _ in range(count)]
 
     def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
         """How many of so many restarts run at once, by default on the devices of the descents."""
@@ -254,7 +269,7 @@ class Driver:
         on_cpu = _on_cpu(list(group.sharding.device_set))
         if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
-        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
+        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding, looks=self.looks)
         rows, places = group.rows(few), narrow.order[: len(few)]
         narrow.put(places, group.leave(few))
         narrow.place(places, rows, np.arange(len(few)))
@@ -270,6 +285,8 @@ class Driver:
             theta = self._begins(restarts.at(fresh), queue)
             sent = group.begin(self._on_devices, places[fresh], theta, restarts.step_scale[fresh])
             self.clock.up += sent
+            group.look_at_starts(self._on_devices, theta, restarts.at(fresh))
+            self._fetch_looks(group)
         for held, which in restarts.batches():
             row = restarts.row[which]
             step_scale = np.ones(len(held.rows.loss), group.dtype)
@@ -283,6 +300,10 @@ class Driver:
         for i in np.flatnonzero([start is not None for start in restarts.start]):
             theta[i] = restarts.start[i]
         return theta
+
+    def _fetch_looks(self, group: Group) -> None:
+        self._looked += group.looked
+        group.looked = []
 
     def _there(self, group: Group) -> AbstractContextManager[None]:
         """Inside, what is computed for a group is computed where it is: float64 on the host of a TPU."""
@@ -330,6 +351,7 @@ class Driver:
         m = len(restarts.number)
         return restarts._replace(
             step_scale=restarts.step_scale / 2,
+            before=restarts.steps,
             mark=np.full(m, np.inf),
             threshold=np.full(m, self.settings.retire),
             parked=np.full(m, None, object),
@@ -353,11 +375,11 @@ class Driver:
         settled = book.steps % self.acceptance.period == 0
         still = np.zeros_like(wild)
         if self.exact:
-            least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
-            fall = self.schedule.fall
+            bound, fall = self.problem.lower_bound, self.schedule.fall
             # Between kinks the loss may go up and down a little: no fall is enough.
             with np.errstate(invalid="ignore"):
-                still = settled & ~wild & (book.mark < np.inf) & (book.mark - loss <= fall * (book.mark - least))
+                excess = np.abs(book.mark) if bound is None else book.mark - bound.value
+                still = settled & ~wild & (book.mark < np.inf) & (book.mark - loss <= fall * excess)
         idles = settled & ~still & (loss >= book.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)

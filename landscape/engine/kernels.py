@@ -35,17 +35,17 @@ class Form(StrEnum):
     ON_CHIP = "on chip"
 
 
-def form(problem: Loss, method: Method, dtype: Any, platform: str) -> Form:
-    """The form for these."""
-    if platform == "gpu" and os.environ.get(OPT_IN) == "1" and on_chip.applies(problem, method, dtype):
+def form(problem: Loss, method: Method, dtype: Any, platform: str, looked: bool = False) -> Form:
+    """The form for these; where lanes are looked at within a chunk, none that keeps them on chip."""
+    if platform == "gpu" and not looked and os.environ.get(OPT_IN) == "1" and on_chip.applies(problem, method, dtype):
         return Form.ON_CHIP
     return Form.LAST_AXIS if problem.trailing and method.trailing else Form.ROWS
 
 
-def advance(form: Form, problem: Loss, method: Method, lanes: Lane, steps: int) -> Lane:
-    """Lanes in this form, `steps` gradients later."""
+def advance(form: Form, problem: Loss, method: Method, lanes: Lane, steps: Any, first: Any = 0) -> Lane:
+    """Lanes in this form, `steps` gradients later, of whose chunk `first` are taken already."""
     if form is Form.LAST_AXIS:
-        return descent.advance(problem, method, lanes, steps)
+        return descent.advance(problem, method, lanes, steps, first)
     if form is Form.ON_CHIP:
         return on_chip.advance(problem, method, lanes, steps, interpret=devices()[0].platform == "cpu")
-    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(lanes)
+    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps, first))(lanes)

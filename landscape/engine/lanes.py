@@ -22,6 +22,7 @@ from landscape import descent
 from landscape.descent import Lane, Method
 from landscape.engine import kernels
 from landscape.engine.kernels import Form
+from landscape.engine.looks import Look, Looks, Watch, look_at_starts
 from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
@@ -48,6 +49,7 @@ class Group:
         size: int,
         sharding: NamedSharding,
         wide: int = 1,
+        looks: Looks | None = None,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -58,12 +60,13 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
-            wide: Blocks that are computed as one while so many have lanes.
+            wide: Blocks that are computed as one while so many have lanes, and nobody looks at them on their way.
+            looks: When lanes are looked at on their way, and at what; None where they are not.
         """
         places = blocks * size
         self._wide = wide
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
-        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform)
+        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform, looks is not None)
         self.trailing = self.form is Form.LAST_AXIS
         devices = sharding.mesh.size
         # Places in the order they are filled: the first blocks of every device, then the second ones.
@@ -74,6 +77,9 @@ class Group:
         self.taken = np.zeros(places, bool)
         self.book = Restarts.begun(np.zeros(places, np.int64))
         self._chunk: Any = None  # compiled
+        self.looks = looks
+        self.looked: list[dict[str, np.ndarray]] = []  # columns of looks that nobody has fetched yet
+        self._due = np.zeros((blocks, method.chunk + 1), bool)
         row = jax.eval_shape(
             partial(descent.init, problem, method),
             jax.ShapeDtypeStruct((problem.p,), dtype),
@@ -138,6 +144,25 @@ class Group:
         self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
         return theta.nbytes + step_scale.nbytes
 
+    def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
+        """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
+        if self.looks is None or self.looks.at[0] != 0:
+            return
+        padded = np.resize(theta, (self._padded(len(theta)), theta.shape[1])).astype(self.dtype)
+        seen = jax.tree.map(lambda x: np.asarray(x)[: len(theta)], look_at_starts(problem, self.looks.watch, padded))
+        self._write(restarts, np.zeros(len(theta), np.int64), seen)
+
+    def _write(self, restarts: Restarts, steps: np.ndarray, seen: Look) -> None:
+        """Writes down looks at these restarts after so many gradients of their descents."""
+        assert self.looks is not None
+        names = [name for name, _ in self.looks.watch.observables]
+        columns: dict[str, Any] = {"restart": restarts.number, "begun": restarts.before, "step": steps}
+        columns |= {"time": seen.time, "loss": seen.loss, "grad_norm": seen.grad_norm}
+        columns |= dict(zip(names, seen.observed, strict=True))
+        if seen.theta is not None:
+            columns["theta"] = seen.theta
+        self.looked.append(columns)
+
     def place(self, places: np.ndarray, rows: Lane, row: np.ndarray) -> None:
         """Puts the lanes that are so many rows of these, [m], in these places [m]."""
         where = np.full(len(rows.loss), len(self.taken), np.int32)
@@ -155,18 +180,58 @@ class Group:
             most //= 4
         return most
 
-    def chunk(self, problem: Problem) -> Callable[[], Lane]:
-        """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
+    def chunk(self, problem: Problem) -> Callable[[], tuple[Lane, Look | None]]:
+        """What returns the lanes a chunk later, and the looks on the way; compiled by now.
+
+        The lanes of this group are used up by it.
+        """
         active = jax.device_put(self.active(), self.sharding)
+        given: tuple[Any, ...] = (self.lanes, active)
+        if self.looks is not None:
+            given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
+        watch = None if self.looks is None else self.looks.watch
         if self._chunk is None:
-            self._chunk = _program(problem, self.method, self.form, self.lanes, active, self.sharding, self._wide)
+            self._chunk = _program(problem, self.method, self.form, watch, given, self.sharding, self._wide)
         program = self._chunk
 
-        def run() -> Lane:
+        def run() -> tuple[Lane, Look | None]:
             with float64():
-                return jax.block_until_ready(program(problem, self.lanes, active))
+                return jax.block_until_ready(program(problem, *given))
 
         return run
+
+    def _stops(self, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
+        """Places in the next chunk at which each block is looked at, [blocks, most], and how many, [blocks]."""
+        chunk, there = self.method.chunk, np.flatnonzero(self.taken)
+        self._due[:] = False
+        self._due[:, chunk] = True
+        due = looks.due(there // self.size, (self.book.steps - self.book.before)[there], chunk)
+        self._due[: len(due)] |= due
+        stops = np.full((len(self._due), looks.most(chunk)), chunk, np.int32)
+        for block, row in enumerate(self._due):
+            offsets = np.flatnonzero(row)
+            stops[block, : len(offsets)] = offsets
+        return stops, self._due.sum(axis=1).astype(np.int32)
+
+    def advanced(self, lanes: Lane, seen: Look | None) -> None:
+        """Takes in what a chunk has returned, before its gradients are counted; writes down the looks that were due."""
+        self.lanes = lanes
+        if self.looks is None or seen is None:
+            return
+        at, there = np.asarray(self.looks.at), np.flatnonzero(self.taken)
+        clocks = (self.book.steps - self.book.before)[there]
+        stops = [np.flatnonzero(row) for row in self._due]
+        blocks = there // self.size
+        most = max(map(len, stops))
+        places = np.stack([np.resize(row, most) for row in stops])[blocks]  # [lanes, most]
+        real = np.arange(most) < np.array([len(row) for row in stops])[blocks][:, None]
+        steps = clocks[:, None] + places
+        lane, number = np.nonzero(real & np.isin(steps, at))
+        if not len(lane):
+            return
+        where = blocks[lane], number, (there % self.size)[lane]
+        chosen = jax.tree.map(lambda x: np.asarray(x)[where], seen)
+        self._write(self.book.at(there[lane]), steps[lane, number], chosen)
 
 
 # -- compiled pieces ---------------------------------------------------------------------------------------------------
@@ -177,19 +242,25 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 
 
 def _program(
-    problem: Problem, method: Method, form: Form, lanes: Lane, active: Any, sharding: NamedSharding, wide: int
+    problem: Problem,
+    method: Method,
+    form: Form,
+    watch: Watch | None,
+    given: tuple[Any, ...],
+    sharding: NamedSharding,
+    wide: int,
 ) -> Any:
-    """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
-    leaves, facts = jax.tree.flatten((problem, lanes))
-    key = (method, form, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
+    """The compiled chunk for a problem, and lanes and looks of these shapes; runs of one shape share it."""
+    leaves, facts = jax.tree.flatten((problem, given))
+    key = (method, form, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
     if key not in _PROGRAMS:
         chunk = partial(_chunk, method, form, wide)
+        chunk = chunk if watch is None else partial(_looked_chunk, method, form, watch)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
-            chunk = jax.shard_map(
-                chunk, mesh=sharding.mesh, in_specs=(PartitionSpec(), spec, spec), out_specs=spec, check_vma=False
-            )
-        made = jax.jit(chunk, donate_argnums=1).lower(problem, lanes, active)
+            specs = (PartitionSpec(), *[spec] * len(given))
+            chunk = jax.shard_map(chunk, mesh=sharding.mesh, in_specs=specs, out_specs=spec, check_vma=False)
+        made = jax.jit(chunk, donate_argnums=1).lower(problem, *given)
         on_cpu = next(iter(sharding.device_set)).platform == "cpu"
         _PROGRAMS[key] = made.compile(compiler_options=CPU if on_cpu else None)
         if len(_PROGRAMS) > KEPT:
@@ -198,7 +269,7 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane, active: Any) -> Lane:
+def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
     """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
     trailing = form is Form.LAST_AXIS
     size = lanes.loss.shape[1]
@@ -216,15 +287,39 @@ def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane,
             x = jnp.moveaxis(x, -2, 0) if trailing else x
             return jax.lax.dynamic_update_slice_in_dim(old, x, i * many, 0)
 
-        one = jax.tree.map(joined, lanes)
-        one = kernels.advance(form, problem, method, one, method.chunk)
+        one = kernels.advance(form, problem, method, jax.tree.map(joined, lanes), method.chunk)
         return jax.tree.map(parted, one, lanes)
 
     if wide == 1:
-        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes)
+        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes), None
     whole = active[0] // wide
     lanes = jax.lax.fori_loop(0, whole, partial(advanced, wide), lanes)
-    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes)
+    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes), None
+
+
+def _looked_chunk(
+    method: Method, form: Form, watch: Watch, problem: Problem, lanes: Lane, active: Any, stops: Any, count: Any
+) -> tuple[Lane, Look]:
+    """The same, and what is seen at the first `count` stops of each block, [blocks, stops, lanes of a block, ...]."""
+
+    def seen_of(block: Lane) -> Look:
+        return watch.of(block, form is Form.LAST_AXIS)
+
+    one = jax.eval_shape(lambda lanes: seen_of(jax.tree.map(lambda x: x[0], lanes)), lanes)
+    seen = jax.tree.map(lambda x: jnp.zeros((*stops.shape, *x.shape), x.dtype), one)
+
+    def block(i: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
+        def piece(j: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
+            one, seen = carry
+            first = jnp.where(j == 0, 0, stops[i, j - 1])
+            one = kernels.advance(form, problem, method, one, stops[i, j] - first, first)
+            return one, jax.tree.map(lambda x, y: x.at[i, j].set(y), seen, seen_of(one))
+
+        lanes, seen = carry
+        one, seen = jax.lax.fori_loop(0, count[i], piece, (jax.tree.map(lambda x: x[i], lanes), seen))
+        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one), seen
+
+    return jax.lax.fori_loop(0, active[0], block, (lanes, seen))
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)

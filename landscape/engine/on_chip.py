@@ -63,7 +63,8 @@ def advance(problem: Loss, method: Method, lanes: Lane, steps: int, interpret: b
     theta, memory, step_scale = jax.tree.unflatten(structure, narrow)
     last = method.gradient_in(memory)
     last = problem.gradients(theta) if last is None else last
-    return Lane(theta, memory, step_scale, loss=jax.vmap(problem.loss)(theta), grad_norm=euclidean_norm(last.T))
+    time = lanes.time + method.elapsed(lanes.memory, memory, steps, step_scale)
+    return Lane(theta, memory, step_scale, jax.vmap(problem.loss)(theta), euclidean_norm(last.T), time)
 
 
 class _Gradient:

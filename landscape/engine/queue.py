@@ -33,6 +33,7 @@ class Restarts(NamedTuple):
         step_scale: Multiplies every update.
         mark: Loss at the last look for a fall.
         rest: Gradients before which it is not offered.
+        before: Gradients that went into descents that diverged, before the one it is on.
         start: Where it goes on in float64, [p], its descent in float32 being at its end; else None.
         parked: The `Parked` that holds its lane; None while it has a place in a group, and before its first step.
         row: Of its lane among those.
@@ -44,6 +45,7 @@ class Restarts(NamedTuple):
     step_scale: np.ndarray
     mark: np.ndarray
     rest: np.ndarray
+    before: np.ndarray
     start: np.ndarray
     parked: np.ndarray
     row: np.ndarray
@@ -60,6 +62,7 @@ class Restarts(NamedTuple):
             step_scale=ones,
             mark=np.inf * ones,
             rest=whole.copy(),
+            before=whole.copy(),
             start=none,
             parked=none.copy(),
             row=whole.copy(),

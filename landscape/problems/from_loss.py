@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
-from landscape.problems.problem import Problem, digest, rounded
-from landscape.records import InputError, LowerBound
+from landscape.problems.problem import QUICK, Problem, digest, rounded
+from landscape.records import InputError, LowerBound, numbers, real
 
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
 
@@ -121,10 +121,39 @@ class UserLoss(Problem):
             InputError: The number of coordinates does not fit.
         """
         with float64():
-            theta = np.asarray(ravel_pytree(params)[0], np.float64)
+            leaves = [numbers(leaf, "params").ravel() for leaf in jax.tree.leaves(params)]
+            theta = np.concatenate(leaves) if leaves else np.zeros(0)
         if theta.shape != (self.p,):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
         return theta
+
+    def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
+        """Velocities of the invariances that the user declared, at many points; not normalised, and not checked."""
+        if not self.invariances:
+            return np.zeros((len(thetas), 0, self.p))
+        with float64():
+            padded = np.resize(thetas, (1 << (len(thetas) - 1).bit_length(), self.p))  # few sizes, few programs
+            return np.asarray(_velocities(self, jnp.asarray(padded, jnp.float64)))[: len(thetas)]
+
+    def filters(self) -> np.ndarray:
+        """One for every place on the last axis of an array of two axes or more, as JAX libraries keep kernels
+        [inputs, outputs]; one for every smaller array.
+        """
+        found, count = [], 0
+        for leaf in jax.tree.leaves(self.read(np.zeros(self.p))):
+            own = np.broadcast_to(np.arange(leaf.shape[-1]), leaf.shape) if leaf.ndim > 1 else np.zeros(leaf.shape, int)
+            found.append(count + own.ravel())
+            count += leaf.shape[-1] if leaf.ndim > 1 else 1
+        return np.concatenate(found)
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each where every leaf has one more axis in front, as long for all."""
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.read(np.zeros(self.p)))]
+        given = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
+        many = {shape[0] for shape in given if shape}
+        if len(many) != 1 or given != [(*many, *shape) for shape in shapes]:
+            return None
+        return [self.write(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(*many)]
 
     def fingerprint(self) -> str:
         """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
@@ -170,8 +199,18 @@ def from_loss(
         InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters; a
             scale is not positive or not of the shape of params.
     """
+    for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
+        if not (callable(function) or (name == "symmetry" and function is None)):
+            raise InputError(f"{name} must be a function, found {function}.")
+    if not isinstance(invariances, Sequence) or not all(map(callable, invariances)):
+        raise InputError(
+            f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
+        )
     with float64():
-        params = init(jax.random.key(0, impl="threefry2x32"))
+        try:
+            params = init(jax.random.key(0, impl="threefry2x32"))
+        except Exception as error:  # anything can go wrong in a user's function: say what and where
+            raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
         leaves = jax.tree.leaves(params)
         if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
             raise InputError("init must return a pytree of floating-point arrays (for Equinox: eqx.filter the model).")
@@ -191,9 +230,7 @@ def from_loss(
             raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
         if not np.isfinite(float(value)):
             raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
-    if lower_bound is not None and not np.isfinite(lower_bound):
-        raise InputError(f"lower_bound must be a finite number or None, found {lower_bound}.")
-    bound = None if lower_bound is None else LowerBound(float(lower_bound), "given")
+    bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     sizes = None if scale is None else _sizes(scale, params)
     whole = UserLoss(
         function=loss, unravel=chart, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
@@ -201,6 +238,19 @@ def from_loss(
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
     return replace(whole, steepness=_steepness(whole))
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _velocities(problem: UserLoss, thetas: Array) -> Array:
+    """How fast each invariance moves each point where its small number is zero, [m, g, p]."""
+
+    def moved(function: Callable[[Any, Any], Any], params: Any) -> Array:
+        return jax.jvp(lambda small: ravel_pytree(function(params, small))[0], (jnp.zeros(()),), (jnp.ones(()),))[1]
+
+    def one(theta: Array) -> Array:
+        return jnp.stack([moved(function, problem.unravel(theta)) for function in problem.invariances])
+
+    return jax.vmap(one)(thetas)
 
 
 def _sizes(scale: Any, params: Any) -> np.ndarray:
@@ -211,7 +261,7 @@ def _sizes(scale: Any, params: Any) -> np.ndarray:
         given = given * len(leaves)
     try:
         parts = [np.broadcast_to(np.asarray(a, float), np.shape(b)).ravel() for a, b in zip(given, leaves, strict=True)]
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise InputError("scale must be a number or a pytree like the parameters, a size for every leaf.") from None
     sizes = np.concatenate(parts)
     if not np.all(np.isfinite(sizes) & (sizes > 0)):

@@ -18,12 +18,12 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
-from landscape.problems.symmetry import Symmetry
-from landscape.records import InputError, LowerBound
+from landscape.problems.symmetry import Symmetry, continuous_modes
+from landscape.records import InputError, LowerBound, shortened
 
 EPS = float(np.finfo(float).eps)
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -110,6 +110,7 @@ class Problem(Loss):
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
         certifiable: Whether a convex program of finite size knows the least loss of all widths.
         error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
+        kinked: Whether the gradient jumps on surfaces on which minima and saddles may lie.
         room: The `theory.room.Room` of a problem from outside the package; None for those that the package knows.
     """
 
@@ -123,6 +124,7 @@ class Problem(Loss):
     coercive: bool = False
     certifiable: bool = False
     error_bounded: bool = True
+    kinked: bool = False
     room: Any = None
 
     @property
@@ -162,6 +164,13 @@ class Problem(Loss):
         """The theta of each of several points, where params have one more axis in front; None where they are one."""
         return None
 
+    def filters(self) -> Int[np.ndarray, " p"]:
+        """The number of the filter, the weights into one neuron, that each coordinate is of, [p]; by default all one.
+
+        Random directions of slices are as long, filter by filter, as the weights themselves (Li et al. 2018).
+        """
+        return np.zeros(self.p, np.int64)
+
     def facts(self) -> dict[str, Any]:
         """What `--json` says of the problem: kind, width, number of parameters, and what the family adds."""
         return {"kind": self.kind, "width": self.width, "parameters": self.p, "normalisation": self.normalisation}
@@ -193,6 +202,31 @@ class Problem(Loss):
         other = copy.copy(self)
         object.__setattr__(other, "lower_bound", bound)
         return other
+
+    def neurons(self) -> Int[np.ndarray, "width q"] | None:
+        """Coordinates of neurons that can change places at no cost, one a row; None, by default, where none can."""
+        return None
+
+    def quartic_pieces(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, " k"] | None:
+        """Shares of the way from one theta to another between which the loss is a polynomial of degree four at most.
+
+        Both ends, 0 and 1, are among them. None, by default, where it is no such polynomial.
+        """
+        return None
+
+    def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
+        """Directions in which a continuous symmetry moves each of some points: the loss is constant along them.
+
+        By default the rotations of a `Symmetry`, and none where there is no such group. Rows may be zero or dependent.
+        """
+        group = self.symmetry
+        if not isinstance(group, Symmetry):
+            return np.zeros((len(thetas), 0, self.p))
+        each = [continuous_modes(theta, group) for theta in np.asarray(thetas)]
+        out = np.zeros((len(each), max(map(len, each), default=0), self.p))
+        for rows, modes in zip(out, each, strict=True):
+            rows[: len(modes)] = modes
+        return out
 
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 
@@ -229,6 +263,14 @@ losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes
 def times(a: Any, b: Any) -> Array:
     """The matrix product a b in full precision: one TF32 product would cost three digits."""
     return jnp.matmul(a, b, precision=HIGHEST)
+
+
+def is_landscape(problem: Any) -> None:
+    """Raises InputError unless this is a problem."""
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a landscape, as teacher_student or from_loss make one, found {shortened(problem)}."
+        )
 
 
 def estimated_error(problem: Problem, theta: np.ndarray, roundings: float = 8.0) -> float:

@@ -5,9 +5,12 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.own_losses import Gallery
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -16,7 +19,9 @@ from landscape.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
+from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.widths_and_scales import InitScale, Overparametrise
 from landscape.studies.zeros import ZeroSubnetwork
 
 STUDIES = {
@@ -37,6 +42,13 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        Lojasiewicz,
+        StudentMatching,
+        Overparametrise,
+        InitScale,
+        SpuriousFamilies,
+        SplitAndEscape,
+        Gallery,
     )
 }
 DEFAULT = SafranShamir

@@ -1,0 +1,193 @@
+"""`paths_between`: paths between minima and how high they lead; every bound is from above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.host.transition_states import descended, minima_of
+from landscape.paths.climb import climb
+from landscape.paths.edge import Edge
+from landscape.paths.matching import matched
+from landscape.paths.slices import losses
+from landscape.paths.strings import Height, height, lines, strings
+from landscape.paths.transition_states import SAME_POINT, Book
+from landscape.problems.orbits import OrbitIndex
+from landscape.problems.problem import Problem
+from landscape.records import InputError, whole
+
+SAMPLED, BOUNDED = "largest loss looked at", "bounded between looks"
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is known from above of the barrier between two points.
+
+    Attributes:
+        first: Number of one point.
+        second: Number of the other.
+        line: The largest loss on the straight line, neurons matched first.
+        string: The largest loss on the path of the string method.
+        saddle: Loss of the transition state that the highest point of the string leads to, where descents from it
+            lead to these very two minima, up to symmetry; else None.
+        points: Way-points of the string, [t, p], the first point first, then the matched copy of the second.
+        edge: The lowest of the bounds.
+    """
+
+    first: int
+    second: int
+    line: Height
+    string: Height
+    saddle: float | None
+    points: Float[np.ndarray, "t p"]
+    edge: Edge
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Paths between points. Prints itself.
+
+    Attributes:
+        ways: One a pair.
+        losses: Loss of each point, [m].
+    """
+
+    ways: list[Way]
+    losses: Float[np.ndarray, " m"]
+
+    def edges(self) -> list[Edge]:
+        """The bounds from above."""
+        return [way.edge for way in self.ways]
+
+    def barrier(self, way: Way) -> float:
+        """How far the bound of a pair lies above the higher of its two points."""
+        return way.edge.high - float(max(self.losses[way.first], self.losses[way.second]))
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """Plain numbers and lists, one record a pair."""
+        return [
+            {
+                "first": way.first,
+                "second": way.second,
+                "line": way.line.high,
+                "string": way.string.high,
+                "bounded": way.string.bounded,
+                "saddle": way.saddle,
+                "high": way.edge.high,
+                "by": way.edge.by,
+                "barrier": self.barrier(way),
+            }
+            for way in self.ways
+        ]
+
+    def __str__(self) -> str:
+        rows = [("pair", "losses", "line", "string", "saddle", "barrier at most", "by")]
+        for way in self.ways:
+            ends = f"{self.losses[way.first]:.6g}, {self.losses[way.second]:.6g}"
+            state = "-" if way.saddle is None else f"{way.saddle:.10g}"
+            rows.append(
+                (f"{way.first} - {way.second}", ends, f"{way.line.high:.6g}", f"{way.string.high:.6g}", state,
+                 f"{self.barrier(way):.6g}", way.edge.by)
+            )  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def paths_between(
+    problem: Problem,
+    minima: Any,
+    pairs: list[tuple[int, int]] | None = None,
+    *,
+    steps: int = 400,
+    stationary: bool = True,
+) -> Ways:
+    """Paths between points and bounds from above on the barriers between them.
+
+    Neurons of each pair are matched first. The straight line is pulled down by the string method; where the loss is
+    smooth its highest point is refined to a transition state, which counts only if descents from it lead to these two
+    points, up to symmetry.
+
+    Args:
+        problem: The landscape.
+        minima: A census, or points as `label` takes them, or a list of such.
+        pairs: Numbers of the points of each pair; by default all pairs.
+        steps: Of the string method.
+        stationary: Whether the points are polished to stationary ones first; else paths join the points as given.
+
+    Raises:
+        InputError: There are fewer than two points, a pair names none, or a point does not fit the problem.
+    """
+    points = minima_of(problem, minima, stationary)
+    if len(points) < 2:
+        raise InputError(f"paths join two points at least, found {len(points)}.")
+    chosen = list(combinations(range(len(points)), 2)) if pairs is None else pairs
+    for pair in chosen:
+        if len(pair) != 2 or not all(0 <= i < len(points) for i in pair) or pair[0] == pair[1]:
+            raise InputError(f"pair {pair} must name two different points, 0 to {len(points) - 1}.")
+    first = np.stack([points[i] for i, _ in chosen])
+    second = np.stack([matched(problem, points[i], points[j]) for i, j in chosen])
+    straight = lines(first, second)
+    pulled = strings(problem, straight, whole("steps", steps, 0))
+    low = [height(problem, path) for path in straight]
+    high = [height(problem, path) for path in pulled]
+    known = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
+    values = losses(problem, np.stack(points))
+    states: dict[int, tuple[float, np.ndarray]] = {}
+    if stationary and not problem.kinked:
+        for theta, loss in zip(points, values, strict=True):
+            known.add(theta, float(loss))
+        states = _refined(problem, chosen, pulled, high, known)
+    ways = []
+    for i, (a, b) in enumerate(chosen):
+        loss, theta = states.get(i, (None, None))
+        ways.append(Way(a, b, low[i], high[i], loss, pulled[i], _edge(a, b, low[i], high[i], loss, theta)))
+    return Ways(ways, values)
+
+
+def _edge(a: int, b: int, line: Height, string: Height, loss: float | None, theta: np.ndarray | None) -> Edge:
+    """The lowest of the bounds of a pair; what was only looked at counts where nothing else is there."""
+    bounds: list[tuple[float, bool, str, np.ndarray | None]] = [
+        (line.high, line.bounded, f"straight line, {BOUNDED if line.bounded else SAMPLED}", None)
+    ]
+    bounds.append((string.high, string.bounded, f"string, {BOUNDED if string.bounded else SAMPLED}", None))
+    if loss is not None:
+        bounds.append((loss, True, "transition state", theta))
+    high, _, by, saddle = min(bounds, key=lambda bound: (not bound[1], bound[0] if np.isfinite(bound[0]) else np.inf))
+    return Edge(first=a, second=b, high=high, by=by, saddle=saddle)
+
+
+def _refined(
+    problem: Problem, pairs: list[tuple[int, int]], pulled: np.ndarray, tops: list[Height], known: OrbitIndex
+) -> dict[int, tuple[float, np.ndarray]]:
+    """By pair, the transition state at the top of its string, where descents from it lead to the pair."""
+    starts = np.stack([top.at for top in tops])
+    nearest = np.array([np.argmin(np.sum((path - top) ** 2, axis=1)) for path, top in zip(pulled, starts, strict=True)])
+    inner = np.clip(nearest, 1, pulled.shape[1] - 2)
+    along = np.arange(len(pulled))
+    directions = pulled[along, inner + 1] - pulled[along, inner - 1]
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+    found, book = climb(problem, starts, directions), Book(problem)
+    where: dict[int, int] = {}
+    for i in range(len(starts)):
+        before = list(book.counts)
+        book.enter(type(found)(*(column[i : i + 1] for column in found)))
+        hit = [j for j, count in enumerate(book.counts) if count > (before[j] if j < len(before) else 0)]
+        if hit:
+            where[i] = hit[0]
+    ends = descended(problem, book.states, known)
+    out = {}
+    for i, state in where.items():
+        wanted = sorted(_orbits(known, pairs[i]))
+        if None not in ends[state] and sorted(ends[state]) == wanted:  # type: ignore[type-var]
+            out[i] = (book.states[state].loss, book.states[state].theta)
+    return out
+
+
+def _orbits(known: OrbitIndex, pair: tuple[int, int]) -> list[int]:
+    """The first known number of the orbit of each point of a pair: several points may be copies of one."""
+    found = [known.find(known.representatives[i], known.losses[i]) for i in pair]
+    return [i if one is None else one for i, one in zip(pair, found, strict=True)]
