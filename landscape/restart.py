@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import jax
 import numpy as np
 
-from landscape.precision import float64
+from landscape.precision import float64, host
 from landscape.problems.problem import QUICK, Problem, is_landscape
 from landscape.records import InputError, dimensions, numbers, one_of, real, whole
 
@@ -25,7 +26,8 @@ def start_points(
     """Starting points of the restarts with these numbers, [r, p] float64.
 
     Drawn on the host CPU in float64 from `fold_in(key(seed), index)` with the threefry generator, so that the same
-    restart starts alike everywhere; a float32 descent rounds these.
+    restart starts alike everywhere; a float32 descent rounds these. Where JAX_PLATFORMS leaves out the CPU the device
+    draws them: the same random bits, and numbers that may differ in the last bit.
 
     Args:
         problem: The landscape.
@@ -52,7 +54,8 @@ def start_points(
     # One compiled size: the draw of a restart is elementwise in its number, so padding changes nothing.
     size = 256
     padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // size) * size)
-    with float64(), jax.default_device(jax.local_devices(backend="cpu")[0]):
+    cpu = host()
+    with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
         key = jax.random.key(seed, impl="threefry2x32")
         blocks = [padded[i : i + size] for i in range(0, len(padded), size)]
         drawn = [np.asarray(_draw(problem, key, block, init, init_scale)) for block in blocks]

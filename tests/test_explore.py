@@ -29,7 +29,7 @@ import sys, time, landscape as ls
 from landscape.host import drive, store
 drive.SHARD_SECONDS, drive.SHARD_ROWS = 0.0, 8  # a shard at every opportunity, so that a kill finds some ...
 append = store.append
-store.append = lambda *shard: (append(*shard), time.sleep(0.02))  # ... and time to fall between two
+store.append = lambda *shard, **how: (append(*shard, **how), time.sleep(0.02))  # ... and time to fall between two
 ls.explore(ls.orthonormal_teacher(8), 400, seed=1, lanes=16, out=sys.argv[1], resume=True, progress=False)
 """
 RESTARTS = 400
@@ -399,6 +399,18 @@ def test_what_a_driver_restores_is_one_verdict_an_orbit():
     assert len(driver.acceptance.book.verdicts) == 12
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_resumed_run_holds_only_the_rows_that_name_orbits(lost):
+    rows, weights, _ = made_up(600, names=3)
+    weights = dict(sorted(weights.items())[lost:])  # the first member of an orbit may have none
+    few = assemble.naming(rows, weights)
+    assert len(few["restart"]) <= 12 * 3 + len(weights)
+    found, wanted = (assemble.known_orbits(PROBLEM, some, weights) for some in (few, rows))
+    assert [(name, verdict) for name, _, verdict in found] == [(name, verdict) for name, _, verdict in wanted]
+    for (_, theta, _), (_, other, _) in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(theta, other)
+
+
 def test_settling_all_rows_at_once_is_settling_each():
     rows, _, _ = made_up(400)
     rng = np.random.default_rng(1)
@@ -491,6 +503,24 @@ def test_a_census_needs_little_memory_beside_its_rows():
         tracemalloc.stop()
     # 7 columns that settling may change, at 8 bytes, and the temporaries of a sort: 30 numbers a row would be 240.
     assert peak < 240 * r
+
+
+def test_reading_a_run_folder_needs_little_memory_beside_its_rows(tmp_path):
+    r, each = 100_000, 2_000
+    rows, _, _ = made_up(r)
+    store.create(tmp_path, {"study": "x", "restarts": r})
+    for i in range(0, r, each):
+        store.append(tmp_path, {name: column[i : i + each] for name, column in rows.items()})
+    tracemalloc.start()
+    try:
+        read = store.read(tmp_path).rows
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = sum(column.nbytes for column in read.values())
+    # Beside the rows: the order of the restarts, and a column that is put in order while it is still there out of it.
+    assert size <= kept < 1.1 * size
+    assert peak < 1.4 * size
 
 
 def test_reading_a_run_folder_makes_equal_texts_one_object(tmp_path):

@@ -200,6 +200,15 @@ def known_orbits(problem: Problem, rows: Rows, weights: Weights) -> list[tuple[i
     ]
 
 
+def naming(rows: Rows, weights: Weights) -> Rows:
+    """The rows that `known_orbits` needs: those with weights, and the first of every name of an orbit."""
+    needed = np.isin(rows["restart"], list(weights))
+    isolated = np.flatnonzero(rows["orbit"] >= 0) if "orbit" in rows else np.zeros(0, np.int64)
+    if len(isolated):
+        needed[isolated[np.unique(rows["orbit"][isolated], return_index=True)[1]]] = True
+    return {name: column[needed] for name, column in rows.items()}
+
+
 def several_names(rows: Rows) -> bool:
     """Whether orbits of different names have one label and loss: they may be one orbit under several names."""
     if not len(rows["restart"]):

@@ -216,10 +216,12 @@ def use_64_bits(alone: bool = True) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    asked = jax.config.values.get("jax_platforms")
     if not alone:
         jax.config.update("jax_platforms", "cpu")
+    elif asked and "cpu" not in asked.split(","):
+        jax.config.update("jax_platforms", f"{asked},cpu")  # starts are drawn on the host, the same for all devices
     try:
         jax.local_devices()
     except (RuntimeError, AssertionError) as error:  # either, depending on why
-        asked = jax.config.values.get("jax_platforms")
         raise InputError(f"JAX finds no device for JAX_PLATFORMS={asked}; set it to cpu, or leave it out.") from error

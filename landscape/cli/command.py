@@ -12,6 +12,7 @@ from functools import partial
 from landscape.cli import guide, labels, runs, slices
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, meant, one_line, use_64_bits
 from landscape.host import interrupt
+from landscape.host.exhausted import out_of_memory
 from landscape.records import InputError
 from landscape.studies import DEFAULT
 
@@ -52,7 +53,7 @@ def command(arguments: list[str]) -> int:
     except BrokenPipeError:
         _close_output()  # the reader has gone
         return OK
-    except (InputError, OSError, MemoryError, RuntimeError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError, ValueError) as error:
         if interrupt.requested():
             return _stopped()  # what an interrupt became on its way
         sentence = _sentence(error)
@@ -72,8 +73,8 @@ def _sentence(error: Exception) -> str | None:
     """What an error says to someone who runs the command; None where it is a defect of ours."""
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return f"the memory of this machine does not suffice{f' ({error})' if str(error) else ''}."
+    if (said := out_of_memory(error)) is not None:
+        return f"the memory of this machine does not suffice{f' ({said})' if said else ''}."
     if isinstance(error, OSError):
         if error.filename is None:
             _close_output()

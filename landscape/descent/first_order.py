@@ -21,6 +21,8 @@ class GradientDescent(Method):
 
     step_size: float
 
+    on_chip: ClassVar[bool] = True
+
     @property
     def dynamics(self) -> str:
         """Whose basins these are, in words."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from landscape.descent.lane import GradientAt, Method, euclidean_norm
+from landscape.descent.lane import Method, euclidean_norm
 
 STAGES = 30  # most gradients a step: it is then 100 times as long as a stable step of gradient descent
 POWER_EVERY = 4  # steps between two looks at the largest curvature
@@ -90,6 +90,13 @@ class Flow(Method):
 
     tolerance: float
 
+    on_chip: ClassVar[bool] = True
+
+    @property
+    def tables(self) -> tuple[np.ndarray, ...]:
+        """mu, nu, mu~ and gamma~ of stage j of the method of s stages, [s, j] each."""
+        return tuple(_chebyshev()[0])
+
     @property
     def dynamics(self) -> str:
         """Whose basins these are, in words."""
@@ -102,11 +109,9 @@ class Flow(Method):
         # The first length is far too short anywhere; it may grow fivefold a step.
         return _Flow(zero, zero, zero, zero, one, 1e-3 * one, whole + 2, whole - 1, one, whole, one, 0.0 * one)
 
-    def step(
-        self, gradient: GradientAt, theta: Array, memory: _Flow, step_scale: Array, number: Array
-    ) -> tuple[Array, _Flow]:
+    def step(self, gradient: Any, theta: Array, memory: _Flow, step_scale: Array, number: Array) -> tuple[Array, _Flow]:
         """One gradient: of a stage, or of a look at the largest curvature."""
-        m, (coefficients, stable) = memory, _chebyshev()
+        m, stable = memory, _chebyshev()[1]
         first, looking, last = m.stage == -1, m.stage == 0, m.stage == m.stages
         between = (m.stage > 0) & ~last
         probe = PROBE / jnp.maximum(m.size, jnp.finfo(theta.dtype).tiny)
@@ -142,8 +147,8 @@ class Flow(Method):
         needed = 1 + jnp.ceil(jnp.sqrt(1 + 1.54 * length * steepest)).astype(jnp.int32)
         stages = jnp.where(begins, jnp.clip(needed, 2, STAGES), m.stages)
         following = jnp.minimum(m.stage + 1, STAGES)
-        mu, nu, mu_g, gamma = (jnp.asarray(c, theta.dtype)[m.stages, following] for c in coefficients)
-        begun = -length * jnp.asarray(coefficients[2, :, 1], theta.dtype)[stages] * base
+        mu, nu, mu_g, gamma = (gradient.entry(table, m.stages, following) for table in range(4))
+        begun = -length * gradient.entry(2, stages, 1) * base
         staged = mu * m.now + nu * m.before - m.length * (mu_g * g + gamma * m.gradient)
         now = jnp.where(begins, begun, jnp.where(between, staged, m.now))
         before = jnp.where(begins, 0.0, jnp.where(between, m.now, m.before))

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from landscape.problems.problem import Loss
@@ -32,12 +33,19 @@ class Method(ABC):
         descends: Whether the loss falls along its path wherever it moves, as the argument of `polish` needs.
         noisy: Gradients for which it sees parts of the data only, so that where it stands means nothing yet.
         chunk: Gradients between two looks at a lane; a divisor of 120.
+        on_chip: Whether its memory is vectors [p] and numbers, so that a kernel can hold all of a lane.
     """
 
     trailing: ClassVar[bool] = True
     descends: ClassVar[bool] = True
     noisy: ClassVar[int] = 0
     chunk: ClassVar[int] = 120
+    on_chip: ClassVar[bool] = False
+
+    @property
+    def tables(self) -> tuple[np.ndarray, ...]:
+        """What a step looks numbers up in (`gradient.entry`)."""
+        return ()
 
     @property
     @abstractmethod
@@ -104,7 +112,8 @@ def init(problem: Loss, method: Method, theta: Float[Array, " p *lanes"], step_s
 class _Gradient:
     """The gradient of a problem at theta [p] or [p, lanes], with its loss at hand for the optimisers that ask."""
 
-    def __init__(self, problem: Loss, trailing: bool):
+    def __init__(self, problem: Loss, method: Method, dtype: Any, trailing: bool):
+        self.tables, self.dtype = method.tables, dtype
         self.loss = jax.vmap(problem.loss, in_axes=-1) if trailing else problem.loss
         self.at = problem.gradient_lanes if trailing else partial(_gradient, problem)
 
@@ -112,6 +121,10 @@ class _Gradient:
 
     def __call__(self, theta: Array) -> Array:
         return self.at(theta)
+
+    def entry(self, table: int, *at: Array | int) -> Array:
+        """The entry of the method's table of this number, in the dtype of the descent."""
+        return jnp.asarray(self.tables[table], self.dtype)[at]
 
     def some(self, theta: Array, key: Array, size: Array) -> Array:
         """The gradient of so many random rows (all, if there are no more), weighted to be that of all on average."""
@@ -147,7 +160,7 @@ def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first
         steps: Gradients to take.
         first: How many gradients of its chunk are taken already.
     """
-    gradient = _Gradient(problem, lane.theta.ndim == 2)
+    gradient = _Gradient(problem, method, lane.theta.dtype, lane.theta.ndim == 2)
 
     def step(number: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         return method.step(gradient, *carry, lane.step_scale, number)

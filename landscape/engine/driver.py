@@ -39,7 +39,7 @@ from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
-from landscape.precision import float64
+from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
 from landscape.records import InputError, Point, Status, Verdict
 from landscape.theory.rooms import room_of
@@ -103,10 +103,11 @@ class Driver:
             else ExactAcceptance(problem, finish, settings, self.clock, tolerances, schedule)
         )
         self.exact = finish is not None
-        self.devices = jax.local_devices()
-        if self.devices[0].platform == "tpu" and settings.dtype != "float32":
+        self.devices = devices()
+        if settings.dtype != "float32" and not has_float64(self.devices[0]):
             raise InputError(
-                "a TPU has no float64: set dtype to float32; polish and labels are in float64 on the host."
+                f"a {self.devices[0].platform.upper()} has no float64: set dtype to float32; polish and labels are in "
+                "float64 on the host."
             )
         self.dtype = jnp.dtype(settings.dtype)
         self._on_devices = problem  # its arrays where the programs want them, once the run begins
@@ -151,12 +152,14 @@ class Driver:
             while running or candidates or queue:
                 rows: list[Batch] = []
                 with self.clock.running("descent"):
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    with self.clock.part("wait"):
+                        done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
                         group.advanced(*future.result())
                         self._fetch_looks(group)
-                        given_up, found = self._look(group, queue)
+                        with self.clock.part("look"):
+                            given_up, found = self._look(group, queue)
                         rows, candidates = rows + given_up, joined([candidates, found])
                         idle.append(group)
                     if not host_first:
@@ -205,20 +208,24 @@ class Driver:
 
     def _groups(self, restarts: int, dtype: np.dtype) -> list[Group]:
         """Lanes for so many restarts, in whole blocks; sizes are powers of two, so that few programs are compiled."""
-        on_tpu = self.devices[0].platform == "tpu"
-        devices = jax.devices("cpu")[:1] if on_tpu and dtype == jnp.float64 else self.devices
-        on_cpu = _on_cpu(devices)
-        count = (_cores() if len(devices) == 1 else 1) if on_cpu else 2
-        wanted = min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
+        used = double_devices() if dtype == jnp.float64 else self.devices
+        on_cpu = _on_cpu(used)
+        count = (_cores() if len(used) == 1 else 1) if on_cpu else 2
+        wanted = self.lanes(restarts, on_cpu)
         count = max(1, min(count, wanted // 4))
         each = 1 << (-(-wanted // count) - 1).bit_length()
-        share = -(-each // len(devices))
+        share = -(-each // len(used))
         size = min(self.problem.block if on_cpu else self.schedule.block, share)
-        blocks = len(devices) * -(-share // size)
-        wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(devices))
-        sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
+        blocks = len(used) * -(-share // size)
+        wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(used))
+        sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
         make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks)
         return [make() for _ in range(count)]
+
+    def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
+        """How many of so many restarts run at once, by default on the devices of the descents."""
+        on_cpu = _on_cpu(self.devices) if on_cpu is None else on_cpu
+        return min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
 
     def _started(
         self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
@@ -226,7 +233,7 @@ class Driver:
         """Fills free places of groups and sends them on their next chunk; returns those with no lane to run."""
         idle = []
         for group in groups:
-            with self._there(group):
+            with self.clock.part("start"), self._there(group):
                 self._refill(group, queue)
                 if not group.taken.any():
                     idle.append(group)
@@ -238,7 +245,7 @@ class Driver:
                 group.compact()
                 self.clock.own_steps += int(group.taken.sum()) * self.method.chunk
                 self.clock.lane_steps += int(group.active().sum()) * group.size * self.method.chunk
-                running[pool.submit(group.chunk(self._on_devices))] = group
+                running[pool.submit(self.clock.chunk(group.chunk(self._on_devices)))] = group
         return idle
 
     def _dissolved(self, group: Group, queue: Queue, running: dict[Future, Group]) -> bool:
@@ -277,7 +284,7 @@ class Driver:
         if fresh.any():
             begun = restarts.at(fresh)
             theta = self._begins(begun, queue)
-            group.begin(self._on_devices, places[fresh], theta, begun.step_scale)
+            self.clock.up += group.begin(self._on_devices, places[fresh], theta, begun.step_scale)
             group.look_at_starts(self._on_devices, theta, begun)
             self._fetch_looks(group)
         for held, which in restarts.batches():
@@ -401,14 +408,14 @@ def environment(settings: Settings) -> dict[str, Any]:
     """Versions, device and dtype, for the record of a run."""
     from importlib.metadata import version
 
-    devices = jax.local_devices()
+    local = devices()
     return {
         "landscape": version("landscape"),
         "jax": jax.__version__,
         "jaxlib": version("jaxlib"),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "device": f"{len(devices)} x {devices[0].device_kind}" if len(devices) > 1 else devices[0].device_kind,
-        "platform": devices[0].platform,
+        "device": f"{len(local)} x {local[0].device_kind}" if len(local) > 1 else local[0].device_kind,
+        "platform": local[0].platform,
         "dtype": settings.dtype,
     }

@@ -1,4 +1,4 @@
-"""Which form of a loss the lanes are computed by: chosen here, by problem, method, device and dtype.
+"""By which program a chunk of descents is computed: chosen here, by problem, method, dtype and platform.
 
 A kernel is written for one theta [p]. Second forms are held equal to the first by tests, and never chosen by the number
 of lanes: what a restart finds does not depend on how many others there are.
@@ -6,10 +6,46 @@ of lanes: what a restart finds does not depend on how many others there are.
 
 from __future__ import annotations
 
-from landscape.descent import Method
+import os
+from enum import StrEnum
+from typing import Any
+
+import jax
+
+from landscape import descent
+from landscape.descent import Lane, Method
+from landscape.engine import on_chip
+from landscape.precision import devices
 from landscape.problems.problem import Loss
 
+OPT_IN = "LANDSCAPE_ON_CHIP"  # in the environment, "1": the kernel on chip, on GPUs, which no GPU has run yet
 
-def on_last_axis(problem: Loss, method: Method) -> bool:
-    """Whether lanes stand on the last axis, [p, lanes]: where the loss is fastest so, and the method can be read so."""
-    return problem.trailing and method.trailing
+
+class Form(StrEnum):
+    """How lanes are computed.
+
+    Attributes:
+        ROWS: A lane is a row, [lanes, p]: batched matrix products.
+        LAST_AXIS: Lanes stand on the last axis, [p, lanes]: vector operations across lanes.
+        ON_CHIP: Rows, each held on chip by a kernel of its own for the whole chunk.
+    """
+
+    ROWS = "rows"
+    LAST_AXIS = "last axis"
+    ON_CHIP = "on chip"
+
+
+def form(problem: Loss, method: Method, dtype: Any, platform: str, looked: bool = False) -> Form:
+    """The form for these; where lanes are looked at within a chunk, none that keeps them on chip."""
+    if platform == "gpu" and not looked and os.environ.get(OPT_IN) == "1" and on_chip.applies(problem, method, dtype):
+        return Form.ON_CHIP
+    return Form.LAST_AXIS if problem.trailing and method.trailing else Form.ROWS
+
+
+def advance(form: Form, problem: Loss, method: Method, lanes: Lane, steps: Any, first: Any = 0) -> Lane:
+    """Lanes in this form, `steps` gradients later, of whose chunk `first` are taken already."""
+    if form is Form.LAST_AXIS:
+        return descent.advance(problem, method, lanes, steps, first)
+    if form is Form.ON_CHIP:
+        return on_chip.advance(problem, method, lanes, steps, interpret=devices()[0].platform == "cpu")
+    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps, first))(lanes)

@@ -20,7 +20,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from landscape import descent
 from landscape.descent import Lane, Method
-from landscape.engine.kernels import on_last_axis
+from landscape.engine import kernels
+from landscape.engine.kernels import Form
 from landscape.engine.looks import Look, Looks, Watch, look_at_starts
 from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
@@ -59,13 +60,14 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
-            wide: Blocks that are computed as one while so many have lanes.
+            wide: Blocks that are computed as one while so many have lanes, and nobody looks at them on their way.
             looks: When lanes are looked at on their way, and at what; None where they are not.
         """
         places = blocks * size
         self._wide = wide
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
-        self.trailing = on_last_axis(problem, method)
+        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform, looks is not None)
+        self.trailing = self.form is Form.LAST_AXIS
         devices = sharding.mesh.size
         # Places in the order they are filled: the first blocks of every device, then the second ones.
         order = np.arange(blocks).reshape(devices, -1).T.reshape(-1)
@@ -134,12 +136,13 @@ class Group:
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
-    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> None:
-        """Lanes at the start of their descents, from theta [m, p], in these places [m]."""
+    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> int:
+        """Lanes at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        rows = _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype))
-        self.place(places, rows, np.arange(len(places)))
+        theta, step_scale = theta.astype(self.dtype), step_scale.astype(self.dtype)
+        self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
+        return theta.nbytes + step_scale.nbytes
 
     def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
         """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
@@ -188,7 +191,7 @@ class Group:
             given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
         watch = None if self.looks is None else self.looks.watch
         if self._chunk is None:
-            self._chunk = _program(problem, self.method, watch, given, self.sharding, self._wide)
+            self._chunk = _program(problem, self.method, self.form, watch, given, self.sharding, self._wide)
         program = self._chunk
 
         def run() -> tuple[Lane, Look | None]:
@@ -239,13 +242,20 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 
 
 def _program(
-    problem: Problem, method: Method, watch: Watch | None, given: tuple[Any, ...], sharding: NamedSharding, wide: int
+    problem: Problem,
+    method: Method,
+    form: Form,
+    watch: Watch | None,
+    given: tuple[Any, ...],
+    sharding: NamedSharding,
+    wide: int,
 ) -> Any:
     """The compiled chunk for a problem, and lanes and looks of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, given))
-    key = (method, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
+    key = (method, form, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding, wide)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method, wide) if watch is None else partial(_looked_chunk, method, watch)
+        chunk = partial(_chunk, method, form, wide)
+        chunk = chunk if watch is None else partial(_looked_chunk, method, form, watch)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
             specs = (PartitionSpec(), *[spec] * len(given))
@@ -259,9 +269,10 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, wide: int, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
+def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
     """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
-    trailing, size = on_last_axis(problem, method), lanes.loss.shape[1]
+    trailing = form is Form.LAST_AXIS
+    size = lanes.loss.shape[1]
 
     def advanced(many: int, i: Any, lanes: Lane) -> Lane:
         """The lanes with blocks i many, ..., i many + many - 1 advanced."""
@@ -276,7 +287,7 @@ def _chunk(method: Method, wide: int, problem: Problem, lanes: Lane, active: Any
             x = jnp.moveaxis(x, -2, 0) if trailing else x
             return jax.lax.dynamic_update_slice_in_dim(old, x, i * many, 0)
 
-        one = _moved(method, problem, jax.tree.map(joined, lanes), method.chunk, 0)
+        one = kernels.advance(form, problem, method, jax.tree.map(joined, lanes), method.chunk)
         return jax.tree.map(parted, one, lanes)
 
     if wide == 1:
@@ -286,21 +297,13 @@ def _chunk(method: Method, wide: int, problem: Problem, lanes: Lane, active: Any
     return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes), None
 
 
-def _moved(method: Method, problem: Problem, block: Lane, steps: Any, first: Any) -> Lane:
-    """One block of lanes, so many gradients later."""
-    if on_last_axis(problem, method):
-        return descent.advance(problem, method, block, steps, first)
-    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps, first))(block)
-
-
 def _looked_chunk(
-    method: Method, watch: Watch, problem: Problem, lanes: Lane, active: Any, stops: Any, count: Any
+    method: Method, form: Form, watch: Watch, problem: Problem, lanes: Lane, active: Any, stops: Any, count: Any
 ) -> tuple[Lane, Look]:
     """The same, and what is seen at the first `count` stops of each block, [blocks, stops, lanes of a block, ...]."""
-    trailing = on_last_axis(problem, method)
 
     def seen_of(block: Lane) -> Look:
-        return watch.of(block, trailing)
+        return watch.of(block, form is Form.LAST_AXIS)
 
     one = jax.eval_shape(lambda lanes: seen_of(jax.tree.map(lambda x: x[0], lanes)), lanes)
     seen = jax.tree.map(lambda x: jnp.zeros((*stops.shape, *x.shape), x.dtype), one)
@@ -309,7 +312,7 @@ def _looked_chunk(
         def piece(j: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
             one, seen = carry
             first = jnp.where(j == 0, 0, stops[i, j - 1])
-            one = _moved(method, problem, one, stops[i, j] - first, first)
+            one = kernels.advance(form, problem, method, one, stops[i, j] - first, first)
             return one, jax.tree.map(lambda x, y: x.at[i, j].set(y), seen, seen_of(one))
 
         lanes, seen = carry

@@ -13,6 +13,7 @@ from landscape.engine.driver import Driver
 from landscape.engine.looks import Looks
 from landscape.engine.settings import Progress, Settings
 from landscape.host import interrupt, store
+from landscape.host.exhausted import batches
 from landscape.problems.problem import Problem
 
 SHARD_SECONDS = 5.0  # finished restarts are written at least this often ...
@@ -64,6 +65,9 @@ def drive(
 
     Returns:
         Whether it came to its end; a KeyboardInterrupt ends it early, with all that is done handed over.
+
+    Raises:
+        MemoryError: The memory does not suffice for one lane.
     """
     waiting: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
     looked: list[dict[str, np.ndarray]] = []
@@ -94,7 +98,7 @@ def drive(
             waiting.clear()
 
     try:
-        for batch in driver.run(todo, look):
+        for batch in batches(driver, todo, look):
             waiting.append(batch)
             if time.perf_counter() - written > seconds or sum(len(b[1]) for b in waiting) >= most:
                 flush()

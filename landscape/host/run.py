@@ -58,6 +58,8 @@ def run(
         first = "" if folder is None else _same(folder, plan.problem)
         done = NOTHING if place is None else _done(place, keep_one)
         todo = np.setdiff1d(np.arange(plan.restarts), done.rows["restart"])
+        if len(todo):  # all of it is read again at the end
+            done = done._replace(rows=assemble.naming(done.rows, done.weights))
         if first not in ("", made_by()) and len(todo):
             print(f"landscape: {folder} was begun by {first} and goes on with {made_by()}.", file=sys.stderr)
         where = whereabouts(plan)
@@ -75,7 +77,7 @@ def run(
                 raise InputError("looks along descents are written by one process; leave out workers and scheduler.")
             seconds = pool.work(job, todo, place, report)
         else:
-            keep = memory.append if place is None else partial(store.append, place)
+            keep = memory.append if place is None else partial(store.append, place, device=where["device"])
             seconds = _alone(job, done, todo, keep, report, keep_looks)
         if place is None:
             done = memory.shards()
@@ -125,9 +127,10 @@ def _same(folder: Path, problem: Problem) -> str:
 
 
 def versions(first: str, done: store.Shards) -> dict[str, Any]:
-    """For the record of a run in which several versions had a part: all of them, in the words of `made_by`."""
+    """For the record of a run in which several versions or devices had a part: all of them, in words."""
     several = sorted({first, *done.versions} - {""})
-    return {"versions": several} if len(several) > 1 else {}
+    said = {"versions": several} if len(several) > 1 else {}
+    return said | ({"devices": list(done.devices)} if len(done.devices) > 1 else {})
 
 
 def _alone(

@@ -33,8 +33,9 @@ MANIFEST = "manifest.json"
 SHARDS = "shards"
 THETA = pa.list_(pa.float64())
 RUN_KEY = b"landscape.run"  # in a shard: the identity of its run
+_VERSIONS, _DEVICE = b"landscape.made_by", b"landscape.device"  # in a shard: what it was made by, and on
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
-_SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
+_SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-(?P<count>\d+)-[0-9a-f]{32}\.parquet")
 
 
 class Shards(NamedTuple):
@@ -46,12 +47,14 @@ class Shards(NamedTuple):
         weights: Restart to theta, [p], for the restarts whose weights were kept.
         damaged: Names of the files whose check failed; nothing in rows or weights comes from them.
         versions: What the good shards were made by, each once.
+        devices: What they were made on, each once.
     """
 
     rows: dict[str, np.ndarray]
     weights: dict[int, np.ndarray]
     damaged: list[str]
     versions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 def create(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -116,7 +119,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in manifest.items() if name != "format"}
 
 
-def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray] | None = None) -> str:
+def append(
+    folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, np.ndarray] | None = None, device: str = ""
+) -> str:
     """The restarts are on disk, in one new shard whose file name this is.
 
     Safe beside other writers in other processes. A kill at any moment leaves the whole shard or none of it.
@@ -126,8 +131,9 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
         rows: Columns, each [r]: integers, floats, booleans, or text (None and NaN become null). "restart" is one of
             them, unique and non-negative, in any order; "theta" is none of them. Every shard has the same columns.
         weights: Restart to theta, [p], for those restarts in `rows` whose weights are kept.
+        device: On which the restarts were done, in words.
 
-    The shard carries the identity of its run, and the versions that made it.
+    The shard carries the identity of its run, and the versions and the device that made it.
 
     Raises:
         InputError: The folder is no run folder or cannot be written (disk full); earlier shards are untouched.
@@ -135,7 +141,7 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     """
     table = _table(rows, weights or {})
     run = read_manifest(folder).get(RUN)
-    said = {b"landscape.made_by": made_by().encode()} | ({} if run is None else {RUN_KEY: run.encode()})
+    said = {_VERSIONS: made_by().encode(), _DEVICE: device.encode()} | ({} if run is None else {RUN_KEY: run.encode()})
     table = table.replace_schema_metadata(said)
     buffer = pa.BufferOutputStream()
     # Dictionaries for text only: they are a gain there, and leave floats (NaN payloads, signed zeros) bit for bit.
@@ -158,8 +164,8 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
 
     A shard is damaged if its bytes do not match its name, its name is none of ours, it is another run's, it has
     restarts that the run has not, or its columns are not those of most shards. Where a restart was done twice, the
-    shard first by name has it. Needs about 300 bytes a restart while it reads and half of that afterwards, however long
-    the texts (equal ones are one object), beside the weights.
+    shard first by name has it. Needs about 150 bytes a restart, however long the texts (equal ones are one object),
+    beside the weights.
 
     Args:
         folder: A run folder.
@@ -170,46 +176,74 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
         InputError: The folder is no run folder, its manifest is damaged, or a file cannot be opened.
     """
     belongs = _belongs(folder)
-    made: dict[str, str] = {}
+    made: dict[str, tuple[str, str]] = {}  # versions and device of a shard, by name
     words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
-    parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
+    parts: dict[tuple, _Columns] = {}  # of shards with these columns
     with in_one_sentence(f"Cannot read the shards in {folder}"):
         names = shard_names(folder)
+        # What a name says is not to be believed before its digest is: no more room than the run has restarts.
+        said_to_be = sum(int(found["count"]) for name in names if (found := _SHARD.fullmatch(name)))
+        room = min(said_to_be, read_manifest(folder).get("restarts") or 0)
         for name in names:
             if (table := belongs(_load(folder / SHARDS / name))) is not None:
-                made[name] = (table.schema.metadata or {}).get(b"landscape.made_by", b"").decode()
-                parts.setdefault(_columns(table), []).append((name, _numbers(table, words)))
-    usual = max(parts, key=lambda columns: len(parts[columns]), default=None)
-    good = [] if usual is None else parts.pop(usual)
-    damaged = sorted(set(names) - {name for name, _ in good})
-    if not good or usual is None:
+                said = table.schema.metadata or {}
+                made[name] = (said.get(_VERSIONS, b"").decode(), said.get(_DEVICE, b"").decode())
+                parts.setdefault(_columns(table), _Columns(room)).add(name, _numbers(table, words))
+    usual = max(parts, key=lambda columns: len(parts[columns].names), default=None)
+    good = _Columns() if usual is None else parts.pop(usual)
+    parts.clear()
+    damaged = sorted(set(names) - set(good.names))
+    if not good.names or usual is None:
         return Shards(rows={"restart": np.empty(0, np.int64)}, weights={}, damaged=damaged)
 
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([part.pop(name) for _, part in good])
-
-    lengths = [len(part["restart"]) for _, part in good]
-    fields = [name for name in good[0][1] if name != "theta"]
-    restart = column("restart")
     # np.unique gives the first of equals: the shard first by name.
-    once = np.unique(restart, return_index=True)[1]
+    once = np.unique(good.columns["restart"][: good.count], return_index=True)[1]
     texts = np.array(list(words), object)
     textual = {name for name, kind in usual if pa.types.is_string(kind)}
-    rows = {"restart": restart[once]} | {
-        name: texts[column(name)[once]] if name in textual else column(name)[once]
-        for name in fields
-        if name != "restart"
-    }
-    rows = {name: rows[name] for name in fields}
-    held = np.flatnonzero(column("theta")[once])
-    shard = np.repeat(np.arange(len(good)), lengths)[once][held]
+    fields = [name for name in good.columns if name != "theta"]
+    held = np.flatnonzero(good.columns.pop("theta")[once])
+    shard = np.repeat(np.arange(len(good.names)), good.lengths)[once][held]
+    rows = {name: good.columns.pop(name)[once] for name in fields}
+    rows |= {name: texts[rows[name]] for name in fields if name in textual}
     if keep is not None:
         chosen = keep({name: values[held] for name, values in rows.items()})
         held, shard = held[chosen], shard[chosen]
-    wanted = {good[number][0]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
+    wanted = {good.names[number]: rows["restart"][held[shard == number]] for number in np.unique(shard)}
     weights = _weights_of(folder, wanted)
-    versions = tuple(sorted({said for name, _ in good if (said := made[name])}))
-    return Shards(rows=rows, weights=dict(sorted(weights.items())), damaged=damaged, versions=versions)
+    by, on = zip(*(made[name] for name in good.names), strict=True)
+    versions, devices = (tuple(sorted({*said} - {""})) for said in (by, on))
+    weights = dict(sorted(weights.items()))
+    return Shards(rows=rows, weights=weights, damaged=damaged, versions=versions, devices=devices)
+
+
+class _Columns:
+    """Columns of several shards, each in one array that grows: arrays of a shard's size leave the heap in pieces.
+
+    Attributes:
+        names: Of the shards, in the order they came in.
+        lengths: How many restarts each has.
+        count: How many all have.
+        columns: By name, each [count] or longer.
+    """
+
+    def __init__(self, room: int = 0):
+        """No shards yet, and room for so many restarts: memory that is not written to costs nothing."""
+        self.names: list[str] = []
+        self.lengths: list[int] = []
+        self.count, self._room = 0, room
+        self.columns: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, part: dict[str, np.ndarray]) -> None:
+        """Takes in the columns of a shard."""
+        begin, end = self.count, self.count + len(part["restart"])
+        for field, values in part.items():
+            column = self.columns.setdefault(field, np.empty(self._room, values.dtype))
+            if end > len(column):
+                column = self.columns[field] = np.resize(column[:begin], end + end // 4)
+            column[begin:end] = values
+        self.names.append(name)
+        self.lengths.append(end - begin)
+        self.count = end
 
 
 def _weights_of(folder: Path, wanted: dict[str, np.ndarray]) -> dict[int, np.ndarray]:

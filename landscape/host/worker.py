@@ -132,7 +132,8 @@ def do(order: Order, restarts: np.ndarray) -> Done:
             before = dict(driver.clock.seconds)
             left = np.setdiff1d(restarts, store.finished(folder, int(restarts[0]), int(restarts[-1])))
             if order.run not in _stopped:
-                drive(driver, left, lambda rows, weights: store.append(folder, rows, weights), look, order.pace)
+                device = environment(driver.settings.dtype)["device"]
+                drive(driver, left, partial(store.append, folder, device=device), look, order.pace)
             return Done({stage: spent - before[stage] for stage, spent in driver.clock.seconds.items()})
     except InputError as refusal:
         return Done({}, str(refusal))

@@ -101,8 +101,9 @@ class UserLoss(Problem):
         return on_vectors
 
     def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
-        """The user's loss at the parameters that theta stands for."""
-        return self.function(self.unravel(theta))
+        """The user's loss at the parameters that theta stands for; its matrix products are in full precision."""
+        with jax.default_matmul_precision("highest"):
+            return self.function(self.unravel(theta))
 
     def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A draw of the user's own `init`."""
@@ -283,7 +284,7 @@ def _steepness(problem: UserLoss) -> float:
 
     Thresholds on gradients are in these units, so that a loss in millionths or in millions ends where others do.
     """
-    with jax.enable_x64(True):
+    with float64():
         keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
         draws = [ravel_pytree(problem.init(key))[0].astype(jnp.float64) for key in keys]
         sizes = [float(jnp.linalg.norm(problem.gradient(theta))) for theta in draws]

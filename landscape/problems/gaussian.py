@@ -11,7 +11,9 @@ derivatives by hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
 from landscape.problems.activation import Activation, Partials
+from landscape.problems.problem import HIGHEST, times
 
 # asin(x) = x + x z R(z) with z = x^2 in [0, 1/4]: interpolation of R at Chebyshev nodes, 40 digits. The error of
 # z R is 4e-18 (degree 12) and 1e-9 (degree 5), below half an ulp of asin in float64 and float32.
@@ -92,7 +95,7 @@ def _norms(u: AnyArray) -> tuple[Array, AnyArray]:
 
 def _dot(a: AnyArray, b: AnyArray) -> Array:
     """a b^T in full precision (TF32 costs 0.03 rad in an angle)."""
-    return jnp.matmul(a, jnp.swapaxes(b, -1, -2), precision=jax.lax.Precision.HIGHEST)
+    return times(a, jnp.swapaxes(b, -1, -2))
 
 
 def moment(activation: Activation, u: Float[AnyArray, "m d"], v: Float[AnyArray, "q d"]) -> Float[Array, "m q"]:
@@ -130,14 +133,14 @@ def moment_gradient(
         # sin t and pi - t are taken from one cosine: near t = 0 their errors, sqrt(eps) each, cancel in the
         # combination sin t u/|u| + (pi - t) v/|v|, which is what keeps the gradient exact at W = V.
         sine, rest = jax.lax.optimization_barrier((_sine(c), supplement(c)))
-        radial = jnp.matmul(sine.reshape(pairs), (weight * nv)[..., None], precision=jax.lax.Precision.HIGHEST)
-        flat = jnp.matmul(rest.reshape(pairs), weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
-        return arc / (2 * np.pi) * (radial * uu + flat) + linear * (weight @ v)[..., None, :]
+        radial = times(sine.reshape(pairs), (weight * nv)[..., None])
+        flat = times(rest.reshape(pairs), weight[:, None] * v)
+        return arc / (2 * np.pi) * (radial * uu + flat) + linear * times(weight, v)[..., None, :]
     if u.ndim > 2:
         each = jax.vmap(partial(moment_gradient, activation), in_axes=(0, None if v.ndim == 2 else 0, None))
         return each(u, v, weight)
     k = _smooth(activation, u, v)
-    return 2.0 * (k.a @ weight)[:, None] * u + jnp.matmul(k.c, weight[:, None] * v, precision=jax.lax.Precision.HIGHEST)
+    return 2.0 * times(k.a, weight)[:, None] * u + times(k.c, weight[:, None] * v)
 
 
 def gradient_lanes(
@@ -167,11 +170,38 @@ def gradient_lanes(
         radial.append(sum((sine[row] * norm[j] for j, row in others), jnp.zeros_like(norm[i])))
         flat.append(sum((rest[row] * u[j] for j, row in others), np.pi * u[i]))
 
-    cross = jnp.einsum("iar,ja->jir", uu, vv, precision=jax.lax.Precision.HIGHEST)
-    pull = jnp.einsum("jir,ja->iar", supplement(cross), v, precision=jax.lax.Precision.HIGHEST)
+    cross = jnp.einsum("iar,ja->jir", uu, vv, precision=HIGHEST)
+    pull = jnp.einsum("jir,ja->iar", supplement(cross), v, precision=HIGHEST)
     out = jnp.stack(radial) - jnp.sum(_sine(cross) * nv[:, None, None], axis=0)
     even = arc / (2 * np.pi) * (out[:, None] * uu + jnp.stack(flat) - pull)
     return even + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0)[:, None])
+
+
+def gradient_on_tile(
+    activation: Activation, rows: int, u: Any, arrays: tuple[Any, ...], product: Callable[[Any, Any], Any]
+) -> Any:
+    """The gradient in u of 1/2 E (sum_i s(u_i.x) - sum_j s(v_j.x))^2, [m, d], where u and v are padded with zeros.
+
+    The same numbers as two calls of `moment_gradient`, for homogeneous activations, of operations that a kernel may
+    use: zero rows of u and v pull at nothing, and those of u are kept at zero.
+
+    Args:
+        activation: Homogeneous.
+        rows: Of u that are neurons.
+        u: [m, d].
+        arrays: v [q, d].
+        product: Of two matrices, in full precision.
+    """
+    (v,) = arrays
+    arc, linear = activation.arc_and_linear
+    (nu, uu), (nv, vv) = _norms(u), _norms(v)
+    own, cross = product(uu, uu.T), product(uu, vv.T)
+    radial = jnp.sum(_sine(own) * nu[None, :], axis=1) - jnp.sum(_sine(cross) * nv[None, :], axis=1)
+    flat = product(supplement(own), u) - product(supplement(cross), v)
+    total = arc / (2 * np.pi) * (radial[:, None] * uu + flat)
+    total = total + linear * (jnp.sum(u, axis=0) - jnp.sum(v, axis=0))[None, :]
+    there = jax.lax.broadcasted_iota(jnp.int32, u.shape, 0) < rows
+    return jnp.where(there, total, jnp.zeros_like(total))
 
 
 def moment_hessian(
@@ -186,14 +216,14 @@ def moment_hessian(
         return _homogeneous_hessian(activation, u, v, weight)
     k = _smooth(activation, u, v)
     eye = jnp.eye(u.shape[-1], dtype=u.dtype)
-    outer = lambda m, x, y: jnp.einsum("ij,ija,ijb->iab", m, x, y, precision=jax.lax.Precision.HIGHEST)  # noqa: E731
+    outer = lambda m, x, y: jnp.einsum("ij,ija,ijb->iab", m, x, y, precision=HIGHEST)  # noqa: E731
     ui, vj = (
         jnp.broadcast_to(u[:, None], k.value.shape + u.shape[-1:]),
         jnp.broadcast_to(v[None], k.value.shape + v.shape[-1:]),
     )
     mixed = outer(2.0 * k.ac * weight, ui, vj)
     own = (
-        2.0 * (k.a @ weight)[:, None, None] * eye
+        2.0 * times(k.a, weight)[:, None, None] * eye
         + outer(4.0 * k.aa * weight, ui, ui)
         + mixed
         + jnp.swapaxes(mixed, -1, -2)
@@ -235,7 +265,7 @@ def _homogeneous_hessian(activation: Activation, u: AnyArray, v: AnyArray, weigh
     m = weight * nv * inverse[:, None]  # [m, q]
     own = scale * (
         jnp.sum(m * s, axis=1)[:, None, None] * (eye - uu[:, :, None] * uu[:, None, :])
-        + jnp.einsum("ij,ija,ijb->iab", m * over_s, p, p, precision=jax.lax.Precision.HIGHEST)
+        + jnp.einsum("ij,ija,ijb->iab", m * over_s, p, p, precision=HIGHEST)
     )
     at = lambda x: x[..., None, None]  # noqa: E731
     up = uu[:, None, :, None] * p[:, :, None, :]

@@ -123,7 +123,8 @@ class Homogeneous(Problem):
         """phi(W_j), [width, *shape of y]."""
         read = chart(self.net)[1]
         x = None if self.x is None else jax.tree.map(lambda a: jnp.asarray(a, theta.dtype), self.x)
-        return jax.vmap(lambda w: self.net.output(read(w), x))(theta.reshape(self.width, -1))
+        with jax.default_matmul_precision("highest"):  # in a subnetwork of the user's own too
+            return jax.vmap(lambda w: self.net.output(read(w), x))(theta.reshape(self.width, -1))
 
     def penalties(self, theta: Float[AnyArray, " p"]) -> Float[Array, " width"]:
         """g(W_j)."""

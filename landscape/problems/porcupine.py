@@ -197,8 +197,8 @@ class Porcupine(Problem):
     def loss(self, theta: Float[AnyArray, " p"]) -> Float[Array, ""]:
         """F at theta. `jax.grad` of it is `gradient`, kinks included."""
         m, dq, even = self._residual(theta)
-        off = dq @ (even - jnp.asarray(self.off_even, theta.dtype)) + jnp.asarray(self.off_energy, theta.dtype)
-        return 0.125 * (m @ m + off)
+        off = times(dq, even - jnp.asarray(self.off_even, theta.dtype)) + jnp.asarray(self.off_energy, theta.dtype)
+        return 0.125 * (times(m, m) + off)
 
     def gradient(self, theta: Float[AnyArray, " p"]) -> Float[Array, " p"]:
         """dF/dc_i = (u_j.m + sign(c_i) (psi dq)_j) / 4; at c_i = 0 the mean of both one-sided slopes, u_j.m / 4."""

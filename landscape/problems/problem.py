@@ -13,7 +13,7 @@ import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,22 @@ from landscape.records import InputError, LowerBound, shortened
 EPS = float(np.finfo(float).eps)
 HIGHEST = jax.lax.Precision.HIGHEST
 SIZES = ("teacher", "lines", "neurons", "rows", "width", "dimension", "activation")  # facts that name a problem
+
+
+class Tile(NamedTuple):
+    """A loss whose gradient fits a processor's registers: for a kernel that holds a restart on chip.
+
+    Attributes:
+        shape: Of theta on chip, two powers of two of 16 and more: the least that matrix units take.
+        rows: Of theta [p] as a matrix, which stands in the upper left corner; the rest is zero and stays so.
+        arrays: What the gradient needs beside theta, powers of two in every axis.
+        gradient: (theta of this shape, arrays, product) -> gradient of this shape; `product` multiplies two matrices.
+    """
+
+    shape: tuple[int, int]
+    rows: int
+    arrays: tuple[Any, ...]
+    gradient: Callable[[Any, tuple[Any, ...], Callable[[Any, Any], Any]], Any]
 
 
 class Loss(abc.ABC):
@@ -69,6 +85,10 @@ class Loss(abc.ABC):
     def gradient_lanes(self, theta: Float[AnyArray, "p lanes"]) -> Float[Array, "p lanes"]:
         """The gradients at many theta, each a column."""
         return jax.vmap(self.gradient, in_axes=-1, out_axes=-1)(theta)
+
+    def tile(self, dtype: Any) -> Tile | None:
+        """The loss in the form that a kernel holds on chip, arrays in this dtype; None where it has none."""
+        return None
 
     def weighted_gradient(self, theta: Float[AnyArray, " p"], weights: Float[Array, " rows"]) -> Float[Array, " p"]:
         """The gradient with the loss of each data row times its weight, [rows].

@@ -24,7 +24,7 @@ from landscape.problems.activation import GAUSSIAN, Activation
 from landscape.problems.activation import activation as find_activation
 from landscape.problems.outer_weights import OuterWeights, with_outer
 from landscape.problems.params import Params
-from landscape.problems.problem import Problem
+from landscape.problems.problem import HIGHEST, Problem, Tile, times
 from landscape.problems.symmetry import Symmetry
 from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
@@ -42,7 +42,7 @@ def population_loss(
 ) -> Float[Array, ""]:
     """1/2 E (sum_i s(w_i.x) - sum_j s(v_j.x))^2 over x ~ N(0, I); differentiates by the analytic gradient."""
     both, sign = _signed(student, teacher)
-    return 0.5 * (sign @ gaussian.moment(activation, both, both) @ sign)
+    return 0.5 * times(times(sign, gaussian.moment(activation, both, both)), sign)
 
 
 @population_loss.defjvp
@@ -73,7 +73,8 @@ def _population_gradient_jvp(activation, primals, tangents):
     own, cross = gaussian.moment_hessian(activation, student, both, sign)
     moved = sign[:, None] * jnp.concatenate([d_student, d_teacher])
     return population_gradient(activation, student, teacher), (
-        jnp.einsum("iab,ib->ia", own, d_student) + jnp.einsum("ijab,jb->ia", cross, moved)
+        jnp.einsum("iab,ib->ia", own, d_student, precision=HIGHEST)
+        + jnp.einsum("ijab,jb->ia", cross, moved, precision=HIGHEST)
     )
 
 
@@ -184,6 +185,15 @@ class TeacherStudent(Problem):
         """The gradients at many theta, each a column."""
         student = theta.reshape(self.width, self.d, -1)
         return gaussian.gradient_lanes(self.activation, student, self._teacher(theta)).reshape(theta.shape)
+
+    def tile(self, dtype: Any) -> Tile | None:
+        """The gradient on one tile, for homogeneous activations and sizes up to 32: larger ones leave registers."""
+        if not self.activation.homogeneous or max(self.width, len(self.teacher), self.d) > 32:
+            return None
+        n, k, d = (max(16, 1 << (size - 1).bit_length()) for size in (self.width, len(self.teacher), self.d))
+        teacher = jnp.pad(jnp.asarray(self.teacher, dtype), [(0, k - len(self.teacher)), (0, d - self.d)])
+        gradient = partial(gaussian.gradient_on_tile, self.activation, self.width)
+        return Tile((n, d), self.width, (teacher,), gradient)
 
     def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from landscape.host import exhausted
+
 
 def bytes_needed(compiled: Any) -> float:
     """Bytes that a call of a compiled program takes beyond its arguments."""
@@ -33,14 +35,16 @@ def host_memory_left() -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, those we may use, and the system."""
+    """Processor, cores, those we may use, how many processes wanted one in the last minute, and the system."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    return {"processor": model, "cores": os.cpu_count(), "cores_used": usable_cores(), "system": platform.system()}
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    cores = {"cores": os.cpu_count(), "cores_used": usable_cores(), "load_average": load}
+    return {"processor": model, **cores, "system": platform.system()}
 
 
 def usable_cores() -> int:
@@ -49,8 +53,7 @@ def usable_cores() -> int:
 
 def out_of_memory(error: Exception) -> str:
     """Says that memory ran out. Any other error is raised again: it is not a matter of size."""
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}"
-    if "RESOURCE_EXHAUSTED" not in str(error):
+    said = exhausted.out_of_memory(error)
+    if said is None:
         raise error
-    return f"out of memory: {str(error).splitlines()[0][:200]}"
+    return f"out of memory: {said}"
