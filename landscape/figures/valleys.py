@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from landscape.figures.style import (
-    COLOURS,
     DPI,
     EXTRA,
     EXTRA_MARKERS,
@@ -21,6 +20,7 @@ from landscape.figures.style import (
     quiet,
     say_empty,
 )
+from landscape.palette import COLOURS
 
 
 def barrier(record: dict[str, Any]) -> Figure:
