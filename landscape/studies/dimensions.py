@@ -30,9 +30,9 @@ class IntrinsicDimension(Starts):
     name: ClassVar[str] = "intrinsic-dimension"
     about: ClassVar[str] = (
         "Venturi, Bandeira, Bruna 2019: from which width on there is no spurious valley, by activation"
+    )
     takes: ClassVar[str] = "3 s of processor time"
     draws: ClassVar[str] = "ranks of samples by the number of rows"
-    )
     dynamics: ClassVar[str] = "none"
 
     restarts: int = 1
