@@ -31,6 +31,8 @@ class IntrinsicDimension(Starts):
     about: ClassVar[str] = (
         "Venturi, Bandeira, Bruna 2019: from which width on there is no spurious valley, by activation"
     )
+    takes: ClassVar[str] = "3 s of processor time"
+    draws: ClassVar[str] = "ranks of samples by the number of rows"
     dynamics: ClassVar[str] = "none"
 
     restarts: int = 1

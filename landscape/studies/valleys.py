@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from landscape.host import interrupt, kept
+from landscape.host.identity import REPORT
 from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
-from landscape.studies.reported import Report, Reported
+from landscape.studies.reported import RESULT, Report, Reported
 from landscape.studies.sources import read_arrays
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Valleys(Reported, Descents):
     step_size: float = 0.0
     retire: float = ON_DATA["retire"]
     target: float = 3.0
+
+    def manifest(self) -> dict[str, Any]:
+        """What the run folder says; also checks every field."""
+        return super().manifest() | {REPORT: RESULT}
 
     def problem_of(self, width: int) -> Empirical:
         """The landscape at a width."""
@@ -135,6 +140,8 @@ class ValleyByWidth(Valleys):
 
     name: ClassVar[str] = "valley-by-width"
     about: ClassVar[str] = "Venturi, Bandeira, Bruna 2019: starts and ends caught in spurious valleys, by width"
+    takes: ClassVar[str] = "85 s of processor time"
+    draws: ClassVar[str] = "shares that are caught, by width"
 
     data: str = ""
     widths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -222,6 +229,8 @@ class SpuriousValley(Valleys):
 
     name: ClassVar[str] = "spurious-valley"
     about: ClassVar[str] = "Venturi, Bandeira, Bruna 2019: a valley of any depth, its barrier known from both sides"
+    takes: ClassVar[str] = "5 s of processor time"
+    draws: ClassVar[str] = "the loss over the barrier, and the wall"
 
     def problem(self) -> Empirical:
         """The landscape of two neurons.
