@@ -16,7 +16,14 @@ from landscape.studies.descents import Descents
 from landscape.studies.porcupines import PorcupineStudy
 from landscape.studies.study import Study
 
-ONE_PROCESS = {"grow-until-global", "degree-mismatch", "zero-subnetwork"}
+ONE_PROCESS = {
+    "grow-until-global",
+    "degree-mismatch",
+    "zero-subnetwork",
+    "safran-shamir-topology",
+    "saddle-census",
+    "mode-connectivity",
+}
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -21,6 +21,7 @@ TOPICS = (
     "growth",
     "ways-down",
     "slices",
+    "saddles-paths",
     "python",
     "files",
     "devices",

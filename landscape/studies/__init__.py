@@ -5,6 +5,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.studies.connectivity import ModeConnectivity
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
@@ -16,6 +17,7 @@ from landscape.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
+from landscape.studies.saddles import SaddleCensus, SafranShamirTopology
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 from landscape.studies.zeros import ZeroSubnetwork
 
@@ -37,6 +39,9 @@ STUDIES = {
         GrowUntilGlobal,
         DegreeMismatch,
         ZeroSubnetwork,
+        SafranShamirTopology,
+        SaddleCensus,
+        ModeConnectivity,
     )
 }
 DEFAULT = SafranShamir
