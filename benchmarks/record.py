@@ -76,6 +76,7 @@ COMMANDS = {
     "grow, logistic": "run grow-until-global --rows 6 --dimension 2 --restarts 2 --loss logistic",
     "degree-mismatch": "run degree-mismatch --restarts 12",
     "zero-subnetwork": "run zero-subnetwork --widths 2 4 --rows 5 --restarts 8",
+    "gallery": "run gallery xor-sigmoid --restarts 6 --optimiser lbfgs",
     "label, teacher-student": "label {student} --json",
     "label, data": "label {network} --json --improve",
     "label, porcupine": "label {lines} --json",

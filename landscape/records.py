@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+import os
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -212,33 +215,147 @@ class Verdict(Claim):
         return out
 
 
+class Interval(NamedTuple):
+    """What a number lies between, and on which grounds.
+
+    Attributes:
+        low: It is no less.
+        high: It is no more; inf where nothing bounds it.
+        low_by: What bounds it from below.
+        high_by: What bounds it from above.
+    """
+
+    low: float
+    high: float
+    low_by: str
+    high_by: str
+
+
 class InputError(ValueError):
-    """Bad input: a sentence that says what was expected, what was found, and the way out (exit status 2)."""
+    """Bad input: a sentence that says what was expected, what was found, and the way out (exit status 2).
+
+    What was found may be of any length; in the sentence it is one line, its long words cut.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shortened(sentence, word=200, most=1000))
 
 
-def whole(name: str, value: Any, least: int) -> int:
+def shortened(text: Any, word: int = 40, most: int = 80) -> str:
+    """The text on one line, no word longer than `word` characters and in all no longer than `most`."""
+    tail = word // 4  # kept of a long word, since a path ends with what matters
+    words = (one if len(one) <= word else f"{one[: word - tail - 3]}...{one[-tail:]}" for one in str(text).split())
+    line = " ".join(words)
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def _scalar(value: Any) -> int | float | None:
+    """A Python number for a number of any library, 0-dimensional arrays among them; None for what is no number."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    try:
+        array = np.asarray(value)
+    except Exception:  # a foreign object may raise anything when it is asked for an array
+        return None
+    return array.item() if array.ndim == 0 and array.dtype.kind in "iuf" else None
+
+
+def whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
     """The value as an int.
 
     Raises:
-        InputError: It is not a whole number, or is below `least`.
+        InputError: It is not a whole number, or is below `least` or above `most`.
     """
-    number = isinstance(value, int | np.integer | float) and not isinstance(value, bool) and float(value).is_integer()
-    if number and value >= least:
-        return int(value)
-    raise InputError(f"{name} must be a whole number of at least {least}, found {value}.")
+    number = _scalar(value)
+    if isinstance(number, int) or (isinstance(number, float) and number.is_integer()):
+        if least <= number <= most:
+            return int(number)
+        if number > most:
+            raise InputError(f"{name} must be at most {most}, found {shortened(value)}.")
+    raise InputError(f"{name} must be a whole number of at least {least}, found {shortened(value)}.")
+
+
+def real(name: str, value: Any, above: float | None = None, least: float | None = None) -> float:
+    """The value as a float.
+
+    Raises:
+        InputError: It is not a finite number, or not above `above`, or below `least`.
+    """
+    number = _scalar(value)
+    wanted = (
+        "a positive number"
+        if above == 0
+        else f"a number above {above:g}"
+        if above is not None
+        else ("a finite number" if least is None else f"a number of at least {least:g}")
+    )
+    if number is None or not abs(number) <= sys.float_info.max:
+        raise InputError(f"{name} must be {wanted}, found {shortened(value)}.")
+    if (above is not None and not number > above) or (least is not None and not number >= least):
+        raise InputError(f"{name} must be {wanted}, found {shortened(value)}.")
+    return float(number)
+
+
+def one_of(name: str, value: Any, known: Iterable[str], more: str = "") -> str:
+    """The value, a name.
+
+    Raises:
+        InputError: It is none of the known names.
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}.")
 
 
 def numbers(values: Any, name: str) -> np.ndarray:
     """The values as a float64 array.
 
+    Words that look like numbers, complex numbers, and booleans within lists are no numbers; an array of booleans is one
+    of zeros and ones.
+
     Raises:
         InputError: They are not numbers in a regular shape, or one is not finite.
     """
     try:
-        array = np.array(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
+        array = np.asarray(values)
+        plain = array.dtype.kind in "iufb" or array.dtype.name.startswith(("bfloat", "float"))
+        if not plain and not (array.dtype.kind == "O" and all(_scalar(one) is not None for one in array.flat)):
+            raise TypeError
+        if isinstance(values, bool) or (isinstance(values, list | tuple) and _holds_booleans(values)):
+            raise TypeError
+        array = np.array(array, np.float64)
+    except Exception:  # a foreign object may raise anything when it is asked for an array
         raise InputError(f"{name} must be an array of numbers, all rows of one length.") from None
     if not np.all(np.isfinite(array)):
         where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
         raise InputError(f"{name}{where} is {array[~np.isfinite(array)][0]}; every entry must be finite.")
     return array
+
+
+def must_fit(what: str, needed: float) -> None:
+    """Raises InputError unless so many bytes fit into this machine's memory, as far as its system says."""
+    try:
+        there = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > there:
+        raise InputError(
+            f"{what} need {needed / 2**30:.3g} GiB of memory and this machine has {there / 2**30:.3g} GiB; use fewer."
+        )
+
+
+def dimensions(values: Any) -> int | None:
+    """The number of axes of an array of any library or a nested list, None for what is neither."""
+    try:
+        return np.ndim(values)
+    except Exception:  # a foreign object may raise anything when it is asked for an array
+        return None
+
+
+def _holds_booleans(values: Any) -> bool:
+    """Whether a list of lists has a boolean somewhere."""
+    kinds = set(map(type, values))
+    nested = any(issubclass(kind, list | tuple) for kind in kinds)
+    return bool in kinds or (nested and any(_holds_booleans(one) for one in values if isinstance(one, list | tuple)))

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from landscape.precision import float64
-from landscape.problems.problem import QUICK, Problem
-from landscape.records import InputError
+from landscape.problems.problem import QUICK, Problem, is_landscape
+from landscape.records import InputError, dimensions, numbers, one_of, real, whole
 
 INITS = ("xavier", "he", "gaussian", "sphere")
 
@@ -36,17 +36,24 @@ def start_points(
         init_scale: Multiplies the draw.
 
     Raises:
-        InputError: The name of the initialisation is unknown.
+        InputError: The name of the initialisation is unknown, or a number makes no sense.
     """
-    if init not in INITS:
-        raise InputError(f"init {init!r} is unknown; known are {', '.join(INITS)}.")
+    is_landscape(problem)
+    one_of("init", init, INITS)
+    seed = whole("seed", seed, 0, most=2**63 - 1)
+    init_scale = real("init_scale", init_scale, above=0)
+    if dimensions(indices) != 1:
+        raise InputError("indices must be a list of restart numbers, as np.arange(restarts) is.")
+    indices = numbers(indices, "indices")
+    if np.any((indices != np.floor(indices)) | (indices < 0) | (indices >= 2**32)):
+        raise InputError("indices must be whole numbers of at least 0, below 2^32.")
     if not len(indices):
         return np.zeros((0, problem.p))
     # One compiled size: the draw of a restart is elementwise in its number, so padding changes nothing.
-    block = 256
-    padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // block) * block)
+    size = 256
+    padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // size) * size)
     with float64(), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.key(seed, impl="threefry2x32")
-        blocks = [padded[i : i + block] for i in range(0, len(padded), block)]
-        drawn = [np.asarray(_draw(problem, key, numbers, init, init_scale)) for numbers in blocks]
+        blocks = [padded[i : i + size] for i in range(0, len(padded), size)]
+        drawn = [np.asarray(_draw(problem, key, block, init, init_scale)) for block in blocks]
     return np.concatenate(drawn)[: len(indices)]

@@ -1,4 +1,4 @@
-"""Looks along descents: loss and gradient norm by step."""
+"""Looks along descents: loss, gradient norm and observables by step, as arrays."""
 
 from __future__ import annotations
 
@@ -9,12 +9,77 @@ import numpy as np
 from jaxtyping import Float
 
 from landscape import descent
+from landscape.census.census import Census
 from landscape.descent.batch import advanced, begun
+from landscape.engine.looks import OWN
 from landscape.engine.settings import Settings
 from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.records import whole
 from landscape.restart import start_points
+
+
+class Trace(NamedTuple):
+    """What was seen along the descents of a run. After the end of a descent all is NaN.
+
+    Attributes:
+        restarts: Their numbers, [r] ascending; those that are done.
+        steps: Gradients since the start of a descent at each look, [t].
+        time: Of the gradient flow, [r, t]: the sum of the steps' lengths; NaN for methods without one, such as L-BFGS.
+        loss: Loss, [r, t].
+        grad_norm: Euclidean norm of the gradient, [r, t].
+        observed: By name, [r, t] for numbers and [r, t, q] for vectors.
+        theta: Coordinates, [r, t, p], where they were kept; else None.
+        labels: Of the ends, [r] of text.
+        floor: Bound on the rounding error of the loss at the ends, [r].
+        census: Of the run.
+    """
+
+    restarts: np.ndarray
+    steps: np.ndarray
+    time: np.ndarray
+    loss: np.ndarray
+    grad_norm: np.ndarray
+    observed: dict[str, np.ndarray]
+    theta: np.ndarray | None
+    labels: np.ndarray
+    floor: np.ndarray
+    census: Census
+
+
+def traced(census: Census, at: tuple[int, ...], columns: dict[str, np.ndarray]) -> Trace:
+    """The looks of finished restarts as arrays.
+
+    Args:
+        census: Of the run.
+        at: Gradients at which was looked.
+        columns: The looks, each once.
+    """
+    order = np.argsort(census.rows["restart"])
+    restarts, steps = census.rows["restart"][order], np.asarray(at)
+    found = columns.get("restart", np.zeros(0, np.int64))
+    known = np.isin(found, restarts)
+    row, look = np.searchsorted(restarts, found[known]), np.searchsorted(steps, columns.get("step", found)[known])
+
+    def array(name: str) -> np.ndarray:
+        values = columns.get(name, np.zeros(0))[known]
+        out = np.full((len(restarts), len(steps), *values.shape[1:]), np.nan)
+        out[row, look] = values
+        return out
+
+    return Trace(
+        restarts=restarts,
+        steps=steps,
+        time=array("time"),
+        loss=array("loss"),
+        grad_norm=array("grad_norm"),
+        observed={name: array(name) for name in columns if name not in OWN},
+        theta=array("theta") if "theta" in columns else None,
+        labels=census.rows["label"][order] if len(order) else np.zeros(0, object),
+        floor=census.rows["loss_error"][order] if len(order) else np.zeros(0),
+        census=census,
+    )
+
 
 CURVE_POINTS = 200  # looks at a descent: more cannot be told apart
 

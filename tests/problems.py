@@ -51,6 +51,15 @@ def _student_exact(problem, theta):
     return reference.loss(problem.activation, _rows(theta, problem.width), reference.exact(problem.teacher))
 
 
+def _tied(k, width, draw):
+    return ls.tied_student(_draws(draw).normal(size=(k, 2)), width)
+
+
+def _tied_exact(problem, theta):
+    student = [[_length(w) * x for x in w] for w in _rows(theta, problem.width)]
+    return reference.loss(ls.teacher_student([[1.0]], 1, "abs").activation, student, reference.exact(problem.teacher))
+
+
 AXES, BENT = np.eye(2), np.array([[1.0, 0.0], [0.6, 0.8]])
 
 
@@ -230,6 +239,8 @@ def _families():
         for how, k, width in (("=", 2, 2), (">", 1, 2), ("<", 2, 1)):
             make = partial(_student, activation, k, width)
             yield f"{activation}, width {how} k", Family(make, _student_exact, "relu, width = k")
+    for how, k, width in (("=", 2, 2), (">", 1, 2), ("<", 2, 1)):
+        yield f"tied, width {how} k", Family(partial(_tied, k, width), _tied_exact, "tied, width = k")
     for how, matched in (("matched", True), ("unmatched", False)):
         yield (
             f"porcupine, {how}, equal",

@@ -20,14 +20,9 @@ from landscape.problems.from_loss import from_loss
 from landscape.problems.teacher_student import orthonormal_teacher, teacher_student
 from landscape.records import WITNESSED, Evidence, Flavour, Label, Point, Status
 from landscape.spectrum import spectrum
+from landscape.theory.birth import birth_slope, steepest_birth
 from landscape.theory.nearby import losses
-from landscape.theory.teacher_student import (
-    ZERO_SET_TOLERANCE,
-    birth_slope,
-    spurious_certificate,
-    steepest_birth,
-    zero_set_gap,
-)
+from landscape.theory.teacher_student import ZERO_SET_TOLERANCE, spurious_certificate, zero_set_gap
 
 
 def at_bound(problem, theta):

@@ -97,3 +97,15 @@ def test_a_flavour_that_is_not_clear_is_printed_as_such():
     problem, theta = of_a(1, OPEN)
     verdict = ls.label(problem, problem.read(theta))
     assert json.loads(json.dumps(verdict.as_dict()))["flavour"] == "strict or flat"
+
+
+def test_two_parallel_neurons_off_by_what_their_slope_leaves_open_are_not_called_strict():
+    point = A["stationary_points"][14]  # one neuron, off its ties
+    narrow, wide = problem_of(A, 1), problem_of(A, 2)
+    theta = finished(narrow, point["W"], point["a"])
+    large, small = np.sqrt(1 - 1e-4) * theta, np.sqrt(1e-4) * theta
+    # An angle above INDEPENDENT, which a slope of 1e-11 allows a neuron of 0.01.
+    small[:2] += 1.3e-8 * np.array([-small[1], small[0]])
+    verdict = label(wide, np.concatenate([large[:2], small[:2], large[2:], small[2:]]))
+    assert verdict.label == Label.SPURIOUS
+    assert verdict.flavour == Flavour.NOT_CLEAR

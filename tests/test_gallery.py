@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from landscape import gallery
+from landscape.cli import main
 from landscape.host.explore import explore
 from landscape.problems.from_loss import UserLoss
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status
@@ -79,3 +80,26 @@ def test_there_are_forty_examples_and_an_unknown_name_is_one_sentence():
 def test_restarts_on_the_gallery_end_at_what_there_is(name, optimiser, allowed):
     census = explore(gallery.problem(name), 24, progress=False, optimiser=optimiser)
     assert {label for label, count in census.labels().items() if count} <= allowed
+
+
+def test_a_loss_of_the_gallery_runs_from_the_command_line_beside_what_is_known_of_it(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "gallery", "relu-pair", "--restarts", "6", "--quiet"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("gallery: from_loss")
+    assert "known: saddle at loss 1\nknown: global (strict) at loss 0.19\n" in printed
+
+
+def test_an_unknown_loss_is_one_sentence_on_the_command_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "gallery", "rosenbrok"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("landscape: the gallery has no 'rosenbrok'; it has rosenbrock, ")
+
+
+def test_the_page_of_the_study_lists_the_gallery(capsys):
+    with pytest.raises(SystemExit):
+        main(["studies", "gallery"])
+    printed = capsys.readouterr().out
+    assert f"Built in: {', '.join(EXAMPLES)}." in printed

@@ -169,7 +169,7 @@ def test_a_width_below_critical_says_how_much_wider_networks_gain(tmp_path, caps
         ({"x": [[1.0, float("nan")]] * 8}, "x[0][1] is nan"),
         ({"x": [[1.0], [2.0, 3.0]]}, "all rows of one length"),
         ({"weight_decay": -1}, "at least 0, found -1"),
-        ({"weight_decay": [0.1, 0.2]}, "must be one number"),
+        ({"weight_decay": [0.1, 0.2]}, "must be a finite number, found"),
         ({"weight_decay": None}, "has no 'weight_decay'"),
         ({"loss": "hinge"}, "loss 'hinge' is unknown"),
         ({"loss": "logistic"}, "labels -1 and 1"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jax.nn import relu
 
 from landscape import gallery
+from landscape.host.explore import explore
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Status
 from landscape.theory.own_loss.degenerate import degenerate
@@ -309,3 +310,38 @@ def test_a_label_costs_little_once_compiled(p, seconds):
             at(one, np.ones(p))
             times.append(time.perf_counter() - begin)
         assert min(times) < seconds
+
+
+@pytest.mark.parametrize("x", [-300.0, -1e4, -8e4, -1e6])
+def test_a_valley_that_bends_and_falls_like_one_over_the_distance_is_no_minimum(x):
+    # Beale's function falls along y = 1 + 0.95 / -x to 0.452009; within a scale, far out, that is less than rounding.
+    beale = gallery.problem("beale")
+    verdict = at(beale, [x, 1.0 - 0.95 / x])
+    assert verdict.label in (Label.AT_INFINITY, Label.UNCONVERGED)
+
+
+def test_a_level_valley_far_out_is_a_flat_minimum():
+    # u v = 1 from u = 1 to u = 1000, after a declared lower bound, and above one that is not reached.
+    flat = problem(lambda p: (p[0] * p[1] - 1.0) ** 2, 2, 0.0)
+    assert at(flat, [1000.0, 0.001]).label == Label.GLOBAL
+    above = at(problem(lambda p: (p[0] * p[1] - 1.0) ** 2 + 1.0, 2), [1000.0, 0.001])
+    assert above.label == Label.UNDECIDED
+    assert above.flavour in (Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
+
+
+def test_ends_beside_one_singular_minimum_do_not_call_each_other_spurious():
+    # Ends of descents on Powell's function stand 1e-10 from its minimum, at losses between 1e-49 and 1e-37.
+    powell = gallery.examples()["powell-singular"]
+    for bound, label in ((0.0, Label.GLOBAL), (None, Label.UNDECIDED)):
+        landscape = from_loss(powell.loss, powell.init, bound)
+        census = explore(landscape, 12, progress=False, optimiser="lbfgs")
+        assert census.labels()[label] == 12
+
+
+def test_data_in_float32_beside_parameters_in_float64_round_nothing():
+    rows = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(6, 2)
+    mixed = view(problem(lambda p: jnp.sum((rows @ p - 1.0) ** 2), 2))
+    value, error = mixed.loss(np.array([0.3, -0.2]))
+    assert 0.0 < error < 1e-14 * value
+    narrow = view(problem(lambda p: jnp.sum((rows @ p.astype(jnp.float32) - 1.0) ** 2), 2))
+    assert narrow.loss(np.array([0.3, -0.2]))[1] > 1e-8 * value

@@ -421,7 +421,7 @@ def test_third_derivative_is_infinite_where_no_bound_holds():
         (lambda: teacher_student([]), "must be a matrix"),
         (lambda: teacher_student([1.0, 2.0]), r"shape \(2,\)"),
         (lambda: teacher_student([[1.0, 2.0], [3.0]]), "rows of one length"),
-        (lambda: teacher_student([["a"]]), "matrix of numbers"),
+        (lambda: teacher_student([["a"]]), "array of numbers"),
         (lambda: teacher_student(np.eye(2), 0), "at least 1, found 0"),
         (lambda: teacher_student(np.eye(2), -3), "at least 1, found -3"),
         (lambda: teacher_student(np.eye(2), 1.5), "whole number"),

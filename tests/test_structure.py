@@ -25,6 +25,7 @@ STAGES = (
     "descent",
     "polish",
     "spectrum",
+    "fits",
     "paths",
     "theory",
     "gallery",
@@ -32,6 +33,7 @@ STAGES = (
     "engine",
     "census",
     "trajectory",
+    "topology",
     "figures",
     "host",
     "studies",
@@ -39,7 +41,7 @@ STAGES = (
 )
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
 NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
-FAMILIES = {"TeacherStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss"}
+FAMILIES = {"TeacherStudent", "TiedStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss"}
 
 
 def _modules() -> dict[str, Path]:
@@ -86,9 +88,19 @@ def test_there_are_no_circles():
 
 
 def test_rooms_do_not_import_rooms():
-    rooms = {"teacher_student", "porcupine", "convex", "growth", "own_loss"}
+    rooms = {
+        "teacher_student",
+        "tied",
+        "local_convergence",
+        "porcupine",
+        "convex",
+        "growth",
+        "own_loss",
+        "spurious_valleys",
+    }
     # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
-    allowed = {("growth", "convex")}
+    # A network with tied top weights is a sum of absolute values: its neurons are born as those of teacher_student.
+    allowed = {("growth", "convex"), ("tied", "teacher_student")}
     for name, path in _modules().items():
         parts = name.split(".")
         if parts[0] == "theory" and parts[1] in rooms:

@@ -23,6 +23,9 @@ ONE_PROCESS = {
     "safran-shamir-topology",
     "saddle-census",
     "mode-connectivity",
+    "lojasiewicz",
+    "student-matching",
+    "split-and-escape",
 }
 
 

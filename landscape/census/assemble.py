@@ -44,6 +44,7 @@ def census(
     folder: Path | None = None,
     said: dict[str, Any] | None = None,
     plan: Plan | None = None,
+    lower_bound: dict[str, Any] | None = None,
 ) -> Census:
     """The census of these rows: orbits united and named by their first restart, witnessed labels settled.
 
@@ -59,10 +60,15 @@ def census(
         folder: Where it is stored.
         said: Facts of the problem where the problem itself is not known.
         plan: Of the run, where it is known.
+        lower_bound: Value and ground, as the run's record has them, where the problem itself is not known.
     """
     rows = settled(united(problem, rows, weights))
     finished, unit = len(rows["restart"]), loss_unit(problem)
-    bound = None if problem is None else room_of(problem).bound(problem)
+    if problem is not None:
+        bound = room_of(problem).bound(problem)
+        lower_bound = None if bound is None else {"value": bound.value, "by": bound.by}
+    if lower_bound is not None:
+        rows = unbounded(rows, lower_bound["value"])
     return Census(
         study=study,
         problem=problem.facts() if problem is not None else said or {},
@@ -71,7 +77,7 @@ def census(
         rows=rows,
         weights=_one_each(rows, weights, unit),
         levels=levels_of(rows, unit),
-        lower_bound=None if bound is None else {"value": bound.value, "by": bound.by},
+        lower_bound=lower_bound,
         unseen=unseen_mass(class_counts(rows, unit)),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=where,
@@ -235,6 +241,25 @@ def settled(rows: Rows) -> Rows:
                     margin[members],
                 )
                 rows["evidence"][members] = None if after.evidence is None else str(after.evidence)
+    return rows
+
+
+def unbounded(rows: Rows, bound: float) -> Rows:
+    """The rows without labels that rest on a bound, where a loss was seen below it. Changes none of the stored.
+
+    Args:
+        rows: Of a census.
+        bound: The lower bound, which a user may have given.
+    """
+    below = float(np.max(bound - rows["loss"] - rows["loss_error"], initial=-np.inf, where=np.isfinite(rows["loss"])))
+    resting = (rows["label"] == str(Label.GLOBAL)) & (rows["evidence"] == str(Evidence.NUMERICAL))
+    if not below > 0 or not resting.any():
+        return rows
+    rows = dict(rows) | {name: rows[name].copy() for name in JUDGED}
+    rows["label"][resting] = str(Label.UNDECIDED)
+    rows["reason"][resting] = f"at a lower bound that is wrong: a loss {below:.3g} below it was seen"
+    for name in ("flavour", "evidence", "by"):
+        rows[name][resting] = None
     return rows
 
 

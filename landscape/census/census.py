@@ -134,6 +134,23 @@ def _table(levels: list[Level]) -> list[str]:
     return lines
 
 
+def _shorter(rows: dict[str, np.ndarray]) -> str:
+    """Which parts of the step that is named restarts took: it is halved where a descent does not fall."""
+    parts = Counter(float(one) for one in rows.get("step_scale", ()) if one != 1.0)
+    said = [f"{count} of {len(rows['restart'])} at 1/{1 / part:g} of it" for part, count in parts.most_common(3)]
+    more = len(parts) - len(said)
+    return "".join(f"; {one}" for one in said) + (f"; and {more} more sizes" if more > 0 else "")
+
+
+def _wrong_bound(census: Census) -> str:
+    """That a loss below the lower bound was seen, and by how much."""
+    assert census.lower_bound is not None
+    loss, error = census.rows["loss"], census.rows["loss_error"]
+    seen = np.isfinite(loss) & np.isfinite(error)
+    below = census.lower_bound["value"] - np.min(loss[seen] + error[seen], initial=np.inf)
+    return f" is wrong: a loss {below:.3g} below it was seen" if below > 0 else ""
+
+
 def render(census: Census) -> str:
     """The census as a table, with how to read it."""
     facts = census.problem
@@ -145,7 +162,7 @@ def render(census: Census) -> str:
     lines = [f"{census.study}: {title or facts.get('kind')} (seed {census.seed})"]
     lines.append(f"loss: {facts.get('normalisation', '')}")
     if "dynamics" in census.environment:
-        lines.append(f"basins of: {census.environment['dynamics']}")
+        lines.append(f"basins of: {census.environment['dynamics']}{_shorter(census.rows)}")
     lines += ["", *_table(census.levels), ""]
     said = [
         f"{label} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
@@ -154,7 +171,7 @@ def render(census: Census) -> str:
     ]
     lines.append(f"{census.finished} of {census.restarts} restarts: {', '.join(said) or 'none finished'}")
     if census.lower_bound is not None:
-        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']})")
+        lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']}){_wrong_bound(census)}")
     elif census.best_seen is not None:
         lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}")
     lines.append(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")

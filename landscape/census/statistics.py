@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import math
 
+from landscape.records import whole
+
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The 95% score interval of a binomial share (Wilson 1927); (0, 1) when nothing was counted."""
+    """The 95% score interval of a binomial share (Wilson 1927); (0, 1) when nothing was counted.
+
+    Args:
+        count: How many of the trials succeeded.
+        total: Number of trials.
+        z: Of the normal distribution, at the confidence wanted.
+
+    Raises:
+        InputError: They are no counts, or there are more successes than trials.
+    """
+    total = whole("total", total, 0)
+    count = whole("count", count, 0, most=total)
     if total == 0:
         return 0.0, 1.0
     share, z2 = count / total, z * z

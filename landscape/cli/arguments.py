@@ -13,6 +13,7 @@ from typing import Any
 
 from landscape.records import InputError
 from landscape.studies import DEFAULT, STUDIES
+from landscape.studies.own_losses import Gallery
 
 OK, BAD_INPUT, STOPPED = 0, 2, 3
 
@@ -27,6 +28,7 @@ class Output:
         quiet: No progress bar.
         workers: Do it in so many processes of this machine.
         scheduler: Do it on the workers of the dask scheduler at this address, or in this scheduler file.
+        trace: Look along the descents too, 200 times at equal ratios of the step; kept in DIR/looks, with --out DIR.
     """
 
     out: str | None = None
@@ -34,10 +36,20 @@ class Output:
     quiet: bool = False
     workers: int | None = None
     scheduler: str | None = None
+    trace: bool = False
+
+
+def ascii_digits(arguments: list[str]) -> None:
+    """Raises InputError where an argument is a number in the digits of another script, which Python would take."""
+    for argument in arguments:
+        value = argument.partition("=")[2] or argument
+        if not value.isascii() and value.strip("+-.eE").isnumeric():
+            raise InputError(f"{value!r} is no number in the digits 0 to 9.")
 
 
 def parse_run(arguments: list[str]) -> tuple[Any, Output]:
     """Study and output options from `run`'s arguments; a TOML file gives defaults that options override."""
+    ascii_digits(arguments)
     study, given = DEFAULT, {}
     if arguments and not arguments[0].startswith("-"):
         first, arguments = arguments[0], arguments[1:]
@@ -45,6 +57,8 @@ def parse_run(arguments: list[str]) -> tuple[Any, Output]:
             study, given = _read_toml(Path(first))
         else:
             study = study_named(first)
+        if study is Gallery and arguments and not arguments[0].startswith("-"):
+            given["loss"], arguments = arguments[0], arguments[1:]
     default = _build(study, given)
     parsed, output = _tyro(study, default, arguments)
     return parsed, output

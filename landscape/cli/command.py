@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from landscape.cli import guide, labels, runs, slices
-from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, one_line, use_64_bits
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.records import InputError
 from landscape.studies import DEFAULT
@@ -114,6 +114,7 @@ def dispatch(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     import tyro
 
+    ascii_digits(arguments)
     use_64_bits()
     from landscape.host.bench import bench as bench_
     from landscape.host.bench.asked import Bench

@@ -19,6 +19,7 @@ TOPICS = (
     "teacher-student",
     "porcupines",
     "growth",
+    "local-convergence",
     "ways-down",
     "slices",
     "saddles-paths",

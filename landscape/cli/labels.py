@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from landscape.cli.arguments import OK, flag, positional, use_64_bits
+from landscape.cli.arguments import OK, flag, option, positional, use_64_bits
 from landscape.records import Flavour, InputError, Label
 
 # What leads down from a spurious minimum of each flavour; from one that is flat by rescaling alone nothing is known to.
@@ -19,25 +19,36 @@ WAYS_OUT = {
 
 def label(arguments: list[str]) -> int:
     as_json, better = flag(arguments, "--json"), flag(arguments, "--improve")
-    (where,) = positional(arguments, "label FILE [--json] [--improve]", exactly=1)
+    optimiser = option(arguments, "--optimiser")
+    (where,) = positional(arguments, "label FILE [--json] [--improve] [--optimiser NAME]", exactly=1)
     use_64_bits()
-    from landscape.host.label import improve, label_one
+    from landscape.engine.settings import Settings
+    from landscape.host.label import improve, labels
     from landscape.host.points import in_order, read_points
+    from landscape.theory.wide_enough import wide_enough
 
     problem, points, order = read_points(Path(where))
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
-    verdicts = [in_order(label_one(problem, problem.write(point)), order) for point in points]
+    settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
+    if settings is not None:
+        settings.method(problem.scale)  # a name that nobody knows is said before anything is labelled
+    found = labels(problem, [problem.write(point) for point in points], settings)
+    verdicts = [in_order(one, order) for one in found]
     improved = [improve(problem, point) for point in points] if better else [None] * len(points)  # type: ignore[arg-type]
+    valleys = wide_enough(problem)
     if as_json:
+        more = {"no_spurious_valley": valleys.sentence} if valleys.holds else {}
         said = [
-            v.as_dict() | ({} if i is None else {"improve": i.as_dict()})
+            v.as_dict() | more | ({} if i is None else {"improve": i.as_dict()})
             for v, i in zip(verdicts, improved, strict=True)
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
+    if valleys.dimension is not None:
+        print(f"valleys: {valleys.sentence}")
     for i, (verdict, found) in enumerate(zip(verdicts, improved, strict=True)):
         print(f"point {i}: {sentence(verdict)}")
         _more(verdict, problem)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from landscape.cli.arguments import (
     OK,
     STOPPED,
+    Output,
+    ascii_digits,
     field_help,
     flag,
     option,
@@ -35,14 +37,15 @@ def run(arguments: list[str]) -> int:
     if folder is not None:
         from landscape.host import store
 
-        store.check_free(folder)
+        store.check_new(folder)
     check_shared(study, output.workers, output.scheduler)
+    check_traced(study, output)
     with pool(output.workers, output.scheduler, kept=folder is not None) as processes:
         use_64_bits(alone=processes is None)
         from landscape.host import files, interrupt, kept
 
         study, origin = files.taken_in(study)
-        content = study.manifest() | ({"files": origin} if origin else {})
+        content = study.manifest() | ({"files": origin} if origin else {}) | looks_of(study, output)
         interrupt.check()
         with kept.withdrawn_if_refused(folder):
             if folder is not None:
@@ -56,6 +59,27 @@ def check_shared(study: Study, workers: Any, scheduler: Any) -> None:
     """Raises InputError unless the study can be done by several processes, where that is asked for."""
     if (workers is not None or scheduler is not None) and study.one_process:
         raise InputError(f"{study.name} runs in one process; leave out --workers and --scheduler.")
+
+
+def check_traced(study: Study, output: Output) -> None:
+    """Raises InputError unless the looks along descents can be made and kept, where they are asked for."""
+    if not output.trace:
+        return
+    if not study.traced:
+        raise InputError(f"{study.name} has no descents that --trace could look along; leave it out.")
+    if output.out is None:
+        raise InputError("--trace needs --out DIR: looks along descents are kept in a run folder.")
+    if output.workers is not None or output.scheduler is not None:
+        raise InputError("looks along descents are written by one process; leave out --workers and --scheduler.")
+
+
+def looks_of(study: Any, output: Output) -> dict[str, Any]:
+    """What the manifest says of looks along the descents; nothing where there are none."""
+    if not output.trace:
+        return {}
+    from landscape.engine.looks import Looks, log_spaced
+
+    return {"looks": Looks(log_spaced(200, study.budget)).as_dict()}
 
 
 def _finish(study: Study, folder: Path | None, as_json: bool, progress: bool | None, pool: Pool | None) -> int:
@@ -80,7 +104,9 @@ def list_studies(arguments: list[str]) -> int:
         print(f"{study.name}: {study.about}\n")
         for name, meaning in field_help(study).items():
             default = next(f for f in dataclasses.fields(study) if f.name == name).default
-            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.")
+            known = study().built_in(name)
+            known = f" Built in: {', '.join(known)}." if known else ""
+            print(f"  --{name.replace('_', '-')}  {meaning} Default: {default}.{known}")
         return OK
     width = max(map(len, STUDIES))
     for study in STUDIES.values():
@@ -104,6 +130,7 @@ def resume(arguments: list[str]) -> int:
     workers, scheduler = option(arguments, "--workers"), option(arguments, "--scheduler")
     usage = "resume DIR [--json] [--workers N | --scheduler ADDRESS]"
     (where,) = positional(arguments, usage, exactly=1)
+    ascii_digits(arguments if workers is None else [*arguments, workers])
     if workers is not None and not workers.lstrip("+-").isdigit():
         raise InputError(f"workers must be a whole number of at least 1, found {workers}.")
     study = stored_study(Path(where), go_on=True)

@@ -36,6 +36,10 @@ class GradientDescent(Method):
         """A step down the gradient."""
         return theta - (self.step_size * step_scale) * gradient(theta), memory
 
+    def elapsed(self, before: Any, after: Any, steps: int | Array, step_scale: Array) -> Array:
+        """Step size times steps: plain descent is Euler's method for the flow."""
+        return jnp.asarray(steps, step_scale.dtype) * (self.step_size * step_scale)
+
 
 MINIBATCH_STEPS = 9600  # noisy ones, hundreds of times 1 / curvature at our step sizes; then all rows, to an end
 

@@ -32,6 +32,7 @@ class _Flow(NamedTuple):
         curvature: The largest, as last seen.
         since: Steps since then.
         error: Estimated error of the last accepted step over the tolerance.
+        time: Flow time at theta.
     """
 
     gradient: Float[Array, " p *lanes"]
@@ -45,6 +46,7 @@ class _Flow(NamedTuple):
     curvature: Float[Array, " *lanes"]
     since: Int[Array, " *lanes"]
     error: Float[Array, " *lanes"]
+    time: Float[Array, " *lanes"]
 
 
 @lru_cache(maxsize=1)
@@ -98,7 +100,7 @@ class Flow(Method):
         zero, one = jnp.zeros_like(theta), jnp.ones(theta.shape[1:], theta.dtype)
         whole = jnp.zeros(theta.shape[1:], jnp.int32)
         # The first length is far too short anywhere; it may grow fivefold a step.
-        return _Flow(zero, zero, zero, zero, one, 1e-3 * one, whole + 2, whole - 1, one, whole, one)
+        return _Flow(zero, zero, zero, zero, one, 1e-3 * one, whole + 2, whole - 1, one, whole, one, 0.0 * one)
 
     def step(
         self, gradient: GradientAt, theta: Array, memory: _Flow, step_scale: Array, number: Array
@@ -123,7 +125,7 @@ class Flow(Method):
         growth = jnp.clip(jnp.minimum(factor, factor * jnp.cbrt(m.error / floor)), 0.2, 5.0)
         factor = jnp.where(taken, growth, jnp.where(finite, jnp.clip(factor, 0.1, 0.7), 0.1))
         length = jnp.where(last, m.length * factor, m.length)
-        theta = jnp.where(taken, theta + m.now, theta)
+        theta, time = jnp.where(taken, theta + m.now, theta), jnp.where(taken, m.time + m.length, m.time)
         base = jnp.where(taken | first, g, m.gradient)
 
         # The largest curvature: looked at before the first step, every few steps, and after a refusal.
@@ -147,8 +149,12 @@ class Flow(Method):
         before = jnp.where(begins, 0.0, jnp.where(between, m.now, m.before))
         stage = jnp.where(look, 0, jnp.where(begins, 1, m.stage + 1))
         error = jnp.where(taken, floor, m.error)
-        return theta, _Flow(base, now, before, steep, size, length, stages, stage, curvature, since, error)
+        return theta, _Flow(base, now, before, steep, size, length, stages, stage, curvature, since, error, time)
 
     def gradient_in(self, memory: _Flow) -> Array:
         """The gradient at the start of the step."""
         return memory.gradient
+
+    def elapsed(self, before: _Flow, after: _Flow, steps: int | Array, step_scale: Array) -> Array:
+        """The lengths of the steps that were accepted."""
+        return after.time - before.time

@@ -66,6 +66,13 @@ class Method(ABC):
         """The gradient at theta, from the memory of a restart that has taken a step; None if it is not kept."""
         return None
 
+    def elapsed(self, before: Any, after: Any, steps: int | Array, step_scale: Array) -> Array:
+        """Time of the gradient flow that passes between two memories, `steps` gradients apart; NaN where it has none.
+
+        Methods that take no steps along the negative gradient (L-BFGS, momentum, Adam, ...) have none.
+        """
+        return jnp.full_like(step_scale, jnp.nan)
+
 
 class Lane(NamedTuple):
     """One restart on its way down.
@@ -76,6 +83,7 @@ class Lane(NamedTuple):
         step_scale: Multiplies every update; halved each time the restart diverges.
         loss: Loss at theta.
         grad_norm: Euclidean norm of the gradient at theta.
+        time: Of the gradient flow, since the start of the descent; NaN for methods without one.
     """
 
     theta: Float[Array, " p *lanes"]
@@ -83,12 +91,14 @@ class Lane(NamedTuple):
     step_scale: Float[Array, " *lanes"]
     loss: Float[Array, " *lanes"]
     grad_norm: Float[Array, " *lanes"]
+    time: Float[Array, " *lanes"]
 
 
 def init(problem: Loss, method: Method, theta: Float[Array, " p *lanes"], step_scale: Float[Array, " *lanes"]) -> Lane:
     """A lane at the start of its descent; loss and gradient norm are not evaluated yet."""
     inf = jnp.full(theta.shape[1:], jnp.inf, theta.dtype)
-    return Lane(theta, method.init(theta), jnp.asarray(step_scale, theta.dtype), loss=inf, grad_norm=inf)
+    scale = jnp.asarray(step_scale, theta.dtype)
+    return Lane(theta, method.init(theta), scale, loss=inf, grad_norm=inf, time=jnp.zeros_like(inf))
 
 
 class _Gradient:
@@ -124,21 +134,29 @@ def _gradients(size: int, batched: Any, problem: Loss, theta: Array) -> tuple[Ar
     return problem.gradients(theta), True
 
 
-def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array) -> Lane:
-    """The lane `steps` gradients later, with its loss and gradient norm there.
+def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first: int | Array = 0) -> Lane:
+    """The lane `steps` gradients later, with its loss, gradient norm and time there.
 
     Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
     carries inf or NaN in its own numbers and nobody else's.
+
+    Args:
+        problem: The loss.
+        method: The way down.
+        lane: Where it stands.
+        steps: Gradients to take.
+        first: How many gradients of its chunk are taken already.
     """
     gradient = _Gradient(problem, lane.theta.ndim == 2)
 
     def step(number: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         return method.step(gradient, *carry, lane.step_scale, number)
 
-    theta, memory = jax.lax.fori_loop(0, steps, step, (lane.theta, lane.memory))
+    theta, memory = jax.lax.fori_loop(first, first + steps, step, (lane.theta, lane.memory))
     last = method.gradient_in(memory)
     last = gradient(theta) if last is None else last
-    return Lane(theta, memory, lane.step_scale, loss=gradient.loss(theta), grad_norm=euclidean_norm(last))
+    time = lane.time + method.elapsed(lane.memory, memory, steps, lane.step_scale)
+    return Lane(theta, memory, lane.step_scale, gradient.loss(theta), euclidean_norm(last), time)
 
 
 def dot(a: Array, b: Array) -> Array:

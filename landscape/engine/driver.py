@@ -19,6 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ from landscape.engine.accept import NewtonAcceptance
 from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
 from landscape.engine.lanes import Group
+from landscape.engine.looks import Looks
 from landscape.engine.orbit_book import NOT_ISOLATED
 from landscape.engine.queue import Candidate, Queue
 from landscape.engine.rows import Batch, Row, columns, row
@@ -69,6 +71,7 @@ class Driver:
         starts: np.ndarray | None = None,
         tolerances: Tolerances = Tolerances(),  # noqa: B008 immutable
         schedule: Schedule = Schedule(),  # noqa: B008 immutable
+        looks: Looks | None = None,
     ):
         """Nothing is compiled or run yet.
 
@@ -79,11 +82,16 @@ class Driver:
             starts: Given starting points, [restarts, p], instead of random ones.
             tolerances: What counts as an end.
             schedule: When lanes are looked at.
+            looks: When and at what the descents are looked at on their way; what is seen is for `take_looks`.
 
         Raises:
             InputError: A setting makes no sense, or the device has no float64 and the descent asks for it.
         """
         settings = settings.check()
+        if looks is not None and settings.dtype != "float64":
+            raise InputError("looks along descents need dtype float64: a loss in float32 is rounding below 1e-6.")
+        self.looks = looks
+        self._looked: list[dict[str, np.ndarray]] = []
         self.problem, self.settings, self.seed, self.starts, self.schedule = problem, settings, seed, starts, schedule
         self.tolerances = tolerances
         self.method = settings.method(problem.scale)
@@ -107,6 +115,11 @@ class Driver:
     def restore(self, orbits: list[tuple[int, np.ndarray, Verdict]]) -> None:
         """Makes orbits of an earlier part of the run known: (name, theta, verdict) of each."""
         self.acceptance.restore(orbits)
+
+    def take_looks(self) -> list[dict[str, np.ndarray]]:
+        """Columns of all looks since the last call, in no order; whoever asks often keeps little in memory."""
+        taken, self._looked = self._looked, []
+        return taken
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -141,7 +154,8 @@ class Driver:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         group = running.pop(future)
-                        group.lanes = future.result()
+                        group.advanced(*future.result())
+                        self._fetch_looks(group)
                         rows += self._look(group, queue, candidates)
                         idle.append(group)
                     if not host_first:
@@ -200,7 +214,8 @@ class Driver:
         size = min(self.problem.block, share) if on_cpu else share
         blocks = len(devices) * -(-share // size)
         sharding = NamedSharding(Mesh(np.array(devices), ("lanes",)), PartitionSpec("lanes"))
-        return [Group(self.problem, self.method, dtype, blocks, size, sharding) for _ in range(count)]
+        make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, self.looks)
+        return [make() for _ in range(count)]
 
     def _started(
         self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
@@ -225,7 +240,7 @@ class Driver:
         devices, few = group.sharding.mesh.size, np.flatnonzero(group.taken)
         if group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
-        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding)
+        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding, self.looks)
         rows = group.rows(few)
         for place, old in zip(narrow.order, few, strict=False):
             narrow.put(int(place), group.leave(int(old)))
@@ -241,12 +256,18 @@ class Driver:
             theta = self._starts(np.array([one.number for one in fresh]))
             theta = np.stack([own if one.start is None else one.start for one, own in zip(fresh, theta, strict=True)])
             group.begin(self._on_devices, free[: len(fresh)], theta, np.array([one.step_scale for one in fresh]))
+            group.look_at_starts(self._on_devices, theta, fresh)
+            self._fetch_looks(group)
         if old:
             states = jax.tree.map(lambda *x: np.stack(x), *[one.state for one in old])
             group.place(free[len(fresh) : len(restarts)], states)
         for place, one in zip(free, fresh + old, strict=False):
             one.state = None
             group.put(int(place), one)
+
+    def _fetch_looks(self, group: Group) -> None:
+        self._looked += group.looked
+        group.looked = []
 
     def _starts(self, numbers: np.ndarray) -> np.ndarray:
         if self.starts is not None:
@@ -278,7 +299,7 @@ class Driver:
             restart = group.leave(int(place))
             if wild[place] and restart.step_scale > 0.5**self.schedule.halvings:
                 restart.step_scale, restart.mark = restart.step_scale / 2, np.inf
-                restart.threshold = self.settings.retire
+                restart.threshold, restart.begun = self.settings.retire, restart.steps
                 queue.put(restart)
                 continue
             theta = np.array(rows.theta[i], np.float64)
@@ -303,11 +324,11 @@ class Driver:
         settled = group.steps % self.acceptance.period == 0
         still = np.zeros_like(wild)
         if self.exact:
-            least = 0.0 if self.problem.lower_bound is None else self.problem.lower_bound.value
-            fall = self.schedule.fall
+            bound, fall = self.problem.lower_bound, self.schedule.fall
             # Between kinks the loss may go up and down a little: no fall is enough.
             with np.errstate(invalid="ignore"):
-                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= fall * (group.mark - least))
+                excess = np.abs(group.mark) if bound is None else group.mark - bound.value
+                still = settled & ~wild & (group.mark < np.inf) & (group.mark - loss <= fall * excess)
         idles = settled & ~still & (loss >= group.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)

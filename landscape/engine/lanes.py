@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from landscape import descent
 from landscape.descent import Lane, Method
 from landscape.engine.kernels import on_last_axis
+from landscape.engine.looks import Look, Looks, Watch, look_at_starts
 from landscape.engine.queue import Restart
 from landscape.polish import DECENT
 from landscape.precision import float64
@@ -33,7 +35,14 @@ class Group:
     """Lanes that advance together, and the host's book of who is in them."""
 
     def __init__(
-        self, problem: Problem, method: Method, dtype: np.dtype, blocks: int, size: int, sharding: NamedSharding
+        self,
+        problem: Problem,
+        method: Method,
+        dtype: np.dtype,
+        blocks: int,
+        size: int,
+        sharding: NamedSharding,
+        looks: Looks | None = None,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -44,6 +53,7 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
+            looks: When lanes are looked at on their way, and at what; None where they are not.
         """
         places = blocks * size
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
@@ -60,6 +70,10 @@ class Group:
         self.threshold = np.zeros(places)
         self.mark = np.zeros(places)
         self.rest = np.zeros(places, np.int64)
+        self.begun = np.zeros(places, np.int64)
+        self.looks = looks
+        self.looked: list[dict[str, np.ndarray]] = []  # columns of looks that nobody has fetched yet
+        self._due = np.zeros((blocks, method.chunk + 1), bool)
         row = jax.eval_shape(
             partial(descent.init, problem, method),
             jax.ShapeDtypeStruct((problem.p,), dtype),
@@ -78,12 +92,11 @@ class Group:
         """Gives a restart this place."""
         self.restarts[place], self.taken[place] = restart, True
         self.steps[place], self.threshold[place], self.mark[place] = restart.steps, restart.threshold, restart.mark
-        self.rest[place] = restart.rest
+        self.rest[place], self.begun[place] = restart.rest, restart.begun
 
     def leave(self, place: int) -> Restart:
         """Frees this place, and returns the restart that had it."""
-        restart = self.restarts[place]
-        assert restart is not None
+        restart = self._at(place)
         self.restarts[place], self.taken[place] = None, False
         restart.steps, restart.mark = int(self.steps[place]), float(self.mark[place])
         return restart
@@ -116,7 +129,7 @@ class Group:
         rows = self.rows(source)
         for a, b in zip(source, target, strict=True):
             self.restarts[b], self.restarts[a] = self.restarts[a], None
-        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest):
+        for column in (self.taken, self.steps, self.threshold, self.mark, self.rest, self.begun):
             column[target] = column[source]
         self.taken[source] = False
         self.place(target, rows)
@@ -128,6 +141,26 @@ class Group:
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
         self.place(places, _fresh(problem, self.method, theta.astype(self.dtype), step_scale.astype(self.dtype)))
+
+    def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: list[Restart]) -> None:
+        """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
+        if self.looks is None or self.looks.at[0] != 0:
+            return
+        padded = np.resize(theta, (self._padded(len(theta)), theta.shape[1])).astype(self.dtype)
+        seen = jax.tree.map(lambda x: np.asarray(x)[: len(theta)], look_at_starts(problem, self.looks.watch, padded))
+        self._write(restarts, np.zeros(len(theta), np.int64), seen)
+
+    def _write(self, restarts: list[Restart], steps: np.ndarray, seen: Look) -> None:
+        """Writes down looks at these restarts after so many gradients of their descents."""
+        assert self.looks is not None
+        numbers, begun = (np.array([getattr(one, name) for one in restarts], np.int64) for name in ("number", "begun"))
+        names = [name for name, _ in self.looks.watch.observables]
+        columns: dict[str, Any] = {"restart": numbers, "begun": begun, "step": steps}
+        columns |= {"time": seen.time, "loss": seen.loss, "grad_norm": seen.grad_norm}
+        columns |= dict(zip(names, seen.observed, strict=True))
+        if seen.theta is not None:
+            columns["theta"] = seen.theta
+        self.looked.append(columns)
 
     def place(self, places: np.ndarray, rows: Lane) -> None:
         """Puts rows of lanes in these places [m]; rows beyond the m-th are padding."""
@@ -147,16 +180,61 @@ class Group:
         """A number of rows that is one of two, so that two programs do."""
         return self.size if count <= self.size else len(self.taken)
 
-    def chunk(self, problem: Problem) -> Callable[[], Lane]:
-        """What returns the lanes a chunk later; compiled by now. The lanes of this group are used up by it."""
-        active = jax.device_put(self.active(), self.sharding)
-        program = _program(problem, self.method, self.lanes, active, self.sharding)
+    def chunk(self, problem: Problem) -> Callable[[], tuple[Lane, Look | None]]:
+        """What returns the lanes a chunk later, and the looks on the way; compiled by now.
 
-        def run() -> Lane:
+        The lanes of this group are used up by it.
+        """
+        active = jax.device_put(self.active(), self.sharding)
+        given: tuple[Any, ...] = (self.lanes, active)
+        if self.looks is not None:
+            given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
+        watch = None if self.looks is None else self.looks.watch
+        program = _program(problem, self.method, watch, given, self.sharding)
+
+        def run() -> tuple[Lane, Look | None]:
             with float64():
-                return jax.block_until_ready(program(problem, self.lanes, active))
+                return jax.block_until_ready(program(problem, *given))
 
         return run
+
+    def _stops(self, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
+        """Places in the next chunk at which each block is looked at, [blocks, most], and how many, [blocks]."""
+        chunk, there = self.method.chunk, np.flatnonzero(self.taken)
+        self._due[:] = False
+        self._due[:, chunk] = True
+        due = looks.due(there // self.size, (self.steps - self.begun)[there], chunk)
+        self._due[: len(due)] |= due
+        stops = np.full((len(self._due), looks.most(chunk)), chunk, np.int32)
+        for block, row in enumerate(self._due):
+            offsets = np.flatnonzero(row)
+            stops[block, : len(offsets)] = offsets
+        return stops, self._due.sum(axis=1).astype(np.int32)
+
+    def advanced(self, lanes: Lane, seen: Look | None) -> None:
+        """Takes in what a chunk has returned, before its gradients are counted; writes down the looks that were due."""
+        self.lanes = lanes
+        if self.looks is None or seen is None:
+            return
+        at, there = np.asarray(self.looks.at), np.flatnonzero(self.taken)
+        clocks = (self.steps - self.begun)[there]
+        stops = [np.flatnonzero(row) for row in self._due]
+        blocks = there // self.size
+        most = max(map(len, stops))
+        places = np.stack([np.resize(row, most) for row in stops])[blocks]  # [lanes, most]
+        real = np.arange(most) < np.array([len(row) for row in stops])[blocks][:, None]
+        steps = clocks[:, None] + places
+        lane, number = np.nonzero(real & np.isin(steps, at))
+        if not len(lane):
+            return
+        where = blocks[lane], number, (there % self.size)[lane]
+        chosen = jax.tree.map(lambda x: np.asarray(x)[where], seen)
+        self._write([self._at(int(one)) for one in there[lane]], steps[lane, number], chosen)
+
+    def _at(self, place: int) -> Restart:
+        restart = self.restarts[place]
+        assert restart is not None
+        return restart
 
 
 # -- compiled pieces ---------------------------------------------------------------------------------------------------
@@ -166,18 +244,19 @@ _PROGRAMS: OrderedDict[Any, Any] = (
 )  # compiled chunks, by all that they depend on; the last used at the end
 
 
-def _program(problem: Problem, method: Method, lanes: Lane, active: Any, sharding: NamedSharding) -> Any:
-    """The compiled chunk for a problem and lanes of these shapes; runs of one shape share it."""
-    leaves, facts = jax.tree.flatten((problem, lanes))
-    key = (method, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
+def _program(
+    problem: Problem, method: Method, watch: Watch | None, given: tuple[Any, ...], sharding: NamedSharding
+) -> Any:
+    """The compiled chunk for a problem, and lanes and looks of these shapes; runs of one shape share it."""
+    leaves, facts = jax.tree.flatten((problem, given))
+    key = (method, watch, facts, tuple(jax.typeof(leaf) for leaf in leaves), sharding)
     if key not in _PROGRAMS:
-        chunk = partial(_chunk, method)
+        chunk = partial(_chunk, method) if watch is None else partial(_looked_chunk, method, watch)
         if sharding.mesh.size > 1:
             spec = PartitionSpec("lanes")
-            chunk = jax.shard_map(
-                chunk, mesh=sharding.mesh, in_specs=(PartitionSpec(), spec, spec), out_specs=spec, check_vma=False
-            )
-        made = jax.jit(chunk, donate_argnums=1).lower(problem, lanes, active)
+            specs = (PartitionSpec(), *[spec] * len(given))
+            chunk = jax.shard_map(chunk, mesh=sharding.mesh, in_specs=specs, out_specs=spec, check_vma=False)
+        made = jax.jit(chunk, donate_argnums=1).lower(problem, *given)
         on_cpu = next(iter(sharding.device_set)).platform == "cpu"
         _PROGRAMS[key] = made.compile(compiler_options=CPU if on_cpu else None)
         if len(_PROGRAMS) > KEPT:
@@ -186,20 +265,48 @@ def _program(problem: Problem, method: Method, lanes: Lane, active: Any, shardin
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> Lane:
+def _chunk(method: Method, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
     """The lanes of the first `active` blocks, a chunk of gradients later, one block after the other."""
-    steps = method.chunk
-    trailing = on_last_axis(problem, method)
 
     def block(i: Any, lanes: Lane) -> Lane:
         one = jax.tree.map(lambda x: x[i], lanes)
-        if trailing:
-            one = descent.advance(problem, method, one, steps)
-        else:
-            one = jax.vmap(lambda lane: descent.advance(problem, method, lane, steps))(one)
+        one = _moved(method, problem, one, method.chunk, 0)
         return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one)
 
-    return jax.lax.fori_loop(0, active[0], block, lanes)
+    return jax.lax.fori_loop(0, active[0], block, lanes), None
+
+
+def _moved(method: Method, problem: Problem, block: Lane, steps: Any, first: Any) -> Lane:
+    """One block of lanes, so many gradients later."""
+    if on_last_axis(problem, method):
+        return descent.advance(problem, method, block, steps, first)
+    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps, first))(block)
+
+
+def _looked_chunk(
+    method: Method, watch: Watch, problem: Problem, lanes: Lane, active: Any, stops: Any, count: Any
+) -> tuple[Lane, Look]:
+    """The same, and what is seen at the first `count` stops of each block, [blocks, stops, lanes of a block, ...]."""
+    trailing = on_last_axis(problem, method)
+
+    def seen_of(block: Lane) -> Look:
+        return watch.of(block, trailing)
+
+    one = jax.eval_shape(lambda lanes: seen_of(jax.tree.map(lambda x: x[0], lanes)), lanes)
+    seen = jax.tree.map(lambda x: jnp.zeros((*stops.shape, *x.shape), x.dtype), one)
+
+    def block(i: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
+        def piece(j: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
+            one, seen = carry
+            first = jnp.where(j == 0, 0, stops[i, j - 1])
+            one = _moved(method, problem, one, stops[i, j] - first, first)
+            return one, jax.tree.map(lambda x, y: x.at[i, j].set(y), seen, seen_of(one))
+
+        lanes, seen = carry
+        one, seen = jax.lax.fori_loop(0, count[i], piece, (jax.tree.map(lambda x: x[i], lanes), seen))
+        return jax.tree.map(lambda x, y: x.at[i].set(y), lanes, one), seen
+
+    return jax.lax.fori_loop(0, active[0], block, (lanes, seen))
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from landscape.engine.looks import Looks
 from landscape.engine.settings import Settings
-from landscape.records import InputError, whole
+from landscape.records import must_fit, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Plan:
         title: Stands beside the progress bar.
         study: Name in the record.
         starts: Given starting points, [restarts, p], or None for random ones.
+        looks: When and at what descents are looked at on their way; None where they are not.
     """
 
     problem: Any
@@ -32,10 +34,12 @@ class Plan:
     title: str = ""
     study: str = "explore"
     starts: np.ndarray | None = field(default=None, repr=False)
+    looks: Looks | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError unless restarts, seed and settings make sense."""
         whole("restarts", self.restarts, 1)
-        if whole("seed", self.seed, 0) >= 2**63:
-            raise InputError(f"seed must be below 2^63, found {self.seed}.")
+        whole("seed", self.seed, 0, most=2**63 - 1)
         self.settings.check()
+        # A lane holds its point, its gradient and what the method keeps: some numbers a coordinate.
+        must_fit(f"networks of {self.problem.p} weights", 64 * self.problem.p)

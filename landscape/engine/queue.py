@@ -23,6 +23,7 @@ class Restart:
         step_scale: Multiplies every update.
         mark: Loss at the last look for a fall.
         rest: Gradients before which it is not offered.
+        begun: Gradients that went into descents that diverged, before the one it is on.
         basin: Ground on which its polished point is taken for the descent's own end.
         state: Its lane as NumPy arrays, None before the first step.
         start: Where it goes on in float64, its descent in float32 being at its end; else None.
@@ -34,6 +35,7 @@ class Restart:
     step_scale: float = 1.0
     mark: float = np.inf
     rest: int = 0
+    begun: int = 0
     basin: Basin | None = None
     state: Lane | None = None
     start: np.ndarray | None = None

@@ -31,7 +31,7 @@ def row(restart: Restart, point: Point, verdict: Verdict, orbit: int) -> Row:
         "steps": restart.steps,
         "step_scale": restart.step_scale,
         "loss": float(point.loss),
-        "loss_error": float(point.loss_error),
+        "loss_error": float(point.loss_error if verdict.loss_error is None else verdict.loss_error),
         "grad_norm": float(point.grad_norm),
         "moved": float(point.moved),
         "min_curvature": np.nan if verdict.min_curvature is None else verdict.min_curvature,

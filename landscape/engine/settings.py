@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import optax
 
 from landscape import descent
 from landscape.descent import Method
 from landscape.problems.problem import Problem
-from landscape.records import InputError, whole
+from landscape.records import InputError, real, whole
 
 
 class Settings(NamedTuple):
@@ -63,9 +62,7 @@ class Settings(NamedTuple):
         whole("budget", self.budget, 1)
         whole("lanes", self.lanes, 0)
         for name in ("init_scale", "step_size", "tolerance", "retire"):
-            value = getattr(self, name)
-            if not 0 < value < np.inf:
-                raise InputError(f"{name} must be a positive number, found {value}.")
+            real(name, getattr(self, name), above=0)
         if self.dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be float32 or float64, found {self.dtype!r}.")
         return self

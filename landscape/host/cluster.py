@@ -131,7 +131,7 @@ def _written(path: str) -> str:
     while True:
         try:
             return json.loads(Path(path).read_text())["address"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             if time.monotonic() - begun > REACH_SECONDS:
                 raise InputError(
                     f"{path} is no scheduler file; `dask scheduler --scheduler-file {path}` makes one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from landscape.host.cluster import pool
 from landscape.host.identity import difference
 from landscape.host.manifest import fields_of, manifest
 from landscape.host.run import begin, run
-from landscape.problems.problem import Problem
-from landscape.records import InputError
+from landscape.problems.problem import Problem, is_landscape
+from landscape.records import InputError, numbers, whole
 
 
 def explore(
@@ -57,8 +58,31 @@ def explore(
         InputError: A setting makes no sense; `out` holds something already (with `resume`: another run); the problem
             cannot be sent to workers; or the scheduler does not answer.
     """
-    plan = _planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
-    folder = None if out is None else Path(out)
+    is_landscape(problem)
+    plan = planned(problem, restarts, seed, starts, Settings.of(problem, **settings))
+    return carried_out(plan, None if out is None else Path(out), resume, progress, workers, scheduler)
+
+
+def carried_out(
+    plan: Plan,
+    folder: Path | None,
+    resume: bool = False,
+    progress: bool | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    keep_looks: Callable[[dict[str, np.ndarray]], Any] | None = None,
+) -> Census:
+    """The census of a plan, for a run from Python; see `explore`.
+
+    Args:
+        plan: Of the run.
+        folder: To keep it in.
+        resume: As for `explore`.
+        progress: As for `explore`.
+        workers: As for `explore`.
+        scheduler: As for `explore`.
+        keep_looks: Takes columns of looks, where there is no folder.
+    """
     said = {} if folder is None else manifest(plan, fields_of(plan)[1])
     goes_on = folder is not None and resume and (folder / store.MANIFEST).exists()
     if folder is not None and goes_on:
@@ -66,25 +90,27 @@ def explore(
         if differs is not None:
             raise InputError(f"{folder} holds another run: its {differs} differs. Choose another folder.")
     elif folder is not None:
-        store.check_free(folder)
+        store.check_new(folder)
     with pool(workers, scheduler, kept=folder is not None) as processes, interrupt.heeded():
         if folder is not None and not goes_on:
             begin(folder, said, processes)
         with kept.withdrawn_if_refused(None if goes_on else folder):
-            return run(plan, folder, processes, progress)
+            return run(plan, folder, processes, progress, keep_looks)
 
 
-def _planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
+def planned(problem: Problem, restarts: int, seed: int, starts: Any, settings: Settings) -> Plan:
     """The plan of a run from Python.
 
     Raises:
         InputError: A setting or the shape of the starts makes no sense.
     """
     if starts is not None:
-        starts = np.asarray(starts, np.float64).reshape(len(starts), -1)
-        if starts.shape[1] != problem.p or not np.all(np.isfinite(starts)):
-            raise InputError(f"starts must be finite and of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = numbers(starts, "starts")
+        if not starts.ndim or not starts.size or starts.reshape(len(starts), -1).shape[1:] != (problem.p,):
+            raise InputError(f"starts must be of shape [restarts, {problem.p}], found {starts.shape}.")
+        starts = starts.reshape(len(starts), -1)
         restarts = len(starts)
+    restarts, seed = whole("restarts", restarts, 1), whole("seed", seed, 0, most=2**63 - 1)
     with overflow.quiet():
         problem = overflow.bounded(classify.bounded(problem))
     plan = Plan(problem, settings, restarts, seed, starts=starts)

@@ -48,6 +48,20 @@ def read(path: Path) -> Any:
         raise InputError(f"{path} is neither JSON nor npz: {reason}.") from error
 
 
+def json_of(text: str, what: str) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        InputError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InputError(f"{what} is nested too deeply.") from None
+    except ValueError as error:  # also of a whole number with thousands of digits
+        raise InputError(f"{what} is not JSON: {error}.") from None
+
+
 def is_file(path: Path | str) -> bool:
     """Whether there is such a file; no text is too long or too odd to ask."""
     try:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from landscape import classify
-from landscape.engine.settings import Tolerances
+from landscape.engine.driver import Driver
+from landscape.engine.settings import Settings, Tolerances
 from landscape.host import overflow
 from landscape.polish import batch_size, evaluate, newton_to_stationary, polish
+from landscape.precision import float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Problem, is_landscape
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
 from landscape.spectrum import spectrum
 from landscape.theory.convex import labels as convex
@@ -29,27 +32,73 @@ NEAR = 1e-6  # a point this close to stationary, times the scale, is polished wh
 TOLERANCES = Tolerances()
 
 
-def label(problem: Problem, params: Any) -> Verdict | list[Verdict]:
+def label(problem: Problem, params: Any, **settings: Any) -> Verdict | list[Verdict]:
     """The verdict of a point, or of several, with `polished`: that of the stationary point it leads to.
 
     The point is judged as given: weights from a training run are rarely stationary to 1e-12 and are then
     `unconverged`, with their loss, bound and excess. `polished` is the stationary point that a second-order descent
     of no more than a tenth of the problem's scale reaches from there, and None where it reaches none; on lines and on
-    finite data it is the one that an exact finish leads to.
+    finite data it is the one that an exact finish leads to. Where settings are given, and for a user's loss where that
+    reaches none, it is the end of a whole descent from there.
 
     Args:
         problem: The landscape.
         params: What the problem's chart reads: `Params(hidden=[width, d])` or the bare matrix for teacher-student
             problems, `Params(hidden=[width, d], outer=[width])` for data sets, the coefficients [p] for porcupines,
             else the user's pytree; with one more axis in front, [points, ...], for several points.
+        **settings: Of the descent, as for `explore`: optimiser, step_size, budget, ...
 
     Raises:
-        InputError: The shape is wrong, a number is not finite, or float64 cannot hold the loss, its gradient or bound.
+        InputError: The shape is wrong, a number is not finite, float64 cannot hold the loss, its gradient or bound, or
+            a setting makes no sense.
     """
+    is_landscape(problem)
     many = problem.points(params)
-    if many is None:
-        return label_one(problem, problem.write(params))
-    return [label_one(problem, theta) for theta in many]
+    thetas = [problem.write(params)] if many is None else list(many)
+    verdicts = labels(problem, thetas, Settings.of(problem, **settings) if settings else None)
+    return verdicts[0] if many is None else verdicts
+
+
+def labels(problem: Problem, thetas: Sequence[np.ndarray], settings: Settings | None = None) -> list[Verdict]:
+    """The verdicts of flat points, [p] each, with the ends of descents from those that are not stationary; see `label`.
+
+    Args:
+        problem: The landscape.
+        thetas: The points.
+        settings: Of the descents; by default only points of a user's loss that lead nowhere near are descended from.
+    """
+    found = [label_one(problem, theta) for theta in thetas]
+    far = [i for i, one in enumerate(found) if one.label == Label.UNCONVERGED]
+    if settings is None:
+        far = [i for i in far if found[i].polished is None and room_of(problem).everywhere]
+    if far:
+        ends = descended(problem, np.stack([thetas[i] for i in far]), settings or Settings.of(problem))
+        for i, end in zip(far, ends, strict=True):
+            found[i] = found[i] if end is None else _leading(problem, found[i], thetas[i], end)
+    return found
+
+
+def _leading(problem: Problem, given: Verdict, theta: np.ndarray, end: np.ndarray) -> Verdict:
+    """The verdict of a point with that of the end of a descent from there."""
+    return replace(given, polished=label_one(problem, end), moved=float(np.linalg.norm(end - theta)))
+
+
+def descended(problem: Problem, thetas: np.ndarray, settings: Settings) -> list[np.ndarray | None]:
+    """The ends of descents from points, None for those that come to no end.
+
+    Args:
+        problem: The landscape.
+        thetas: The points, [r, p].
+        settings: Of the descents.
+    """
+    ends: list[np.ndarray | None] = [None] * len(thetas)
+    with float64(), overflow.quiet():
+        bounded = overflow.bounded(classify.bounded(problem))
+        driver = Driver(bounded, settings, seed=0, starts=thetas)
+        for columns, points in driver.run(np.arange(len(thetas))):
+            for number, said, end in zip(columns["restart"], columns["label"], points, strict=True):
+                ends[number] = None if said == Label.UNCONVERGED else end
+    return ends
 
 
 def label_one(problem: Problem, theta: np.ndarray) -> Verdict:
@@ -179,7 +228,8 @@ def improve(problem: Empirical, params: Params) -> Improvement:
     Raises:
         InputError: No convex program knows the optimum of this problem, or params do not fit.
     """
-    if not problem.certifiable:
+    is_landscape(problem)
+    if problem.rows is None or not problem.certifiable:
         raise InputError(
             "the optimum is known for ReLU networks on data with squared or logistic loss, positive weight decay and "
             "no unregularised hidden bias; here it is not."

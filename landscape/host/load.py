@@ -50,4 +50,5 @@ def load(folder: Path, plan: Plan | None = None) -> Census:
         folder,
         manifest["problem"],
         plan,
+        manifest.get("lower_bound"),
     )

@@ -26,10 +26,13 @@ def manifest(plan: Plan, fields: dict[str, Any]) -> dict[str, Any]:
         name: value if isinstance(value, str | int | float) else optimiser_name(value)
         for name, value in plan.settings._asdict().items()
     }
-    return {
+    looks = {} if plan.looks is None else {"looks": plan.looks.as_dict()}
+    bound = plan.problem.lower_bound
+    return looks | {
         "study": plan.study,
         "fields": fields,
         "problem": plan.problem.facts(),
+        "lower_bound": None if bound is None else {"value": bound.value, "by": bound.by},
         "fingerprint": plan.problem.fingerprint(),
         "restarts": plan.restarts,
         "seed": plan.seed,

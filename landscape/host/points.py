@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.params import Params
 from landscape.problems.porcupine import Porcupine, porcupine, unit_lines
 from landscape.problems.teacher_student import TeacherStudent, teacher_student
-from landscape.records import InputError, Verdict, numbers
+from landscape.records import InputError, Verdict, numbers, real
 
 FIELDS = ("teacher", "hidden", "activation", "slope")
 ON_LINES = ("lines", "teacher", "line_of", "coefficient")
@@ -59,7 +58,7 @@ def read_data(path: Path | str) -> dict[str, Any]:
         InputError: It cannot be read, has no x or y, or a field that is not understood.
     """
     if isinstance(path, str) and path.startswith("{"):
-        content, path = json.loads(path), "the data set"
+        content, path = files.json_of(path, "the data set"), "the data set"
     else:
         content = _object(Path(path))
     _known(content, path, ON_DATA)
@@ -97,7 +96,10 @@ def data_problem(content: dict[str, Any], path: Path | str, width: int, **given:
     if decay is None:
         # What the framework calls weight decay belongs to its own reduction of the loss.
         decay = converted(
-            _number(content, "weight_decay", path), np.size(content["y"]), loss, _text(content, "reduction", "sum_half")
+            _number(content, "weight_decay", path),
+            numbers(content["y"], "y").size,
+            loss,
+            _text(content, "reduction", "sum_half"),
         )
     problem = empirical(
         content["x"], content["y"], width, given.get("activation", _text(content, "activation", "relu")), loss, decay,
@@ -164,10 +166,7 @@ def _text(content: dict[str, Any], name: str, default: str) -> str:
 
 
 def _number(content: dict[str, Any], name: str, path: Path | str) -> float:
-    value = numbers(content[name], name)
-    if value.ndim:
-        raise InputError(f"{name} in {path} must be one number, found shape {list(value.shape)}.")
-    return float(value)
+    return real(f"{name} in {path}", content[name])
 
 
 def _known(content: dict[str, Any], path: Path | str, fields: tuple[str, ...]) -> None:
@@ -186,10 +185,7 @@ def in_order(verdict: Verdict, order: np.ndarray | None) -> Verdict:
 
 
 def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarray, np.ndarray]:
-    try:
-        line_of, points = np.asarray(content["line_of"], np.float64), np.asarray(content["coefficient"], np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"line_of and coefficient in {path} must be numbers, one a neuron.") from None
+    line_of, points = numbers(content["line_of"], "line_of"), numbers(content["coefficient"], "coefficient")
     count = len(unit_lines(content["lines"]))
     points = points[None] if points.ndim == 1 else points
     if line_of.ndim != 1 or points.ndim != 2 or points.shape[1:] != line_of.shape or not points.size:
@@ -206,17 +202,15 @@ def _on_lines(content: dict[str, Any], path: Path) -> tuple[Porcupine, np.ndarra
 
 
 def _free(content: dict[str, Any], path: Path) -> tuple[TeacherStudent, np.ndarray]:
-    try:
-        hidden = np.asarray(content["hidden"], np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"hidden in {path} must be rows of numbers, all of one length.") from None
+    hidden = numbers(content["hidden"], "hidden")
     if hidden.ndim == 2:
         hidden = hidden[None]
     if hidden.ndim != 3 or 0 in hidden.shape:
         raise InputError(f"hidden must be [width, d] or [points, width, d], found shape {hidden.shape}.")
-    name = str(content.get("activation", "relu"))
+    name = _text(content, "activation", "relu")
+    slope = _number(content, "slope", path) if "slope" in content else 0.01
     overflow.data(teacher=numbers(content["teacher"], "teacher"))
-    problem = teacher_student(content["teacher"], hidden.shape[1], name, float(content.get("slope", 0.01)))
+    problem = teacher_student(content["teacher"], hidden.shape[1], name, slope)
     if hidden.shape[2] != problem.d:
         raise InputError(f"hidden has rows of {hidden.shape[2]} numbers and the teacher of {problem.d}.")
     return problem, hidden

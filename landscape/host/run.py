@@ -15,9 +15,10 @@ import numpy as np
 
 from landscape.census import assemble
 from landscape.census.census import Census
+from landscape.engine.looks import Looks, Watch
 from landscape.engine.plan import Plan
 from landscape.engine.settings import Progress
-from landscape.host import interrupt, kept, store
+from landscape.host import interrupt, kept, look_store, store
 from landscape.host.drive import Job, drive
 from landscape.host.identity import begun_by, difference, made_by, named
 from landscape.host.manifest import whereabouts
@@ -36,6 +37,7 @@ def run(
     folder: Path | None = None,
     pool: Pool | None = None,
     progress: bool | None = None,
+    keep_looks: Callable[[dict[str, np.ndarray]], Any] | None = None,
 ) -> Census:
     """Does what is still to be done of a run, and returns its census.
 
@@ -44,6 +46,10 @@ def run(
         folder: An existing run folder, or None to keep nothing.
         pool: Who does the restarts; this process where there is none.
         progress: Show a progress bar; by default if standard error is a terminal.
+        keep_looks: Takes columns of looks along the descents where there is no folder: a folder keeps its own.
+
+    Raises:
+        InputError: The folder holds a run on another problem, or with looks that only a program can make.
     """
     begun = time.perf_counter()
     unit = assemble.loss_unit(plan.problem)
@@ -58,14 +64,19 @@ def run(
         if pool is not None:
             where |= pool.environment(plan.settings.dtype)
         interrupt.check()
-        job = Job(plan.problem, plan.settings, plan.seed, plan.starts)
+        looks = _looks(plan, folder)
+        if looks is not None and folder is not None:
+            keep_looks = partial(look_store.append, folder)
+        job = Job(plan.problem, plan.settings, plan.seed, plan.starts, looks)
         memory = Memory(unit)
         if pool is not None:
             assert place is not None
+            if looks is not None:
+                raise InputError("looks along descents are written by one process; leave out workers and scheduler.")
             seconds = pool.work(job, todo, place, report)
         else:
             keep = memory.append if place is None else partial(store.append, place)
-            seconds = _alone(job, done, todo, keep, report)
+            seconds = _alone(job, done, todo, keep, report, keep_looks)
         if place is None:
             done = memory.shards()
         elif len(todo):
@@ -75,6 +86,18 @@ def run(
     return assemble.census(
         plan.problem, done.rows, done.weights, plan.restarts, plan.seed, plan.study, seconds, where, folder, plan=plan
     )
+
+
+def _looks(plan: Plan, folder: Path | None) -> Looks | None:
+    """When the descents of a run are looked at: as its folder says, which `--trace` and `resume` go by, or the plan."""
+    said = None if folder is None else store.read_manifest(folder).get("looks")
+    if said is None or plan.looks is not None:
+        return plan.looks
+    if said["observables"]:
+        raise InputError(
+            f"{folder} looks at {', '.join(said['observables'])}: go on from Python, with landscape.trace."
+        )
+    return Looks(tuple(said["at"]), Watch(theta=said["theta"]))
 
 
 def _done(place: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray]) -> store.Shards:
@@ -113,11 +136,12 @@ def _alone(
     todo: np.ndarray,
     keep: Callable[[dict[str, np.ndarray], dict[int, np.ndarray]], Any],
     report: Callable[[Progress], None] | None,
+    keep_looks: Callable[[dict[str, np.ndarray]], Any] | None,
 ) -> dict[str, float]:
     """Does the restarts in this process; returns the seconds of each stage."""
     with float64():
         driver = job.driver(done)
-        if not drive(driver, todo, keep, report):
+        if not drive(driver, todo, keep, report, keep_looks=keep_looks):
             print("landscape: interrupted; what is done is kept.", file=sys.stderr)
     return driver.clock.seconds
 

@@ -32,7 +32,7 @@ from landscape.records import InputError
 MANIFEST = "manifest.json"
 SHARDS = "shards"
 THETA = pa.list_(pa.float64())
-_RUN = b"landscape.run"  # in a shard: the identity of its run
+RUN_KEY = b"landscape.run"  # in a shard: the identity of its run
 _NUMBERS = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}  # kind of a dtype to the column it fills
 _SHARD = re.compile(r"restarts-(?P<first>\d+)-(?P<last>\d+)-\d+-[0-9a-f]{32}\.parquet")
 
@@ -63,7 +63,7 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> None:
         InputError: The folder holds anything already, cannot be written, or the manifest is not JSON (so not NaN).
     """
     content = disk.render(_plain(manifest))
-    with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+    with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         check_free(folder)
         disk.make_folder(folder)
         disk.remove_leftovers(folder)
@@ -79,7 +79,7 @@ def check_free(folder: Path) -> None:
     Raises:
         InputError: The folder holds anything already, or is none.
     """
-    with _in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+    with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
         if (folder / MANIFEST).exists():
             raise _taken(folder)
         if folder.is_dir():
@@ -89,6 +89,14 @@ def check_free(folder: Path) -> None:
             raise InputError(f"{folder} is a file, and a run needs a folder; choose another --out.")
 
 
+def check_new(folder: Path) -> None:
+    """Raises InputError unless a run can be made in a folder that someone names: free, in a folder that is there."""
+    check_free(folder)
+    with in_one_sentence(f"Cannot make the run folder {folder}", "choose another --out"):
+        if not folder.parent.is_dir():
+            raise InputError(f"there is no folder {folder.parent} to make {folder.name} in; make it first.")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest that `create` was given, as JSON gives it back (tuples are lists).
 
@@ -96,7 +104,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: There is none, a bit of it is wrong, or a newer version of this package wrote it.
     """
     path = folder / MANIFEST
-    with _in_one_sentence(f"Cannot read {path}"):
+    with in_one_sentence(f"Cannot read {path}"):
         _require_run(folder)
         content = path.read_bytes()
     manifest = disk.parsed(content)
@@ -127,7 +135,7 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     """
     table = _table(rows, weights or {})
     run = read_manifest(folder).get(RUN)
-    said = {b"landscape.made_by": made_by().encode()} | ({} if run is None else {_RUN: run.encode()})
+    said = {b"landscape.made_by": made_by().encode()} | ({} if run is None else {RUN_KEY: run.encode()})
     table = table.replace_schema_metadata(said)
     buffer = pa.BufferOutputStream()
     # Dictionaries for text only: they are a gain there, and leave floats (NaN payloads, signed zeros) bit for bit.
@@ -136,7 +144,7 @@ def append(folder: Path, rows: Mapping[str, np.ndarray], weights: Mapping[int, n
     content = buffer.getvalue().to_pybytes()
     name = _shard_name(table["restart"].to_numpy(), content)
     way_out = f"what was written before is kept, and `landscape resume {folder}` goes on from there"
-    with _in_one_sentence(f"Cannot write a shard in {folder}", way_out):
+    with in_one_sentence(f"Cannot write a shard in {folder}", way_out):
         _require_run(folder)
         disk.make_folder(folder / SHARDS)
         disk.remove_leftovers(folder)
@@ -165,7 +173,7 @@ def read(folder: Path, keep: Callable[[dict[str, np.ndarray]], np.ndarray] | Non
     made: dict[str, str] = {}
     words: dict[str | None, int] = {None: 0}  # every distinct text, and the number that stands for it
     parts: dict[tuple, list[tuple[str, dict[str, np.ndarray]]]] = {}  # of shards with these columns, by name
-    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+    with in_one_sentence(f"Cannot read the shards in {folder}"):
         names = shard_names(folder)
         for name in names:
             if (table := belongs(_load(folder / SHARDS / name))) is not None:
@@ -210,7 +218,7 @@ def _weights_of(folder: Path, wanted: dict[str, np.ndarray]) -> dict[int, np.nda
     Shards are read again rather than held from the first time: of a long run's weights few are kept.
     """
     weights: dict[int, np.ndarray] = {}
-    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+    with in_one_sentence(f"Cannot read the shards in {folder}"):
         for name, restarts in wanted.items():
             table = _load(folder / SHARDS / name)
             if table is not None:
@@ -224,7 +232,7 @@ def _belongs(folder: Path) -> Callable[[pa.Table | None], pa.Table | None]:
     run, restarts = manifest.get(RUN), manifest.get("restarts")
 
     def check(table: pa.Table | None) -> pa.Table | None:
-        if table is None or (table.schema.metadata or {}).get(_RUN, b"").decode() != (run or ""):
+        if table is None or (table.schema.metadata or {}).get(RUN_KEY, b"").decode() != (run or ""):
             return None
         strange = restarts is not None and table["restart"].to_numpy().max() >= restarts
         return None if strange else table
@@ -242,7 +250,7 @@ def finished(folder: Path, first: int, last: int) -> np.ndarray:
     """The restarts from `first` to `last` that are on disk, ascending; reads only the shards that can hold some."""
     found = [np.empty(0, np.int64)]
     belongs = _belongs(folder)
-    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+    with in_one_sentence(f"Cannot read the shards in {folder}"):
         for name in shard_names(folder):
             span = _SHARD.fullmatch(name)
             if span is not None and int(span["first"]) <= last and int(span["last"]) >= first:
@@ -256,7 +264,7 @@ def tally(folder: Path, column: str, passed: set[str]) -> Counter[str | None]:
     """How many restarts have each text of a column, in the shards whose names are not in `passed` yet; adds them."""
     counts: Counter[str | None] = Counter()
     belongs = _belongs(folder)
-    with _in_one_sentence(f"Cannot read the shards in {folder}"):
+    with in_one_sentence(f"Cannot read the shards in {folder}"):
         for name in shard_names(folder):
             if name not in passed:
                 passed.add(name)
@@ -268,7 +276,7 @@ def tally(folder: Path, column: str, passed: set[str]) -> Counter[str | None]:
 def set_damaged_aside(folder: Path, damaged: Sequence[str]) -> list[str]:
     """The damaged shards are out of the way, under these new names, so that their restarts are done again."""
     renamed = []
-    with _in_one_sentence(f"Cannot set damaged shards aside in {folder}"):
+    with in_one_sentence(f"Cannot set damaged shards aside in {folder}"):
         for name in damaged:
             # Damaged again since it was first set aside: keep both.
             endings = (".damaged" if count == 1 else f".{count}.damaged" for count in itertools.count(1))
@@ -344,10 +352,10 @@ def _column(name: str, values: np.ndarray) -> pa.Array:
 
 def _shard_name(restarts: np.ndarray, content: bytes) -> str:
     """The file name of a shard: which restarts it spans, how many, and the digest of its bytes."""
-    return f"restarts-{restarts.min()}-{restarts.max()}-{len(restarts)}-{_short_digest(content)}.parquet"
+    return f"restarts-{restarts.min()}-{restarts.max()}-{len(restarts)}-{short_digest(content)}.parquet"
 
 
-def _short_digest(content: bytes) -> str:
+def short_digest(content: bytes) -> str:
     """The first 128 bits of the SHA-256, in hex."""
     return hashlib.sha256(content).hexdigest()[:32]
 
@@ -360,7 +368,7 @@ def _load(path: Path) -> pa.Table | None:
         if error.errno in (errno.EIO, errno.EISDIR):  # a bad sector is damage; a file we may not open is not
             return None
         raise
-    if not path.name.endswith(f"-{_short_digest(content)}.parquet"):  # before a parser sees it
+    if not path.name.endswith(f"-{short_digest(content)}.parquet"):  # before a parser sees it
         return None
     try:
         table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
@@ -402,9 +410,12 @@ def _weights(table: pa.Table, wanted: np.ndarray) -> dict[int, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
-    """An OSError inside becomes an InputError: what failed, the system's reason, the way out."""
+def in_one_sentence(what: str, way_out: str = "") -> Iterator[None]:
+    """An OSError inside becomes an InputError: what failed, the system's reason, the way out; so does an odd name."""
     try:
         yield
-    except OSError as error:
-        raise InputError(f"{what}: {error.strerror or error}{'; ' * bool(way_out)}{way_out}.") from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero character in a path
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise InputError(f"{what}: {reason}{'; ' * bool(way_out)}{way_out}.") from error

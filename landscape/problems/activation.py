@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from landscape.problems import zero_set
-from landscape.records import InputError
+from landscape.records import one_of, real
 
 Scalar = Callable[[Array], Array]  # elementwise
 Sizes = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a = |u|^2 and b = |v|^2
@@ -63,6 +63,19 @@ class Gaussian:
     coercive: bool = False
 
 
+class Series(NamedTuple):
+    """What powers of z an analytic activation is made of: a polynomial, and a rest of infinitely many powers.
+
+    Attributes:
+        powers: Powers with a non-zero coefficient in the polynomial, ascending.
+        rest: Parity of the rest, "even" or "odd", of which infinitely many Taylor coefficients at 0 are not zero; ""
+            for a polynomial activation. Beside a rest the polynomial has no power above 1 and the other parity.
+    """
+
+    powers: tuple[int, ...]
+    rest: str = ""
+
+
 @dataclass(frozen=True)
 class Activation:
     """An activation s(z) with its facts. Hashable: a new one recompiles, new weights do not.
@@ -77,6 +90,7 @@ class Activation:
         even: Whether s(-z) = s(z), so that the sign of a neuron does not matter.
         reach: |z| -> a bound on |s| and on |z s'| up to there: what a relative rounding of z moves, at `order` 1.
         order: How many times the relative rounding of z a value of s has.
+        series: Powers of z that s is made of; None where that is not known, or s has a kink.
         gaussian: What is known over Gaussian inputs; None where moments have no closed form here.
     """
 
@@ -89,6 +103,7 @@ class Activation:
     even: bool = False
     reach: Callable[[np.ndarray], np.ndarray] = lambda size: 1.2 * size + 1.0
     order: int = 1
+    series: Series | None = None
     gaussian: Gaussian | None = None
 
     @property
@@ -232,6 +247,7 @@ def _homogeneous(name: str, odd: float, even: float, slope: float = 0.0) -> Acti
         odd_and_even=(odd, even),
         even=odd == 0.0,
         reach=lambda z: z * max(1.0, abs(slope)),
+        series=Series((1,)) if even == 0.0 else None,
         gaussian=Gaussian(
             gap=gap,
             anchors=partial(zero_set.homogeneous_anchors, odd=odd, even=even),
@@ -267,6 +283,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
             even=True,
             reach=np.square,
             order=2,
+            series=Series((2,)),
             gaussian=Gaussian(
                 gap=zero_set.second_moment_gap,
                 anchors=zero_set.second_moment_anchors,
@@ -279,6 +296,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
         _smooth(
             "erf",
             jax.scipy.special.erf,
+            series=Series((), "odd"),
             gaussian=Gaussian(
                 gap=partial(zero_set.ridge_gap, odd=True),
                 anchors=zero_set.signed_anchors,
@@ -291,6 +309,7 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
         _smooth(
             "gelu",
             partial(jax.nn.gelu, approximate=False),
+            series=Series((1,), "even"),  # z / 2 + z erf(z / sqrt 2) / 2
             gaussian=Gaussian(
                 gap=lambda w, v: max(zero_set.sum_gap(w, v), zero_set.ridge_gap(w, v, odd=False)),
                 anchors=zero_set.unsigned_anchors,
@@ -300,9 +319,9 @@ _TABLE: dict[str, Callable[[float], Activation]] = {
                 coercive=True,
             ),
         ),
-        _smooth("tanh", jnp.tanh),
-        _smooth("softplus", jax.nn.softplus),
-        _smooth("sigmoid", jax.nn.sigmoid),
+        _smooth("tanh", jnp.tanh, series=Series((), "odd")),
+        _smooth("softplus", jax.nn.softplus, series=Series((1,), "even")),  # z / 2 + log(2 cosh(z / 2))
+        _smooth("sigmoid", jax.nn.sigmoid, series=Series((0,), "odd")),  # 1/2 + tanh(z / 2) / 2
     )
 }
 
@@ -323,8 +342,4 @@ def activation(name: str | Activation, slope: float = 0.01) -> Activation:
     """
     if isinstance(name, Activation):
         return name
-    if name not in _TABLE:
-        raise InputError(f"activation {name!r} is unknown; known are {', '.join(ACTIVATIONS)}.")
-    if not np.isfinite(slope):
-        raise InputError(f"the slope of leaky_relu must be finite, found {slope}.")
-    return _TABLE[name](float(slope))
+    return _TABLE[one_of("activation", name, ACTIVATIONS)](real("the slope of leaky_relu", slope))

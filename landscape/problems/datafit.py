@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.special import entr, expit, huber
 
-from landscape.records import InputError
+from landscape.records import InputError, one_of
 
 Pointwise = Callable[[Array, Array], Array]
 OnHost = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -168,9 +168,7 @@ def datafit(name: str) -> DataFit:
     Raises:
         InputError: There is none.
     """
-    if name not in DATAFITS:
-        raise InputError(f"loss {name!r} is unknown; known are {', '.join(DATAFITS)}.")
-    return DATAFITS[name]
+    return DATAFITS[one_of("loss", name, DATAFITS)]
 
 
 class Data(NamedTuple):

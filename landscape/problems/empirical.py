@@ -28,7 +28,7 @@ from landscape.problems.datafit import Data, DataFit, datafit
 from landscape.problems.defaults import ON_DATA
 from landscape.problems.params import Params
 from landscape.problems.problem import EPS, HIGHEST, Problem, times
-from landscape.records import InputError, LowerBound, numbers, whole
+from landscape.records import InputError, LowerBound, dimensions, numbers, one_of, real, whole
 
 BIASES = ("none", "regularised", "free")
 _NOT_NEGATIVE = LowerBound(0.0, "losses and weight decay are not negative")
@@ -121,10 +121,12 @@ class Empirical(Problem):
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each network where hidden is [points, width, d]."""
-        if not isinstance(params, Params) or np.ndim(params.hidden) != 3:
+        if not isinstance(params, Params) or dimensions(params.hidden) != 3:
             return None
         parts = [None if part is None else np.asarray(part) for part in params]
         many = range(len(params.hidden))
+        if any(part is not None and part.shape[:1] != (len(many),) for part in parts):
+            raise InputError(f"every part of params must begin with the {len(many)} points that hidden has.")
         return [self.write(Params(*(None if part is None else part[i] for part in parts))) for i in many]  # pyright: ignore[reportArgumentType]
 
     @property
@@ -418,16 +420,14 @@ def empirical(
     if y.shape != (len(x),):
         raise InputError(f"y must be {len(x)} numbers, one for each row of x; found shape {y.shape}.")
     fit = datafit(loss)
-    for name, value in (("bias", bias), ("outer_bias", outer_bias)):
-        if value not in BIASES:
-            raise InputError(f"{name} {value!r} is unknown; known are {', '.join(BIASES)}.")
-    if not 0 <= weight_decay < np.inf:
-        raise InputError(f"weight_decay must be a number of at least 0, found {weight_decay}.")
+    one_of("bias", bias, BIASES)
+    one_of("outer_bias", outer_bias, BIASES)
+    weight_decay = real("weight_decay", weight_decay, least=0)
     y = fit.targets(y)
     if bias != "none":
         x = np.column_stack([x, np.ones(len(x))])
     act = find_activation(activation, slope)
-    return Empirical(x, y, float(weight_decay), whole("width", width, 1), act, fit, bias, outer_bias)
+    return Empirical(x, y, weight_decay, whole("width", width, 1), act, fit, bias, outer_bias)
 
 
 def converted(weight_decay: float, n: int, loss: str, reduction: str) -> float:

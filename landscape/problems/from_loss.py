@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem, digest, rounded
-from landscape.records import InputError, LowerBound
+from landscape.records import InputError, LowerBound, numbers, real
 
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
 
@@ -120,7 +120,8 @@ class UserLoss(Problem):
             InputError: The number of coordinates does not fit.
         """
         with float64():
-            theta = np.asarray(ravel_pytree(params)[0], np.float64)
+            leaves = [numbers(leaf, "params").ravel() for leaf in jax.tree.leaves(params)]
+            theta = np.concatenate(leaves) if leaves else np.zeros(0)
         if theta.shape != (self.p,):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
         return theta
@@ -143,6 +144,15 @@ class UserLoss(Problem):
             found.append(count + own.ravel())
             count += leaf.shape[-1] if leaf.ndim > 1 else 1
         return np.concatenate(found)
+
+    def points(self, params: Any) -> list[np.ndarray] | None:
+        """theta of each where every leaf has one more axis in front, as long for all."""
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.read(np.zeros(self.p)))]
+        given = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
+        many = {shape[0] for shape in given if shape}
+        if len(many) != 1 or given != [(*many, *shape) for shape in shapes]:
+            return None
+        return [self.write(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(*many)]
 
     def fingerprint(self) -> str:
         """A digest of what the loss says at PROBES draws of `init`: values, gradients, shapes, bound and scale.
@@ -188,8 +198,18 @@ def from_loss(
         InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters; a
             scale is not positive or not of the shape of params.
     """
+    for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
+        if not (callable(function) or (name == "symmetry" and function is None)):
+            raise InputError(f"{name} must be a function, found {function}.")
+    if not isinstance(invariances, Sequence) or not all(map(callable, invariances)):
+        raise InputError(
+            f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
+        )
     with float64():
-        params = init(jax.random.key(0, impl="threefry2x32"))
+        try:
+            params = init(jax.random.key(0, impl="threefry2x32"))
+        except Exception as error:  # anything can go wrong in a user's function: say what and where
+            raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
         leaves = jax.tree.leaves(params)
         if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
             raise InputError("init must return a pytree of floating-point arrays (for Equinox: eqx.filter the model).")
@@ -209,9 +229,7 @@ def from_loss(
             raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
         if not np.isfinite(float(value)):
             raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
-    if lower_bound is not None and not np.isfinite(lower_bound):
-        raise InputError(f"lower_bound must be a finite number or None, found {lower_bound}.")
-    bound = None if lower_bound is None else LowerBound(float(lower_bound), "given")
+    bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     sizes = None if scale is None else _sizes(scale, params)
     whole = UserLoss(
         function=loss, unravel=chart, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
@@ -242,7 +260,7 @@ def _sizes(scale: Any, params: Any) -> np.ndarray:
         given = given * len(leaves)
     try:
         parts = [np.broadcast_to(np.asarray(a, float), np.shape(b)).ravel() for a, b in zip(given, leaves, strict=True)]
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise InputError("scale must be a number or a pytree like the parameters, a size for every leaf.") from None
     sizes = np.concatenate(parts)
     if not np.all(np.isfinite(sizes) & (sizes > 0)):

@@ -27,7 +27,7 @@ from landscape.problems import subnetwork as nets
 from landscape.problems.datafit import DATAFITS, SQUARED, DataFit
 from landscape.problems.problem import EPS, Problem, digest, estimated_error
 from landscape.problems.subnetwork import DRAWS, FAMILIES, Subnetwork, chart, checked_degrees
-from landscape.records import InputError, LowerBound, numbers, whole
+from landscape.records import InputError, LowerBound, numbers, one_of, real, whole
 
 _NOT_NEGATIVE = LowerBound(0.0, "loss and regulariser are not negative")
 
@@ -263,14 +263,10 @@ def parallel(
             or the network is `empirical`'s.
     """
     x, y = numbers(x, "x"), numbers(y, "y")
-    if not 0 < regularisation < np.inf:
-        raise InputError(f"regularisation must be a positive number, found {regularisation}.")
+    regularisation = real("regularisation", regularisation, above=0)
     fit = _fit(loss, y)
     if isinstance(subnetwork, str):
-        if subnetwork not in FAMILIES:
-            raise InputError(
-                f"subnetwork {subnetwork!r} is unknown; known are {', '.join(FAMILIES)}, or pass your own."
-            )
+        one_of("subnetwork", subnetwork, FAMILIES, ", or pass your own")
         if x.ndim != 2 or 0 in x.shape:
             raise InputError(f"x must be a matrix, one input a row; found an array of shape {x.shape}.")
         if y.ndim not in (1, 2) or len(y) != len(x):
@@ -280,9 +276,11 @@ def parallel(
                 "a two-layer ReLU network with one output has a problem of its own with exact labels: "
                 f"empirical(x, y, width, loss={loss!r}, weight_decay={regularisation:g})."
             )
-        net = FAMILIES[subnetwork](x.shape[1], None if y.ndim == 1 else y.shape[1], hidden)
-    else:
+        net = FAMILIES[subnetwork](x.shape[1], None if y.ndim == 1 else y.shape[1], whole("hidden", hidden, 1))
+    elif isinstance(subnetwork, Subnetwork):
         net = subnetwork
+    else:
+        raise InputError(f"subnetwork must be one of {', '.join(FAMILIES)} or a Subnetwork, found {subnetwork}.")
     return _made(x, y, width, net, regularisation, fit, allow_mismatch)
 
 
@@ -293,9 +291,7 @@ def _fit(loss: str, y: np.ndarray) -> DataFit:
         InputError: The loss is unknown, has no dual, or y are not its labels.
     """
     having_dual = [name for name, fit in DATAFITS.items() if fit.dual is not None]
-    if loss not in having_dual:
-        raise InputError(f"loss {loss!r} is unknown; known are {', '.join(having_dual)}.")
-    fit = DATAFITS[loss]
+    fit = DATAFITS[one_of("loss", loss, having_dual)]
     if fit.labels and not set(np.unique(y)) <= {-1.0, 1.0}:
         raise InputError(f"y must be labels -1 and 1 for the {loss} loss.")
     return fit
@@ -316,8 +312,7 @@ def matrix_factorisation(y: Any, width: int, regularisation: float, loss: str = 
     y = numbers(y, "y")
     if y.ndim != 2 or 0 in y.shape:
         raise InputError(f"y must be a matrix, found an array of shape {y.shape}.")
-    if not 0 < regularisation < np.inf:
-        raise InputError(f"regularisation must be a positive number, found {regularisation}.")
+    regularisation = real("regularisation", regularisation, above=0)
     return _made(None, y, width, nets.rank_one(*y.shape), regularisation, _fit(loss, y), False)
 
 
@@ -341,7 +336,7 @@ def _made(
     sizes = [np.linalg.norm(f) / np.linalg.norm(w) ** net.degree for f, w in zip(outputs, draws, strict=True)]
     size = max(float(np.max(sizes)), 1e-9)
     scale = float(np.clip((float(np.linalg.norm(y)) / size) ** (1 / net.degree), 1e-2, 1e3))
-    made = Homogeneous(x, y, float(regularisation), whole("width", width, 1), net, fit, matched, scale=scale)
+    made = Homogeneous(x, y, regularisation, whole("width", width, 1), net, fit, matched, scale=scale)
     return replace(made, lower_bound=_bound_of(made))
 
 

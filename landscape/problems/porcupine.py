@@ -13,7 +13,6 @@ between, F is a convex quadratic.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +27,9 @@ from landscape.arrays import AnyArray
 from landscape.problems.defaults import ON_LINES
 from landscape.problems.problem import Problem, times
 from landscape.problems.teacher_student import teacher_student
-from landscape.records import InputError, LowerBound, numbers, whole
+from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
+MANY = 2**62  # neurons that can be counted; memory sets the limit
 ON_LINE = 1e-12  # rad: rounding of a teacher row computed as a multiple of a line's direction, as in population
 APART = 1e-7  # rad: 1 - psi is angle^2 / 2, which below this is lost in the rounding of psi (22 eps)
 _SQUARES = LowerBound(0.0, "a mean of squares")
@@ -146,7 +146,7 @@ class Porcupine(Problem):
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each where params are [points, p]."""
-        return [self.write(one) for one in params] if np.ndim(params) == 2 else None
+        return [self.write(one) for one in params] if dimensions(params) == 2 else None
 
     @property
     def on_sum(self) -> Any:
@@ -376,10 +376,10 @@ def _counts(neurons_per_line: Any, r: int) -> tuple[int, ...]:
             f"neurons_per_line must be one number or {r} of them, one a line; found some nested."
         ) from None
     if not shape:
-        return (whole("neurons_per_line", neurons_per_line, 1),) * r
+        return (whole("neurons_per_line", neurons_per_line, 1, MANY),) * r
     if shape != (r,):
         raise InputError(f"neurons_per_line must be one number or {r} of them, one a line; found shape {shape}.")
-    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0) for j, count in enumerate(neurons_per_line))
+    counts = tuple(whole(f"neurons_per_line[{j}]", count, 0, MANY) for j, count in enumerate(neurons_per_line))
     if 0 in counts:
         raise InputError(f"line {counts.index(0)} has no neuron; give it one or leave the line out.")
     return counts
@@ -393,17 +393,8 @@ def _kernel(lines: np.ndarray, p: int) -> np.ndarray:
     """
     r, d = lines.shape
     needed = 16 * r * r + 32 * r * d + 64 * p  # the kernel and its copy in compiled code; a few vectors a neuron
-    there = _memory()
-    short = InputError(
-        f"{p} neurons on {r} lines need {needed / 2**30:.3g} GiB of memory and this machine has "
-        f"{there / 2**30:.3g} GiB; use fewer."
-    )
-    if needed > there:
-        raise short
-    try:
-        kernel = np.empty((r, r))
-    except MemoryError:
-        raise short from None
+    must_fit(f"{p} neurons on {r} lines", needed)
+    kernel = np.empty((r, r))
     for i in range(0, r, 512):  # a block of rows, right of the diagonal: some MB at a time, and exactly symmetric
         rows = slice(i, i + 512)
         kernel[rows, i:] = psi(lines[rows] @ lines[i:].T)
@@ -418,11 +409,3 @@ def _kernel(lines: np.ndarray, p: int) -> np.ndarray:
                 )
     np.fill_diagonal(kernel, 1.0)
     return kernel
-
-
-def _memory() -> float:
-    """Bytes of memory of this machine, inf where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 from landscape.arrays import AnyArray
 from landscape.precision import float64
 from landscape.problems.symmetry import Symmetry, continuous_modes
-from landscape.records import InputError, LowerBound
+from landscape.records import InputError, LowerBound, shortened
 
 EPS = float(np.finfo(float).eps)
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -243,6 +243,14 @@ losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes
 def times(a: Any, b: Any) -> Array:
     """The matrix product a b in full precision: one TF32 product would cost three digits."""
     return jnp.matmul(a, b, precision=HIGHEST)
+
+
+def is_landscape(problem: Any) -> None:
+    """Raises InputError unless this is a problem."""
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a landscape, as teacher_student or from_loss make one, found {shortened(problem)}."
+        )
 
 
 def estimated_error(problem: Problem, theta: np.ndarray, roundings: float = 8.0) -> float:

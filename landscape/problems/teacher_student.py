@@ -8,7 +8,7 @@ the 1/2 out, and Safran, Yehudai and Shamir 2021 print the formula without it wh
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from landscape.problems.activation import activation as find_activation
 from landscape.problems.params import Params
 from landscape.problems.problem import Problem
 from landscape.problems.symmetry import Symmetry
-from landscape.records import InputError, LowerBound, whole
+from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
 
 def _signed(student: AnyArray, teacher: AnyArray) -> tuple[Array, Array]:
@@ -255,12 +255,7 @@ class TeacherStudent(Problem):
 
     def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A random student. `init` is one of `INITS`."""
-        z = jax.random.normal(key, (self.width, self.d), jnp.float64)
-        if init == "sphere":
-            z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
-        else:
-            z = z * {"xavier": self.d**-0.5, "he": (2 / self.d) ** 0.5, "gaussian": 1.0}[init]
-        return init_scale * z.reshape(-1)
+        return init_scale * drawn_rows(key, self.width, self.d, init).reshape(-1)
 
     def facts(self) -> dict[str, Any]:
         """Sizes of teacher and input, and the activation, beside what every problem says."""
@@ -277,10 +272,14 @@ class TeacherStudent(Problem):
             "slope": self.activation.slope,
         }
 
+    def of_width(self, width: int) -> TeacherStudent:
+        """The same teacher with another number of student neurons."""
+        return replace(self, width=whole("width", width, 1))
+
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each student where hidden is [points, width, d]."""
         hidden = params.hidden if isinstance(params, Params) else params
-        return [self.write(one) for one in np.asarray(hidden)] if np.ndim(hidden) == 3 else None
+        return [self.write(one) for one in np.asarray(hidden)] if dimensions(hidden) == 3 else None
 
     def neurons(self) -> np.ndarray:
         """All of them."""
@@ -297,12 +296,24 @@ class TeacherStudent(Problem):
     def write(self, params: Any) -> np.ndarray:
         """theta of `Params` or of a bare [width, d] matrix."""
         hidden = params.hidden if isinstance(params, Params) else params
-        if isinstance(params, Params) and params.outer is not None and not np.all(np.asarray(params.outer) == 1.0):
+        if (
+            isinstance(params, Params)
+            and params.outer is not None
+            and not np.all(numbers(params.outer, "outer") == 1.0)
+        ):
             raise InputError("teacher_student fixes the output weights at one; leave outer out.")
-        hidden = np.asarray(hidden, np.float64)
+        hidden = numbers(hidden, "hidden")
         if hidden.shape != (self.width, self.d):
             raise InputError(f"hidden must have shape {(self.width, self.d)}, found {hidden.shape}.")
         return hidden.reshape(-1)
+
+
+def drawn_rows(key: Array, width: int, d: int, init: str) -> Float[Array, "width d"]:
+    """Random neurons in float64. `init` is one of `INITS`."""
+    z = jax.random.normal(key, (width, d), jnp.float64)
+    if init == "sphere":
+        return z / jnp.linalg.norm(z, axis=1, keepdims=True)
+    return z * {"xavier": d**-0.5, "he": (2 / d) ** 0.5, "gaussian": 1.0}[init]
 
 
 def teacher_student(
@@ -319,20 +330,7 @@ def teacher_student(
     Raises:
         InputError: The teacher is empty, not a matrix, not finite or has a zero row; width is below one.
     """
-    try:
-        teacher = np.array(teacher, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError("teacher must be a matrix of numbers, one neuron a row, all rows of one length.") from None
-    if teacher.ndim != 2:
-        raise InputError(f"teacher must be a matrix, one neuron a row; found an array of shape {teacher.shape}.")
-    if teacher.shape[0] == 0 or teacher.shape[1] == 0:
-        raise InputError(f"teacher has shape {teacher.shape}; it needs at least one neuron and one input.")
-    if not np.all(np.isfinite(teacher)):
-        row, column = np.argwhere(~np.isfinite(teacher))[0]
-        raise InputError(f"teacher[{row}][{column}] is {teacher[row, column]}; every entry must be finite.")
-    zero = np.flatnonzero(np.linalg.norm(teacher, axis=1) == 0)
-    if len(zero):
-        raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
+    teacher = teacher_rows(teacher)
     width = len(teacher) if width is None else whole("width", width, 1)
     act = find_activation(activation, slope)
     if act.gaussian is None:
@@ -341,6 +339,23 @@ def teacher_student(
             "A finite data set (`empirical`) takes it."
         )
     return TeacherStudent(teacher=teacher, width=width, activation=act)
+
+
+def teacher_rows(teacher: Any) -> np.ndarray:
+    """The neurons of a teacher, [k, d] float64.
+
+    Raises:
+        InputError: It is empty, not a matrix, not finite or has a zero row.
+    """
+    teacher = numbers(teacher, "teacher")
+    if teacher.ndim != 2:
+        raise InputError(f"teacher must be a matrix, one neuron a row; found an array of shape {teacher.shape}.")
+    if teacher.shape[0] == 0 or teacher.shape[1] == 0:
+        raise InputError(f"teacher has shape {teacher.shape}; it needs at least one neuron and one input.")
+    zero = np.flatnonzero(np.linalg.norm(teacher, axis=1) == 0)
+    if len(zero):
+        raise InputError(f"teacher row {zero[0]} is zero and does nothing; leave it out.")
+    return teacher
 
 
 def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:
@@ -353,4 +368,5 @@ def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, 
     d = k if d is None else whole("the input dimension d", d, 1)
     if d < k:
         raise InputError(f"the input dimension d must be at least k = {k}, found {d}: {k} orthonormal vectors need it.")
+    must_fit(f"{k} teacher neurons in {d} dimensions", 8 * k * d)
     return teacher_student(np.eye(k, d), width, **options)

@@ -6,9 +6,12 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 from __future__ import annotations
 
 from landscape.studies.connectivity import ModeConnectivity
+from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
+from landscape.studies.families import SpuriousFamilies
 from landscape.studies.growing import GrowUntilGlobal
 from landscape.studies.mismatch import DegreeMismatch
+from landscape.studies.own_losses import Gallery
 from landscape.studies.porcupines import (
     PorcupineApproximation,
     PorcupineLandscape,
@@ -18,7 +21,9 @@ from landscape.studies.porcupines import (
     PorcupineStudy,
 )
 from landscape.studies.saddles import SaddleCensus, SafranShamirTopology
+from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
+from landscape.studies.widths_and_scales import InitScale, Overparametrise
 from landscape.studies.zeros import ZeroSubnetwork
 
 STUDIES = {
@@ -42,6 +47,13 @@ STUDIES = {
         SafranShamirTopology,
         SaddleCensus,
         ModeConnectivity,
+        Lojasiewicz,
+        StudentMatching,
+        Overparametrise,
+        InitScale,
+        SpuriousFamilies,
+        SplitAndEscape,
+        Gallery,
     )
 }
 DEFAULT = SafranShamir

@@ -6,11 +6,11 @@ The theory is that of Wang, Lacotte and Pilanci (2022) and its relatives; see `t
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from landscape.host import files
 from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
@@ -340,7 +340,7 @@ def built_in() -> list[str]:
 
 def data_name(data: str) -> str:
     """What a data set is called: by its file, or by itself."""
-    return str(json.loads(data).get("name", "given")) if data.startswith("{") else Path(data).stem
+    return str(files.json_of(data, "the data").get("name", "given")) if data.startswith("{") else Path(data).stem
 
 
 def digest(problem: Empirical) -> str:

@@ -34,6 +34,8 @@ class Descents(Study):
         dtype: Precision of the descent: float64 or float32.
     """
 
+    traced = True
+
     restarts: int = 1000
     seed: int = 0
     init: str = "xavier"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from landscape.figures.captions import BOTH_SIGNS
-from landscape.records import InputError, whole
+from landscape.records import InputError, must_fit, whole
 from landscape.studies.sources import read_rows
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def on_lines(lines: str, neurons: tuple[int, ...], teacher: str, dimension: int 
     for what, count in columns.items():
         if dimension not in (None, count):
             raise InputError(f"dimension is {dimension}, and the rows of the given {what} have {count} numbers.")
+    must_fit("so many lines", 32 * d * (directions if isinstance(directions, int) else d))
+    must_fit("so many teacher neurons", 32 * d * (rows if isinstance(rows, int) else 1))
     if isinstance(directions, int):
+        must_fit(f"{directions} lines", 16 * directions * directions)  # as `porcupine` says of their kernel
         if whole("lines", directions, 1) > 1 and d == 1:
             raise InputError(f"{directions} lines need a dimension of at least 2, found 1; give one with --dimension.")
         directions = np.random.default_rng((draw, 1)).normal(size=(directions, d))

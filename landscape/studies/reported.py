@@ -48,6 +48,7 @@ class Reported(Study):
     """Studies whose result is a report, kept as one file of the run folder."""
 
     one_process: ClassVar[bool] = True
+    traced = False
     restarts: int
     seed: int
 

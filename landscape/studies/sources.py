@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landscape.host import files
-from landscape.records import InputError, whole
+from landscape.records import InputError, must_fit, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +16,7 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
     """Gaussian inputs [rows, dimension] and targets [rows]."""
     import numpy as np
 
+    must_fit(f"{rows} rows of {dimension} numbers", 8 * whole("rows", rows, 1) * whole("dimension", dimension, 1))
     rng = np.random.default_rng(draw)
     x = rng.normal(size=(whole("rows", rows, 1), whole("dimension", dimension, 1)))
     return x, rng.normal(size=rows)
@@ -28,7 +28,7 @@ def read_arrays(file: str, inputs: bool) -> tuple[Any, Any]:
     Raises:
         InputError: The file cannot be read, or lacks them.
     """
-    content = json.loads(file) if file.startswith("{") else files.read(Path(file))
+    content = files.json_of(file, "the data") if file.startswith("{") else files.read(Path(file))
     try:
         return (content["x"] if inputs else None), content["y"]
     except (KeyError, TypeError, IndexError):
@@ -46,13 +46,10 @@ def read_rows(text: str, what: str) -> Any:
         InputError: The file is missing, is neither JSON nor npz, or does not have them.
     """
     text = str(text).strip()
-    if text.lstrip("+-").isdigit():
-        return int(text)
+    if text.isascii() and text.lstrip("+-").isdigit():
+        return files.json_of(text.lstrip("+"), f"the {what}")
     if text.startswith("["):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"the {what} is not JSON: {error}.") from error
+        return files.json_of(text, f"the {what}")
     path = Path(text)
     if not files.is_file(path):
         raise InputError(

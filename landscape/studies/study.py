@@ -57,11 +57,13 @@ class Study(ABC):
         name: In the command line and in run folders.
         about: One line.
         one_process: Whether it runs in one process and cannot be shared among workers.
+        traced: Whether it is a run, or a table of runs, whose descents `--trace` can look along.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     one_process: ClassVar[bool] = False
+    traced = False
 
     @abstractmethod
     def plan(self) -> Plan:

@@ -64,7 +64,7 @@ def run_cells(
         for place, cell in cells.items():
             where = None if folder is None else folder / place
             if where is not None and not (where / store.MANIFEST).exists():
-                store.create(where, named(cell.manifest() | _files(folder)))
+                store.create(where, named(cell.manifest() | _common(folder)))
             elif where is not None and (differs := other_run(where, cell)):
                 raise InputError(f"{where} holds another run than this cell's: its {differs} differs; move it away.")
             done.append(cell.run(where, progress, pool))
@@ -73,10 +73,10 @@ def run_cells(
     return done
 
 
-def _files(folder: Path | None) -> dict[str, Any]:
-    """Where the table's input files came from, as its cells say too."""
+def _common(folder: Path | None) -> dict[str, Any]:
+    """Where the table's input files came from, and when its descents are looked at, as its cells say too."""
     said = {} if folder is None else store.read_manifest(folder)
-    return {"files": said["files"]} if "files" in said else {}
+    return {name: said[name] for name in ("files", "looks") if name in said}
 
 
 def other_run(folder: Path, cell: Any) -> str | None:

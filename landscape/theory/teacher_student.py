@@ -1,6 +1,6 @@
 """What is known about teacher-student losses: their exact zero set, a certificate of spurious minima, dead neurons.
 
-Sources: Safran and Shamir 2017 (certificate), Safran, Yehudai and Shamir 2021 (splitting, birth of neurons). The zero
+Sources: Safran and Shamir 2017 (certificate), Safran, Yehudai and Shamir 2021 (dead neurons). The zero
 sets are elementary: a homogeneous activation is odd z + even |z|, its odd part sees the sum of the neurons only and its
 even part the mass on every line; ridge functions of erf, and of the even part of gelu, along distinct lines or of
 distinct length are linearly independent because infinitely many of their Taylor coefficients do not vanish.
@@ -13,9 +13,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from landscape.polish import evaluate
 from landscape.precision import float64
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
+from landscape.spectrum import spectrum
+from landscape.theory.ball import Rise, rise
+from landscape.theory.birth import steepest_birth
 from landscape.theory.nearby import below_bound, lower_point
 from landscape.theory.room import Room, Witness
 
@@ -104,11 +108,7 @@ def spurious_certificate(
         return nothing
     with float64():
         bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
-    # A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
-    eps = np.finfo(float).eps
-    roundings = problem.d + 16 + problem.width + len(problem.teacher)
-    total = float(np.sum(norms) + np.sum(np.linalg.norm(problem.teacher, axis=1)))
-    grad = grad_norm + roundings * eps * total * np.sqrt(problem.width)
+    grad = grad_norm + _gradient_error(problem, norms)
     # The smallest r with g <= lambda r / 2 - B r^2 / 6, enlarged by a hundredth to be strict.
     root = 9 * min_curvature**2 - 24 * grad * bound
     if root <= 0:
@@ -120,47 +120,36 @@ def spurious_certificate(
     return Certificate(radius=float(radius), margin=float(loss - loss_error - drop))
 
 
-def birth_slope(problem: TeacherStudent, theta: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Slope of the loss as a new neuron grows from zero in the unit directions u [m, d]: sum_j f(u, w_j) - f(u, v_j).
+def _gradient_error(problem: TeacherStudent, norms: np.ndarray) -> float:
+    """Bound on the rounding error of the gradient at neurons of these norms.
 
-    Zero along the other neurons' directions at any critical point (Euler). Negative somewhere means a dead neuron
-    can come alive and descend (Safran, Yehudai and Shamir 2021).
+    A row of the gradient is a sum of d + 16 + n + k roundings of terms no larger than the norms they sum.
     """
-    others, sign = _alive(problem, theta)
-    norm = np.linalg.norm(others, axis=1)
-    c = np.clip(u @ (others / norm[:, None]).T, -1, 1)
-    arc, linear = problem.activation.arc_and_linear
-    moments = norm * (arc / (2 * np.pi) * (np.sqrt(1 - c * c) + np.arccos(-c) * c) + linear * c)
-    return moments @ sign
+    roundings = problem.d + 16 + problem.width + len(problem.teacher)
+    total = float(np.sum(norms) + np.sum(np.linalg.norm(problem.teacher, axis=1)))
+    return float(roundings * np.finfo(float).eps * total * np.sqrt(problem.width))
 
 
-def steepest_birth(problem: TeacherStudent, theta: np.ndarray, tries: int = 256) -> tuple[np.ndarray, float]:
-    """The best direction found for a neuron at zero to grow in, and its slope: an upper bound on the least one.
-
-    Projected descent on the sphere from random directions and from the teacher's.
-    """
-    rng = np.random.default_rng(0)
-    u = np.concatenate([problem.teacher, -problem.teacher, rng.normal(size=(tries, problem.d))])
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
-    others, sign = _alive(problem, theta)
-    norm = np.linalg.norm(others, axis=1)
-    arc, linear = problem.activation.arc_and_linear
-    for _ in range(200):
-        c = np.clip(u @ (others / norm[:, None]).T, -1, 1)
-        slope = (arc / (2 * np.pi) * np.arccos(-c) * sign) @ others + linear * (sign @ others)
-        slope -= np.sum(slope * u, axis=1, keepdims=True) * u
-        u = u - 0.5 * slope / np.sum(norm)
-        u /= np.linalg.norm(u, axis=1, keepdims=True)
-    slopes = birth_slope(problem, theta, u)
-    best = int(np.argmin(slopes))
-    return u[best], float(slopes[best])
+RADII = 0.5 ** np.arange(1, 8)  # of the ball in which the third derivative is bounded, over the least neuron
 
 
-def _alive(problem: TeacherStudent, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All neurons that are not zero, students then teachers, with their output weights +1 and -1."""
-    w = np.asarray(theta, np.float64).reshape(problem.width, problem.d)
-    w = w[np.linalg.norm(w, axis=1) > 0]
-    return np.concatenate([w, problem.teacher]), np.repeat([1.0, -1.0], [len(w), len(problem.teacher)])
+def strict_rise(problem: TeacherStudent, theta: np.ndarray) -> Rise | None:
+    """The rise of the loss on a sphere about a strict minimum; None where theta [p] is not shown to be beside one."""
+    if not problem.activation.homogeneous:
+        return None
+    grad, hessian = evaluate(problem, theta)
+    seen = spectrum(problem, theta, hessian)
+    if seen is None or seen.min_curvature <= seen.error:
+        return None
+    norms = np.linalg.norm(np.reshape(theta, (problem.width, problem.d)), axis=1)
+    least = float(np.min(norms)) if problem.activation.kinked else problem.scale
+    slope = float(np.linalg.norm(grad)) + _gradient_error(problem, norms)
+    found = []
+    for radius in (RADII * least).tolist():
+        with float64():
+            bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(radius)))
+        found.append(rise(slope, seen.min_curvature - seen.error, bound, radius))
+    return max((one for one in found if one is not None), key=lambda one: one.height, default=None)
 
 
 # -- the room ----------------------------------------------------------------------------------------------------------

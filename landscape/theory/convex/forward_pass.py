@@ -80,8 +80,15 @@ def loss_is_known(problem: Empirical, here: Forward) -> bool:
     return here.loss_error <= 1e-7 * max(loss_value(problem.data, np.zeros(len(problem.y))), here.loss)
 
 
-def independent(problem: Empirical, here: Forward) -> bool | None:
-    """Whether the outputs of the neurons are independent, so that a minimum is isolated; None if that is not clear."""
+def independent(problem: Empirical, here: Forward, slope: float = 0.0) -> bool | None:
+    """Whether the outputs of the neurons are independent, so that a minimum is isolated; None if that is not clear.
+
+    Args:
+        problem: The landscape.
+        here: A point's forward pass.
+        slope: Norm of its least subgradient. At a stationary point beta w is the pull on a neuron, and two neurons of
+            one cell are parallel; at a slope their directions are off by slope / (beta |w|) each.
+    """
     atoms = heights_of(problem, here.z)
     if problem.outer_bias == "free":  # a bias at no cost takes up what the neurons' outputs share with a constant
         atoms = np.column_stack([atoms, np.ones(len(atoms))])
@@ -91,6 +98,7 @@ def independent(problem: Empirical, here: Forward) -> bool | None:
     if atoms.shape[1] > atoms.shape[0]:
         return False
     least = float(np.linalg.svd(atoms / norms, compute_uv=False)[-1])
+    off = 4.0 * slope / (float(problem.weight_decay) * float(np.min(np.linalg.norm(here.w, axis=1)))) if slope else 0.0
     if least > INDEPENDENT:
-        return True
+        return True if least > off else None
     return False if least < DEPENDENT else None

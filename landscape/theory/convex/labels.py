@@ -40,6 +40,7 @@ from landscape.theory.convex.forward_pass import (
 from landscape.theory.convex.least_loss import best_of_width, certified_optimum
 from landscape.theory.convex.slopes import Slopes, slopes
 from landscape.theory.convex.standard import standard
+from landscape.theory.wide_enough import BY_SPAN, least_of_span, wide_enough
 
 EPS = float(np.finfo(float).eps)
 EXACT = 1e-9  # an optimum is exact if its gap is at most this times its value
@@ -159,7 +160,7 @@ def _global(
         return None
     if problem.fit is LOGISTIC and bound <= 0 and len(problem.y):
         return None  # log(1 + exp(-y f)) is positive: where its infimum is zero no point attains it
-    by = "sum of squares" if best is None else "convex program, dual bound"
+    by = "convex program, dual bound" if best is not None else BY_SPAN if bound > 0 else "sum of squares"
     return Claim(
         label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=2 * here.loss_error + gap - (here.loss - bound),
         **fields,
@@ -228,7 +229,7 @@ def _flavours(isolated: bool | None) -> _Flavours:
 def _minimum(problem: Empirical, here: Forward, best: CertifiedOptimum, blur: float, fields: dict[str, Any]) -> Claim:
     """The label of a local minimum without a zero neuron, above the best of all widths: spurious if its width has one
     better."""
-    flavours = _flavours(independent(problem, here))
+    flavours = _flavours(independent(problem, here, fields["grad_norm"]))
     exact = best.gap <= EXACT * best.value
     error = here.loss_error + max(best.gap, 0.0)
     if problem.width >= len(best.outer):
@@ -296,6 +297,28 @@ def _by_own_bound(problem: Empirical, here: Forward, fields: dict[str, Any]) -> 
     return Claim(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=by, margin=margin, **fields)
 
 
+def _at_span(given: Empirical, here: Forward, fields: dict[str, Any]) -> Claim | None:
+    """GLOBAL at the least loss of all widths without weight decay; the bound is kept where it is the best one."""
+    span = least_of_span(given)
+    if span is None:
+        return None
+    fields["lower_bound"] = max(fields["lower_bound"], span.value - span.error)
+    margin = 2 * here.loss_error + span.error - (here.loss - span.value)
+    if not margin >= 0:
+        return None
+    return Claim(label=Label.GLOBAL, evidence=Evidence.CERTIFIED, by=BY_SPAN, margin=margin, **fields)
+
+
+def _of_span(given: Empirical) -> LeastLoss | None:
+    """The least loss of the width by the theorem on spurious valleys; None where that does not know it."""
+    span = least_of_span(given)
+    if span is None or not wide_enough(given).holds:
+        return None
+    nothing = np.zeros((0, given.d)), np.zeros(0), 0.0
+    least, most = span.value - span.error, span.value + span.error
+    return LeastLoss(given.width, most, *nothing, least, 0, "width at least the intrinsic dimension")
+
+
 def _without_certificate(
     given: Empirical, problem: Empirical, theta: np.ndarray, here: Forward, blur: float, fields: dict[str, Any]
 ) -> Claim:
@@ -333,9 +356,16 @@ def _without_certificate(
     if problem.bias == "free" and decayed:
         reason = "stationary, but with a free hidden bias: no theorem makes this a minimum"
         return Claim(label=Label.UNDECIDED, reason=reason, **fields)
-    # Without weight decay the layers of a neuron can be rescaled against each other.
-    flavours = _flavours(independent(problem, here)) if decayed else _Flavours(Flavour.FLAT, Flavour.FLAT_MINIMUM)
-    own = best_of_width(given)
+    if decayed:
+        flavours, own = _flavours(independent(problem, here, fields["grad_norm"])), best_of_width(given)
+    else:
+        if (claim := _at_span(given, here, fields)) is not None:
+            return claim
+        # The layers of a neuron can be rescaled against each other; at a width that is large enough a neuron can be
+        # freed at constant loss too.
+        escapable = wide_enough(given).holds
+        flavours = _Flavours(Flavour.ESCAPABLE if escapable else Flavour.FLAT, Flavour.FLAT_MINIMUM)
+        own = best_of_width(given) or _of_span(given)
     if own is not None:
         return _against(here, own, flavours, blur, fields)
     reason = "a local minimum, but no lower bound is known to be attained: the best loss is only the best seen"

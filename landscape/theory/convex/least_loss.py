@@ -14,6 +14,7 @@ from landscape.theory.arrangement.cells import cover_count
 from landscape.theory.convex import undecayed
 from landscape.theory.convex.branch_and_bound import LeastLoss, best_by_width
 from landscape.theory.convex.column_generation import CertifiedOptimum, optimum
+from landscape.theory.wide_enough import BY_SPAN, least_of_span
 
 PROGRAMS = (
     3000  # a label solves at most this many programs for the least loss of its width, fewer beyond 32 signed cells
@@ -67,8 +68,11 @@ def best_of_width(problem: Empirical) -> LeastLoss | None:
 
 
 def bound(problem: Empirical) -> LowerBound:
-    """The best lower bound that the convex program gives the problem."""
+    """The best lower bound: of the convex program, or without weight decay of the span of all neurons."""
     if not problem.certifiable:
-        return problem.lower_bound
+        span = least_of_span(problem)
+        if span is None or span.value - span.error <= problem.lower_bound.value:
+            return problem.lower_bound
+        return LowerBound(span.value - span.error, BY_SPAN)
     found = certified_optimum(problem)
     return LowerBound(max(found.lower_bound, problem.lower_bound.value), "convex program, dual bound")

@@ -1,173 +1,19 @@
-"""Least squares without weight decay: the least loss of a width, by enumeration.
-
-Without weight decay a network of given cells and signs is a linear model of u_i = |a_i| w_i in the cells' closed cones,
-so that P_m is the least of one cone-constrained least squares problem for every set of m signed cells (derived here).
-Only the row space of x counts: there every cell is a pointed cone, so that its outputs are the combinations, with
-weights >= 0, of the outputs of its extreme rays.
-"""
+"""The least squared loss of a width without weight decay."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import NamedTuple
-
-import numpy as np
-from scipy.optimize import nnls
-
-from landscape.problems.datafit import SQUARED, Data, objective
-from landscape.records import InputError
-from landscape.theory.arrangement.cells import cells
+from landscape.problems.datafit import Data
 from landscape.theory.arrangement.records import Cells
+from landscape.theory.cell_least_squares import MOST, of_width
 from landscape.theory.convex.branch_and_bound import LeastLoss
 
-EPS = float(np.finfo(float).eps)
-# A singular value of unit rows is zero up to the first number, the resolution of the cells, and not zero from the
-# second on, where a ray is known to 1e-8. In between nothing is shown: the lower bound is zero.
-DEPENDENT = (1e-13, 1e-8)
 
-
-def best(data: Data, width: int, listed: Cells | None = None, most: int = 20_000) -> LeastLoss:
-    """The least squared loss of networks of this width.
-
-    The lower bound is the dual one of every set's least squares problem, as solved; zero where rows of x are so nearly
-    dependent that the cells' rays are not known.
-
-    Args:
-        data: Squared loss, no weight decay; an outer bias, if there is one, is free.
-        width: m.
-        listed: All cells of data.x.
-        most: Sets of signed cells at most; some 3000 a second.
+def best(data: Data, width: int, listed: Cells | None = None, most: int = MOST) -> LeastLoss:
+    """The least squared loss of networks of this width; see `cell_least_squares.of_width`.
 
     Raises:
-        InputError: The loss is another one, or there are too many sets.
+        InputError: The loss is another one, or there are too many sets of signed cells.
     """
-    if data.fit is not SQUARED or data.weight_decay != 0:
-        raise InputError("without weight decay only squared loss can be enumerated.")
-    patterns = _patterns(data, width, listed, most)
-    x, y = np.asarray(data.x, float), np.asarray(data.y, float)
-    rays = _rays(x)
-    inside = [np.flatnonzero(np.all((rays.side == 0) | ((rays.side > 0) == pattern), axis=1)) for pattern in patterns]
-    constant = np.zeros((len(x), 0))
-    if data.outer_bias != "none":
-        constant = np.outer(np.ones(len(x)), [1.0, -1.0]) / math.sqrt(max(len(x), 1))
-    pairs = [(i, s) for i in range(len(patterns)) for s in (1.0, -1.0)]
-    least = 0.5 * float(y @ y)
-    hidden, outer, b0, programs, lower = np.zeros((0, x.shape[1])), np.zeros(0), 0.0, 0, math.inf
-    enough = EPS * float(y @ y)
-    for chosen in itertools.combinations(pairs, min(width, len(pairs))):  # a cell twice does no more than once
-        if least <= enough:
-            lower = 0.0
-            break
-        programs += 1
-        atoms = np.concatenate([*(s * rays.output[inside[i]].T for i, s in chosen), constant], axis=1)
-        if not atoms.shape[1]:
-            lower = min(lower, least)
-            continue
-        try:
-            weights, distance = nnls(atoms, y)
-        except RuntimeError:  # too many iterations: nothing is known of this set
-            lower = 0.0
-            continue
-        blur = np.concatenate([*(rays.blur[inside[i]] for i, _ in chosen), np.full(constant.shape[1], EPS)])
-        lower = min(lower, _bound(atoms, weights, y, blur))
-        if 0.5 * distance**2 < least - enough:
-            ends = np.cumsum([0] + [len(inside[i]) for i, _ in chosen])
-            u = np.array(
-                [weights[a:b] @ rays.u[inside[i]] for (i, _), a, b in zip(chosen, ends, ends[1:], strict=False)]
-            ).reshape(-1, x.shape[1])
-            roots = np.sqrt(np.linalg.norm(u, axis=1))
-            keep = roots > 0
-            w, a = u[keep] / roots[keep, None], np.array([s for _, s in chosen])[keep] * roots[keep]
-            shift = float(constant[0, 0] * (weights[-2] - weights[-1])) if constant.size else 0.0
-            value = objective(data, w, a, shift)
-            if value < least:
-                least, hidden, outer, b0 = value, w, a, shift
-    lower = min(lower, least) if rays.clear else 0.0
-    return LeastLoss(width, least, hidden, outer, b0, max(lower, 0.0), programs, "enumeration of cells")
-
-
-def _patterns(data: Data, width: int, listed: Cells | None, most: int) -> np.ndarray:
-    """The activation patterns of all cells with an active row, [q, n].
-
-    Raises:
-        InputError: There are too many sets of signed cells of this width.
-    """
-    length = np.linalg.norm(data.x, axis=0)  # columns of any scale have the same cells
-    found = cells(data.x / np.where(length > 0, length, 1.0)) if listed is None else listed
-    patterns = found.patterns[found.patterns.any(axis=1)]
-    count = math.comb(2 * len(patterns) + width - 1, width) if len(patterns) else 1
-    if not found.complete or count > most:
-        raise InputError(f"width {width} has {count} sets of signed cells, at most {most} are gone through.")
-    return patterns
-
-
-def _bound(atoms: np.ndarray, weights: np.ndarray, y: np.ndarray, blur: np.ndarray) -> float:
-    """A number below 1/2 |y - atoms c|^2 for all c >= 0, atoms of length one [n, q], from nearly the best c.
-
-    With nu the residual it is nu'y - |nu|^2 / 2 - e sum(c), e the largest nu'z of an atom z, and less |nu| blur'c, the
-    blur [q] being how far atoms may be from the true ones. The best c is taken to be at most twice the c at hand.
-    """
-    fit = atoms @ weights
-    nu = y - fit
-    steepest, length = max(float(np.max(nu @ atoms)), 0.0), float(np.linalg.norm(nu))
-    return (
-        0.5 * length**2 - abs(float(nu @ fit)) - 2 * (steepest * float(weights.sum()) + length * float(blur @ weights))
-    )
-
-
-class _Rays(NamedTuple):
-    """The extreme rays of all cells that a neuron does something on.
-
-    Attributes:
-        u: Directions in the row space, [q, d], scaled to outputs of length one.
-        output: relu(x u), [q, n]; exactly zero at ties.
-        side: Sign of x_k.u, [q, n]; 0 at ties.
-        blur: Bound on the errors of the outputs, [q].
-        clear: Whether all ranks and signs are beyond doubt.
-    """
-
-    u: np.ndarray
-    output: np.ndarray
-    side: np.ndarray
-    blur: np.ndarray
-    clear: bool
-
-
-def _rays(x: np.ndarray) -> _Rays:
-    """Every ray of the row space that lies on r - 1 independent hyperplanes, both ways, and has an output."""
-    # Without weight decay columns of any scale give the same networks, and so do rows for the cells.
-    column = np.linalg.norm(x, axis=0)
-    rows = x / np.where(column > 0, column, 1.0)
-    length = np.linalg.norm(rows, axis=1)
-    live = length > 0
-    if not live.any():
-        return _Rays(np.zeros((0, x.shape[1])), np.zeros((0, len(x))), np.zeros((0, len(x))), np.zeros(0), True)
-    units = rows / np.where(live, length, 1.0)[:, None]
-    _, size, v = np.linalg.svd(units, full_matrices=False)
-    rank = int(np.sum(size > DEPENDENT[0] * size[0]))
-    clear = bool(size[rank - 1] >= DEPENDENT[1] * size[0])
-    units = units @ v[:rank].T
-    some = np.array(list(itertools.combinations(np.flatnonzero(live), rank - 1)), int)
-    some = some.reshape(math.comb(int(live.sum()), rank - 1), rank - 1)
-    _, size, turned = np.linalg.svd(units[some])
-    least = size[:, -1] if rank > 1 else np.ones(len(some))
-    clear &= not np.any((least > DEPENDENT[0]) & (least < DEPENDENT[1]))
-    order = np.argsort(-least, kind="stable")  # of each ray the version known best
-    order = order[least[order] > DEPENDENT[0]]
-    taken: dict[bytes, tuple[np.ndarray, np.ndarray, float]] = {}
-    for ray, sure in zip(turned[order, -1], least[order], strict=True):
-        height = units @ ray
-        error = 16 * EPS * math.sqrt(len(x)) / float(sure)
-        side = np.where(np.abs(height) <= error, 0, np.sign(height)).astype(np.int8)
-        if side.tobytes() in taken:
-            continue
-        clear &= not np.any((side != 0) & (np.abs(height) <= 1e3 * error))
-        taken[side.tobytes()], taken[(-side).tobytes()] = (ray, side, error), (-ray, -side, error)
-    ray, side, error = (np.array(part) for part in zip(*taken.values(), strict=True))
-    output = np.where(side > 0, ray @ units.T * length, 0.0)
-    norm = np.linalg.norm(output, axis=1)
-    use = norm > 0
-    u = (ray @ v[:rank]) / np.where(column > 0, column, 1.0)
-    blur = error[use] * (np.linalg.norm(np.where(side > 0, length, 0.0), axis=1)[use] / norm[use])
-    return _Rays(u[use] / norm[use, None], output[use] / norm[use, None], side[use], blur, bool(clear))
+    found = of_width(data, width, listed, most)
+    network = found.hidden, found.outer, found.b0
+    return LeastLoss(width, found.value, *network, found.lower_bound, found.programs, "enumeration of cells")

@@ -23,6 +23,7 @@ RADII = np.geomspace(3e-3, 1.0, 16)  # of each reach; six to a decade
 CUBIC = 2.6  # without curvature the first power is three: a fall with less is that of a kink close by
 CHORDS = 12  # simplified Newton steps in w: each gains a factor of the radius
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
+AXES = 64  # directions without curvature that descents on spheres begin at, beside random ones
 FINE = 1e-6  # a loss whose rounding is above this part of its own variation cannot be said to be constant
 
 
@@ -35,6 +36,8 @@ class Found(NamedTuple):
         drop: How much lower, less errors.
         power: The power of the distance that the loss falls with.
         reason: What could not be shown.
+        left: How much lower a minimum here may be than the point: Newton steps say nothing of the null space, and
+            within the least radius asked only the slope there does.
     """
 
     flavour: Flavour | None = None
@@ -42,6 +45,7 @@ class Found(NamedTuple):
     drop: float | None = None
     power: float | None = None
     reason: str | None = None
+    left: float = 0.0
 
 
 def degenerate(loss: Loss, point: Rest) -> Found:
@@ -62,13 +66,16 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     reduced = _Reduced(loss, point, flat)
     k = flat.shape[1]
     rng = np.random.default_rng(0)
-    starts = np.concatenate([np.eye(k), rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
+    some = rng.permutation(k)[:AXES]
+    starts = np.concatenate([np.eye(k)[np.sort(some)], rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
     function, seen, bent = Function(reduced.values, reduced.errors, reduced.gradients), None, False
+    left = 0.0
     for reach in REACHES:
         radii = reach * RADII[reach * RADII >= 30.0 * point.step]
         if len(radii) < 6:
             break
         seen = search(function, starts, reach=reach, radii=radii)
+        left = float(np.linalg.norm(flat.T @ point.gradient) * radii[0] + reduced.errors(radii[0] * np.eye(k)).max())
         bent = seen.down is not None and seen.down.power is not None and seen.down.power < CUBIC
         if not seen.doubtful and not bent:  # else a fall that begins some way off is another place's
             break
@@ -83,16 +90,16 @@ def degenerate(loss: Loss, point: Rest) -> Found:
         if drop > 0:
             return Found(escape=end - point.u, drop=drop, power=seen.down.power)
     if seen.doubtful and seen.later:
-        return Found(Flavour.MINIMUM_NOT_CLEAR)
+        return Found(Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.down is not None or seen.doubtful:
         return Found(reason=f"of {k} directions without curvature some lead lower, by no clear power of the distance")
     symmetric = k < int(np.sum(null))
     if seen.rises:
         strict = Flavour.STRICT_MINIMUM if k == 1 or seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR
-        return Found(Flavour.FLAT_MINIMUM if symmetric else strict)
+        return Found(Flavour.FLAT_MINIMUM if symmetric else strict, left=left)
     if seen.flat and np.median(np.abs(loss.losses(loss.starts) - point.loss)) * FINE > point.error:
-        return Found(Flavour.FLAT_MINIMUM)
-    return Found(Flavour.MINIMUM_NOT_CLEAR)
+        return Found(Flavour.FLAT_MINIMUM, left=left)
+    return Found(Flavour.MINIMUM_NOT_CLEAR, left=left)
 
 
 def _tangents(loss: Loss, point: Rest) -> np.ndarray:

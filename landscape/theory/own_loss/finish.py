@@ -2,7 +2,7 @@
 
 BFGS with a weak Wolfe line search goes to the kinks that a minimum stands on, to rounding, where gradient descent
 jumps to and fro (Lewis and Overton 2013, algorithm 4.6). Near its end a step is looked for in the span of the
-gradients of the pieces that meet there.
+gradients of the pieces that meet there. The last digits are those of Newton steps on the kinks.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from landscape.theory.own_loss.kinks import least_norm, pieces
+from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.view import Loss
 
 ROUNDS = 400
+NEAR = 1e-3  # how far, in scales, the end of a descent may be from the stationary point that it leads to
 DESCENT, SLOPE = 1e-4, 0.9  # the two constants of the weak Wolfe conditions (Nocedal and Wright, chapter 3)
 
 
@@ -33,7 +35,18 @@ def finish(loss: Loss, u: np.ndarray, reach: float = 1.0) -> Float[np.ndarray, "
         moved, here = float(np.linalg.norm(end - here)), end
         if moved <= 1e-12:
             break
-    return here
+    return _onto_kinks(loss, here)
+
+
+def _onto_kinks(loss: Loss, end: np.ndarray) -> np.ndarray:
+    """The stationary point on the most kinks beside the end of a descent that is as low as any; else that end."""
+    value, error = loss.loss(end)
+    points = list(on_kinks(loss, end, NEAR))
+    if not points:
+        return end
+    values = loss.losses(np.array(points))
+    good = np.flatnonzero(values <= min(value, float(np.min(values))) + error)
+    return points[good[-1]] if len(good) else end
 
 
 def _bfgs(loss: Loss, u: np.ndarray) -> np.ndarray | None:

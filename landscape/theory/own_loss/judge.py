@@ -15,7 +15,9 @@ from landscape.records import WITNESSED, Claim, Evidence, Flavour, Label, Point,
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
-from landscape.theory.own_loss.stationary import Rest, rest
+from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.valley import valley
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
 
@@ -52,14 +54,14 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     if wrong is not None:
         return wrong
     if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
-        return _at_bound(loss, u, known)
+        return _at_bound(problem, loss, u, known)
     there = rest(loss, u)
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
         return _kink(problem, loss, u, known)
     if loss.bound is not None and there.loss - loss.bound <= there.error + 2.0 * there.left + _grain(loss, there.u):
-        return _at_bound(loss, there.u, known)
+        return _at_bound(problem, loss, there.u, known)
     return _smooth(problem, loss, there, known)
 
 
@@ -85,8 +87,13 @@ def _wrong_bound(known: dict[str, Any]) -> Claim | None:
     return Claim(label=Label.UNDECIDED, reason=reason, **known)
 
 
-def _at_bound(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    """GLOBAL, unless the bound is reached by rounding alone and never attained."""
+def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
+    """GLOBAL, unless the bound is reached by rounding alone and never attained, or starts lead to a loss below it."""
+    best = witness(problem)
+    assert loss.bound is not None
+    if best.loss + best.error < loss.bound:
+        reason = f"at the lower bound that was given, but a loss {loss.bound - best.loss:.3g} below it was seen"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
     way = saturated(loss, u)
     if way is not None:
         return _runs_away(loss, way, known, "bound within rounding, approached like an exponential", None)
@@ -118,7 +125,15 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    found = kinks.at_kink(loss, u)
+    there = next((end for end in on_kinks(loss, u, REACH) if kinks.rests(loss, end)), None)
+    if there is not None:
+        u, known = there, _known(loss, there)
+        wrong = _wrong_bound(known)
+        if wrong is not None:
+            return wrong
+        if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"] + _grain(loss, u):
+            return _at_bound(problem, loss, u, known)
+    found = kinks.at_kink(loss, u, exact=there is not None)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
     if found.escape is not None:
@@ -137,6 +152,8 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = _Held(u, known["loss"] - known["loss_error"] - found.left)
+    if loss.bound is not None and there is not None and held.least <= loss.bound:
+        return _at_bound(problem, loss, u, known)
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
 
 
@@ -149,11 +166,20 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
         return _minimum(problem, loss, held, Flavour.STRICT_MINIMUM, CURVATURE, known)
+    further = valley(loss, there)
+    if further is not None and further.endless:
+        return _runs_away(loss, further.direction, known, f"valley to a loss of {further.limit:.6g}", further.drop)
+    if further is not None:
+        reason = f"the loss goes on falling along its valley, by {further.drop:.2g} and more"
+        return Claim(label=Label.UNCONVERGED, reason=reason, **known)
     found = degenerate(loss, there)
     if found.escape is not None:
         return _degenerate_saddle(loss, there, found, known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
+    held = held._replace(least=held.least - found.left)
+    if loss.bound is not None and held.least <= loss.bound:
+        return _at_bound(problem, loss, there.u, known)
     return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
 
 

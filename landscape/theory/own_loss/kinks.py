@@ -7,6 +7,7 @@ and gradients of the pieces near it decide.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from landscape.records import Flavour
-from landscape.theory.own_loss.sphere import Function, search
+from landscape.theory.own_loss.along_kinks import along_kinks
+from landscape.theory.own_loss.sphere import Function, Ray, Search, search
 from landscape.theory.own_loss.view import Loss
 
 PROBES = np.geomspace(1e-7, 1e-1, 13)
@@ -24,6 +26,7 @@ RADII = np.geomspace(1e-6, 0.03, 19)  # from where a fall of second order clears
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
+EXACT = 1e-12  # Newton steps on kinks come this near to their end, in scales
 FIRST_ORDER = 1.4  # a fall with a power below this has a slope
 REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
 
@@ -126,20 +129,28 @@ def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
     return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
 
 
-def at_kink(loss: Loss, u: np.ndarray) -> Found:
+def rests(loss: Loss, u: np.ndarray) -> bool:
+    """Whether a convex combination of gradients of the pieces met near u is zero, beside the largest of them."""
+    slopes = pieces(loss, u)
+    return bool(np.linalg.norm(least_norm(slopes)) <= REST * np.max(np.linalg.norm(slopes, axis=1)))
+
+
+def at_kink(loss: Loss, u: np.ndarray, exact: bool = False) -> Found:
     """The kind of a point at a kink, by evaluations.
 
     Args:
         loss: The loss.
         u: A point, [p].
+        exact: Whether it is on its kinks, and stationary along them, to rounding.
     """
     value, error = loss.loss(u)
     slopes = pieces(loss, u)
     combined = least_norm(slopes)
     slope = float(np.linalg.norm(combined))
-    rests = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
+    still = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
-    left = 2.0 * PIECES * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * PIECES
+    beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
+    left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * beside
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
     function = Function(
         values=lambda z: loss.losses(u + z) - value,
@@ -151,28 +162,44 @@ def at_kink(loss: Loss, u: np.ndarray) -> Found:
     starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
     starts += [combined[None], _bent_down(loss, u)]
     many = np.concatenate([one for one in starts if len(one)])
-    seen = search(function, many, reach=RADII[-1], radii=RADII)
-    if seen.doubtful:  # a fall that begins some way off is another kink's
-        seen = search(function, many, reach=CLOSE, radii=RADII)
-    if seen.down is not None:
-        assert seen.down.best is not None
-        assert seen.down.power is not None
-        step = seen.down.radii[seen.down.best] * seen.down.direction
-        first_order = seen.down.power < FIRST_ORDER
-        if seen.mixed and not first_order:
+    seen, along = _searched(function, many), along_kinks(loss, u, slopes)
+    down = None if seen.down is None else _down(loss, u, seen.down, lambda z: u + z)
+    if along is not None and (down is None or seen.mixed):
+        some = np.concatenate([np.eye(along.k), rng.normal(size=(int(np.clip(8 * along.k, 16, 96)), along.k))])
+        held = _searched(along.function, some)
+        found = None if held.down is None else _down(loss, u, held.down, along.points)
+        if found is not None:
+            return found._replace(slope=slope, rests=still)
+    if down is not None:
+        if seen.mixed and not down.first_order:
             return Found(
-                slope, rests, reason="falls about this kink begin at it in some directions and beside it in others"
+                slope, still, reason="falls about this kink begin at it in some directions and beside it in others"
             )
-        drop = value - float(loss.losses((u + step)[None])[0]) - error - float(loss.errors((u + step)[None])[0])
-        return Found(slope, rests, escape=step, drop=drop, first_order=first_order)
+        return down._replace(slope=slope, rests=still)
     if seen.doubtful and seen.later:
-        return Found(slope, rests, Flavour.MINIMUM_NOT_CLEAR, left=left)
+        return Found(slope, still, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
-        return Found(slope, rests, reason="the loss is lower near this kink, but by no clear power of the distance")
+        return Found(slope, still, reason="the loss is lower near this kink, but by no clear power of the distance")
     # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
     sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
     strict = seen.rises and (p == 1 or sharp)
-    return Found(slope, rests, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
+    return Found(slope, still, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
+
+
+def _searched(function: Function, starts: np.ndarray) -> Search:
+    """What spheres say, at a smaller distance where falls begin some way off at a larger: those are another kink's."""
+    seen = search(function, starts, reach=RADII[-1], radii=RADII)
+    return search(function, starts, reach=CLOSE, radii=RADII) if seen.doubtful else seen
+
+
+def _down(loss: Loss, u: np.ndarray, ray: Ray, points: Callable[[np.ndarray], np.ndarray]) -> Found | None:
+    """The lower point that a ray leads to, None where it is not lower by more than its error."""
+    assert ray.best is not None
+    assert ray.power is not None
+    end = points(ray.radii[ray.best] * ray.direction[None])[0]
+    (value, error), (low, low_error) = loss.loss(u), loss.loss(end)
+    drop = value - low - error - low_error
+    return Found(np.nan, False, escape=end - u, drop=drop, first_order=ray.power < FIRST_ORDER) if drop > 0 else None
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:

@@ -14,7 +14,9 @@ from landscape.problems.problem import Problem
 from landscape.records import Claim, Label, Point, Status
 from landscape.theory.own_loss.finish import finish
 from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.switches import SMOOTH
 from landscape.theory.own_loss.view import view
+from landscape.theory.own_loss.walk import asleep
 from landscape.theory.room import End, Finish, NotYet, Room
 
 # Operations that take one of several branches.
@@ -37,20 +39,6 @@ BRANCHES = frozenset(
         "rem",
     ]
 )
-# Functions that branch against overflow only and are smooth.
-SMOOTH = frozenset(
-    [
-        "logaddexp",
-        "logaddexp2",
-        "softplus",
-        "logsumexp",
-        "softmax",
-        "log_softmax",
-        "log_sigmoid",
-        "logistic",
-        "_logsumexp",
-    ]
-)
 REACH = 4.0  # a finish further than this from where the descent stood, in scales, is another descent's
 SAME = 1e-6  # ends nearer than this, in scales, are one
 
@@ -59,33 +47,41 @@ SAME = 1e-6  # ends nearer than this, in scales, are one
 def branches(problem: UserLoss) -> bool:
     """Whether the program of a loss has an operation that takes one of several branches: it may have kinks."""
     with jax.enable_x64(True):
-        return _branches(jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr)
+        jaxpr = jax.make_jaxpr(problem.loss)(np.zeros(problem.p)).jaxpr
+        return _branches(jaxpr, asleep(jaxpr))
 
 
-def _branches(jaxpr: Any) -> bool:
+def _branches(jaxpr: Any, without: set[int]) -> bool:
     for eqn in jaxpr.eqns:
-        if eqn.params.get("name") in SMOOTH:
+        if eqn.params.get("name") in SMOOTH or id(eqn) in without:
             continue
-        if eqn.primitive.name in BRANCHES or any(_branches(one) for one in jaxprs_in_params(eqn.params)):
+        if eqn.primitive.name in BRANCHES or any(_branches(one, without) for one in jaxprs_in_params(eqn.params)):
             return True
     return False
 
 
 def _ends(problem: UserLoss, thetas: np.ndarray, cache: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
-    return [_end(problem, theta) for theta in thetas]
+    return [_end(problem, theta, cache) for theta in thetas]
 
 
-def _end(problem: UserLoss, theta: np.ndarray) -> End | NotYet:
+def _end(problem: UserLoss, theta: np.ndarray, cache: dict[bytes, Any]) -> End | NotYet:
+    """The end of a descent; that of an isolated minimum that the run knows is not judged again."""
     end = _down(problem, theta)
     if end is None:
         claim = _judge(problem, _point(theta))
         # Where it only goes back and forth a shorter step comes nearer.
         return NotYet(shorter=False) if claim.label != Label.AT_INFINITY else End(theta, claim, False, None)
+    place = key(problem, end)
+    if place in cache:
+        return cache[place]
     claim = _judge(problem, _point(end))
     if claim.label == Label.UNCONVERGED:
         return NotYet(shorter=False)
     isolated = claim.flavour is not None and "strict" in str(claim.flavour) and "flat" not in str(claim.flavour)
-    return End(end, claim, False, key(problem, end) if isolated else None)
+    found = End(end, claim, False, place if isolated else None)
+    if isolated and problem.symmetry is None:  # under a symmetry the image is another point
+        cache[place] = found
+    return found
 
 
 def _down(problem: UserLoss, theta: np.ndarray) -> np.ndarray | None:

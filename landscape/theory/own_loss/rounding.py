@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+
+from landscape.theory.own_loss.walk import bind, walk
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(
@@ -96,7 +97,14 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
             return value
         return value * (1 + jnp.finfo(value.dtype).eps * _signs(seed, next(count), jnp.shape(value), value.dtype))
 
-    out = _run(closed.jaxpr, closed.consts, jax.tree.leaves(args), jolt)
+    def step(eqn: Any, ins: list[Any]) -> list[Any]:
+        name = eqn.primitive.name
+        if name in SUMS:
+            ins = [jolt(_as_wide(ins[0], eqn.outvars[0].aval.dtype)), *ins[1:]]
+        outs = bind(eqn, ins)
+        return [jolt(out) for out in outs] if name not in EXACT or _narrowed(eqn) else outs
+
+    out = walk(closed.jaxpr, closed.consts, jax.tree.leaves(args), step)
     return jax.tree.unflatten(jax.tree.structure(shape), out)
 
 
@@ -110,39 +118,11 @@ def _signs(seed: Array, count: int, shape: tuple[int, ...], dtype: Any) -> Array
     return jnp.where((word >> 16) & 1, 1, -1).astype(dtype)
 
 
-def _run(jaxpr: Any, consts: Any, args: Any, jolt: Callable[[Any], Any]) -> list[Any]:
-    values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, jax.extend.core.Literal) else values[atom]
-
-    for eqn in jaxpr.eqns:
-        ins, name = [read(atom) for atom in eqn.invars], eqn.primitive.name
-        inner = _inner(eqn)
-        if inner is not None:
-            outs = _run(inner.jaxpr, inner.consts, ins, jolt)
-        else:
-            if name in SUMS:
-                ins[0] = jolt(ins[0])
-            params = eqn.primitive.get_bind_params(eqn.params)
-            outs = eqn.primitive.bind(*ins, **params)
-            outs = list(outs) if eqn.primitive.multiple_results else [outs]
-            if name not in EXACT or _narrowed(eqn):
-                outs = [jolt(out) for out in outs]
-        values.update(zip(eqn.outvars, outs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
-
-
-def _inner(eqn: Any) -> Any:
-    """The program that an equation calls once, closed; None for an operation."""
-    if eqn.primitive.name not in ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"):
-        return None
-    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        inner = eqn.params.get(key)
-        if inner is not None:
-            closed = isinstance(inner, jax.extend.core.ClosedJaxpr)
-            return inner if closed else jax.extend.core.ClosedJaxpr(inner, ())
-    return None
+def _as_wide(value: Any, dtype: Any) -> Any:
+    """A factor in the type that its sum is made in, where that has more digits: float32 data round nothing there."""
+    if not (jnp.issubdtype(value.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.floating)):
+        return value
+    return value.astype(dtype) if jnp.finfo(dtype).eps < jnp.finfo(value.dtype).eps else value
 
 
 def _narrowed(eqn: Any) -> bool:

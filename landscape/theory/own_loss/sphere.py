@@ -15,6 +15,7 @@ from jaxtyping import Float
 RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
 POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
 COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
+MOST = 64  # starts that are asked at all distances as well as what descents from them find
 HALVED = 5  # rounds that all starts of a descent on a sphere take
 STEADY = 0.5  # how much the power may change from a radius to the next
 
@@ -95,7 +96,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         lows = np.array([[1.0], [-1.0]])
     else:
         lows = np.concatenate([_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])])
-        lows = _distinct(np.concatenate([lows, units[: 2 * units.shape[1]]]))
+        lows = _distinct(np.concatenate([lows, units[: min(2 * units.shape[1], MOST)]]))
     points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
     values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]

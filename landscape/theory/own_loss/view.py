@@ -19,6 +19,7 @@ from landscape.polish import float64
 from landscape.problems.from_loss import UserLoss
 from landscape.problems.problem import QUICK
 from landscape.theory.own_loss.rounding import disturbed
+from landscape.theory.own_loss.switches import switches
 
 BLOCKS = (8, 64, 512)  # evaluations a call: the least that holds a batch, so that few programs do
 RUNS = 8  # disturbed runs a loss
@@ -35,6 +36,9 @@ class Loss(NamedTuple):
         hessian: Its Hessian, [p] -> [p, p].
         errors: Bound on the rounding error of the loss at rows, estimated by disturbed runs, [r, p] -> [r].
         derivative_errors: Those of the gradient (Euclidean) and of the Hessian (Frobenius) at a point.
+        switches: Functions that are zero at kinks (`switches`) at rows, [r, p] -> [r, m].
+        switch_slopes: Gradients of some of them by their numbers, ([p], [k]) -> [k, p].
+        bend: Hessian of the loss less a combination of them, ([p], numbers [k], weights [k]) -> [p, p].
         scale: What one unit of u is in theta, [p].
         starts: Draws of the problem's own starts, [draws, p], in u.
         leaves: Coordinates of each leaf of the parameters.
@@ -47,6 +51,9 @@ class Loss(NamedTuple):
     hessian: Callable[[np.ndarray], Float[np.ndarray, "p p"]]
     errors: Callable[[np.ndarray], Float[np.ndarray, " r"]]
     derivative_errors: Callable[[np.ndarray], tuple[float, float]]
+    switches: Callable[[np.ndarray], Float[np.ndarray, "r m"]]
+    switch_slopes: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "k p"]]
+    bend: Callable[[np.ndarray, np.ndarray, np.ndarray], Float[np.ndarray, "p p"]]
     scale: Float[np.ndarray, " p"]
     starts: Float[np.ndarray, "draws p"]
     leaves: tuple[np.ndarray, ...]
@@ -77,6 +84,9 @@ def view(problem: UserLoss) -> Loss:
         hessian=lambda u: _host(_hessian, problem, unit, u),
         errors=_blocks(partial(_errors, problem, unit)),
         derivative_errors=lambda u: _derivative_errors(problem, unit, u),
+        switches=_blocks(partial(_switches, problem, unit)),
+        switch_slopes=lambda u, some: _host(_switch_slopes, problem, unit, u, _padded(some))[: len(some)],
+        bend=lambda u, some, weights: _host(_bend, problem, unit, u, _padded(some), _padded(weights, np.zeros(1))),
         scale=unit,
         starts=starts / unit,
         leaves=leaves,
@@ -119,6 +129,12 @@ def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
     return rows
 
 
+def _padded(some: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
+    """As many as a power of two, so that few programs are compiled."""
+    more = (1 << (len(some) - 1).bit_length()) - len(some)
+    return np.concatenate([some, np.resize(some[:1] if by is None else by, more)])
+
+
 @partial(jax.jit, compiler_options=QUICK)
 def _losses(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(lambda row: problem.loss(row * unit))(u)
@@ -132,6 +148,25 @@ def _gradients(problem: UserLoss, unit: Any, u: Any) -> Any:
 @partial(jax.jit, compiler_options=QUICK)
 def _hessian(problem: UserLoss, unit: Any, u: Any) -> Any:
     return problem.hessian(u * unit) * unit * unit[:, None]
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _switches(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return jax.vmap(lambda row: switches(problem.loss, row * unit))(u)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _switch_slopes(problem: UserLoss, unit: Any, u: Any, some: Any) -> Any:
+    seen, back = jax.vjp(lambda v: switches(problem.loss, v * unit), u)
+    return jax.vmap(lambda row: back(row)[0])(jax.nn.one_hot(some, len(seen), dtype=seen.dtype))
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _bend(problem: UserLoss, unit: Any, u: Any, some: Any, weights: Any) -> Any:
+    def held(v: Any) -> Any:
+        return problem.loss(v * unit) - weights @ switches(problem.loss, v * unit)[some]
+
+    return jax.hessian(held)(u)
 
 
 @partial(jax.jit, compiler_options=QUICK)

@@ -1,0 +1,74 @@
+"""The loss along the kinks that hold a point: what it is in the directions in which no slope jumps.
+
+Where gradients of the pieces that meet at a point differ, the loss has a valley or a ridge of first order; in the
+directions in which none differ it has a slope, and what it is there shows in second order (the VU-decomposition,
+Lemarechal, Oustry and Sagastizabal 2000). A search in all directions seldom finds a way of second order between walls
+of first order; a search along them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.theory.own_loss.on_kinks import nearest
+from landscape.theory.own_loss.sphere import Function
+from landscape.theory.own_loss.view import Loss
+
+JUMP = 1e-4  # gradients of pieces differ by this part of the largest: over 1e-7 a smooth one changes by far less
+WITHIN = 0.99  # the cosine with which the normal of a kink lies in the space of the jumps
+CHORDS = 4  # Newton steps back to the kinks, with the slopes at the point
+MEETS = 1e-9  # a kink further than this from the point, in scales, does not pass through it
+
+
+class Along(NamedTuple):
+    """A loss on the kinks of first order that meet at a point.
+
+    Attributes:
+        k: In how many directions no slope jumps.
+        function: The loss less that at the point, of the k coordinates in these directions.
+        points: Where it is taken, [r, k] -> [r, p].
+    """
+
+    k: int
+    function: Function
+    points: Callable[[np.ndarray], Float[np.ndarray, "r p"]]
+
+
+def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray) -> Along | None:
+    """The loss on the kinks of first order at u; None where slopes jump in all directions, or in none.
+
+    Args:
+        loss: The loss.
+        u: A point on its kinks, [p].
+        slopes: Gradients of the pieces that meet near it, [r, p].
+    """
+    size = float(np.max(np.linalg.norm(slopes, axis=1)))
+    _, sizes, rows = np.linalg.svd(slopes - slopes.mean(axis=0))
+    rank = int(np.sum(sizes > JUMP * size * np.sqrt(len(slopes))))
+    if rank in (0, len(u)):
+        return None
+    jumps, flat = rows[:rank], rows[rank:].T
+    near = nearest(loss, u)
+    held = (near.distances <= MEETS) & (np.linalg.norm(near.normals @ jumps.T, axis=1) > WITHIN)
+    numbers = near.numbers[held]
+    back = np.linalg.pinv(loss.switch_slopes(u, numbers), rcond=1e-9) if len(numbers) else None
+
+    def points(z: np.ndarray) -> np.ndarray:
+        here = u + z @ flat.T
+        for _ in range(CHORDS if back is not None else 0):
+            assert back is not None
+            here = here - loss.switches(here)[:, numbers] @ back.T
+        return here
+
+    value, error = loss.loss(u)
+    floor = float(np.finfo(float).eps * np.linalg.norm(u)) * size
+    function = Function(
+        values=lambda z: loss.losses(points(z)) - value,
+        errors=lambda z: loss.errors(points(z)) + error + floor,
+        gradients=lambda z: loss.gradients(points(z)) @ flat,
+    )
+    return Along(flat.shape[1], function, points)

@@ -1,0 +1,69 @@
+"""A JAX program run an operation at a time, with a function of one's own in the place of each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax.extend.core
+from jax.extend.core import jaxprs_in_params
+
+
+def walk(
+    jaxpr: Any, consts: Any, args: Any, step: Callable[[Any, list[Any]], list[Any]], whole: Collection[str] = ()
+) -> list[Any]:
+    """The results of a program whose operations are run by `step`.
+
+    Programs that an operation calls once are walked too; bodies of loops and branches are one operation each.
+
+    Args:
+        jaxpr: The program.
+        consts: Its constants.
+        args: Its arguments.
+        step: (equation, values of its arguments) -> values of its results.
+        whole: Names of called programs that are one operation each, too.
+    """
+    values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, jax.extend.core.Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        ins = [read(atom) for atom in eqn.invars]
+        inner = None if eqn.params.get("name") in whole else _inner(eqn)
+        outs = step(eqn, ins) if inner is None else walk(inner.jaxpr, inner.consts, ins, step, whole)
+        values.update(zip(eqn.outvars, outs, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def asleep(jaxpr: Any) -> set[int]:
+    """Which operations of a program have no derivative: the `id` of equations whose results only go where it stops."""
+    live, found = set(map(id, jaxpr.outvars)), set()
+    for eqn in reversed(jaxpr.eqns):
+        if any(id(out) in live for out in eqn.outvars) and eqn.primitive.name != "stop_gradient":
+            live |= set(map(id, eqn.invars))
+            for inner in jaxprs_in_params(eqn.params):
+                found |= asleep(inner)
+        else:
+            found.add(id(eqn))
+            for inner in jaxprs_in_params(eqn.params):
+                found |= set(map(id, inner.eqns))
+    return found
+
+
+def bind(eqn: Any, ins: list[Any]) -> list[Any]:
+    """The results of one operation as JAX runs it."""
+    outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
+    return list(outs) if eqn.primitive.multiple_results else [outs]
+
+
+def _inner(eqn: Any) -> Any:
+    """The program that an equation calls once, closed; None for an operation."""
+    if eqn.primitive.name not in ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"):
+        return None
+    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        inner = eqn.params.get(key)
+        if inner is not None:
+            closed = isinstance(inner, jax.extend.core.ClosedJaxpr)
+            return inner if closed else jax.extend.core.ClosedJaxpr(inner, ())
+    return None

@@ -1,0 +1,121 @@
+"""Kinks that the program of an own loss shows: the switches, the stationary point on them, and ways down along them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from finite_data import A
+from finite_networks import finished, problem_of
+from jax.nn import relu
+
+from landscape.host.explore import explore
+from landscape.host.label import label_one
+from landscape.problems.from_loss import UserLoss, from_loss
+from landscape.records import Label, Point, Status
+from landscape.theory.own_loss.along_kinks import along_kinks
+from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.kinks import pieces, rests
+from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.switches import switches
+from landscape.theory.own_loss.view import view
+
+
+def problem(function, p: int, bound: float | None = None) -> UserLoss:
+    return from_loss(function, lambda key: jax.random.normal(key, (p,)), lower_bound=bound, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "on", "count"),
+    [
+        (lambda x: relu(x[0]) + x[1], [0.0, 0.3], 1),
+        (lambda x: jnp.abs(jnp.abs(x[0]) - 1.0), [1.0, 0.0], 1),
+        (lambda x: jnp.clip(x[0] * x[1], -1.0, 1.0), [2.0, 0.5], 1),
+        (lambda x: jnp.where(x[0] > x[1], x[0] ** 2, x[1] ** 2), [0.7, 0.7], 1),
+        (lambda x: jnp.sort(x)[0] ** 2, [0.7, 0.7], 1),
+        (lambda x: jnp.max(x * x), [0.7, -0.7], 2),  # each of the two is level with the larger
+        (lambda x: jax.nn.logsumexp(x) + jax.nn.softplus(x[0]), [0.0, 0.0], 0),  # smooth
+    ],
+)
+def test_switches_are_zero_on_the_kinks_of_a_loss_and_nowhere_else(function, on, count):
+    near, off = np.array(on), np.array(on) + np.array([0.1, -0.013])
+    assert int(np.sum(np.abs(switches(function, jnp.array(near))) < 1e-12)) == count
+    beside = np.abs(switches(function, jnp.array(off)))
+    assert np.sum(beside < 1e-12) == (1 if count == 2 else 0)  # the largest itself is always level with the largest
+
+
+def test_switches_are_seen_inside_jitted_functions():
+    inner = jax.jit(lambda x: jnp.maximum(x, 0.0))
+    assert switches(lambda x: jnp.sum(inner(x)), jnp.array([0.5, -0.5])).tolist() == [0.5, -0.5]
+
+
+def test_newton_steps_on_kinks_come_to_the_optimum_of_a_lasso():
+    rng = np.random.default_rng(0)
+    rows, target = rng.normal(size=(8, 4)), rng.normal(size=8)
+    lasso = view(problem(lambda x: 0.5 * jnp.sum((rows @ x - target) ** 2) + 2.0 * jnp.sum(jnp.abs(x)), 4))
+    best = np.zeros(4)
+    for _ in range(4000):  # proximal gradient, a computation of the test's own
+        step = 1.0 / np.linalg.norm(rows, 2) ** 2
+        moved = best - step * rows.T @ (rows @ best - target)
+        best = np.sign(moved) * np.maximum(np.abs(moved) - 2.0 * step, 0.0)
+    assert 0 < np.sum(best == 0) < 4  # some coordinates on kinks, some off them
+    ends = list(on_kinks(lasso, best + 1e-6 * rng.normal(size=4), 1e-3))
+    # Proximal gradient has come to rounding: the rate at this condition number is 0.9 a step.
+    assert min(np.linalg.norm(end - best) for end in ends) < 1e-11
+    assert any(rests(lasso, end) for end in ends)
+
+
+def test_along_kinks_a_way_down_between_walls_is_seen():
+    steep = view(problem(lambda x: 5.0 * jnp.abs(x[0] + x[1] ** 2) - 0.01 * x[1] ** 2 + x[2] ** 2, 3))
+    along = along_kinks(steep, np.zeros(3), pieces(steep, np.zeros(3)))
+    assert along is not None
+    assert along.k == 2
+    points = along.points(np.array([[0.1, 0.0], [0.0, 0.1]]))
+    # On the kink, x0 = -x1^2, after four steps with the slopes at the point: to rounding.
+    assert np.allclose(points[:, 0], -(points[:, 1] ** 2), atol=1e-15)
+    assert min(along.function.values(np.array([[0.1, 0.0], [0.0, 0.1]]))) < -9e-5
+
+
+def relu_network(width: int) -> UserLoss:
+    x, y, beta = np.array(A["X"]), np.array(A["y"]), A["beta"]
+
+    def loss(theta):
+        hidden, outer = theta[: 2 * width].reshape(width, 2), theta[2 * width :]
+        return 0.5 * jnp.sum((relu(x @ hidden.T) @ outer - y) ** 2) + 0.5 * beta * jnp.sum(theta**2)
+
+    return problem(loss, 3 * width)
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 4, 11])
+def test_a_zero_neuron_beside_walls_is_labelled_as_the_room_of_finite_data_labels_it(k):
+    point = A["stationary_points"][k]
+    narrow, wide = problem_of(A, point["k"]), problem_of(A, point["k"] + 1)
+    theta = finished(narrow, point["W"], point["a"])
+    hidden, outer = theta[: 2 * point["k"]], theta[2 * point["k"] :]
+    theta = np.concatenate([hidden, [0.0, 0.0], outer, [0.0]])
+    room = label_one(wide, theta)
+    own = judge(relu_network(point["k"] + 1), Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+    if room.label == Label.SADDLE:
+        assert own.label == Label.SADDLE
+        assert own.escape is not None
+        assert label_one(wide, theta + own.escape).loss < room.loss
+    else:  # without a bound a least minimum is no more than one
+        assert own.label in (room.label, Label.UNDECIDED)
+        assert own.label == room.label or "minimum" in str(own.flavour)
+
+
+def test_descents_at_negative_losses_without_a_bound_come_to_an_end():
+    # |x| and a double well, 0.25 below zero: gradient descent jumps to and fro about x = 0 for ever.
+    landscape = problem(lambda x: jnp.abs(x[0]) - x[1] ** 2 + x[1] ** 4, 2)
+    census = explore(landscape, 12, progress=False, budget=20_000)
+    assert census.labels()["unconverged"] == 0
+    assert {round(level.loss, 9) for level in census.levels} == {-0.25}
+
+
+def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
+    landscape = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, 0.0)
+    census = explore(landscape, 8, progress=False, budget=20_000)
+    assert census.labels()["global"] == 8
+    higher = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, -1e-9)
+    assert explore(higher, 4, progress=False, budget=20_000).labels()["global"] == 0
