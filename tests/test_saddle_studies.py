@@ -12,7 +12,7 @@ import landscape as ls
 from landscape.paths.transition_states import signs
 from landscape.polish import newton_to_stationary
 from landscape.studies.connectivity import ModeConnectivity
-from landscape.studies.saddles import SaddleCensus, SafranShamirTopology
+from landscape.studies.saddles import SaddleCensus, SafranShamirTopology, barriers
 
 TYPE_ONE = 0.0473957753  # loss of the type I point of six neurons, by the test below
 
@@ -75,10 +75,13 @@ def test_the_topology_of_six_neurons_is_kept_and_drawn(tmp_path, capsys):
     between = [s["loss"] for s in found["states"]["states"] if sorted(s["ends"]) == [0, 1]]
     (pair,) = found["pairs"]
     assert 0.025080581002463 < min(between) <= pair["high"] + 1e-12
+    tree = barriers({"findings": found})
+    assert tree.high[0, 1] == min([*between, pair["high"]])
     assert call("show", where) == 0
     assert "transition states between 2 minima" in capsys.readouterr().out
     assert call("plot", where) == 0
-    assert (tmp_path / "run" / "figures" / "connections.png").stat().st_size > 5000
+    for name in ("connections.png", "disconnectivity.png"):
+        assert (tmp_path / "run" / "figures" / name).stat().st_size > 5000
     assert SafranShamirTopology().teacher == 8
 
 

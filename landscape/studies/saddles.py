@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from landscape.paths.saddle_census import Stationary
     from landscape.problems.teacher_student import TeacherStudent
+    from landscape.topology.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class SafranShamirTopology(Reported, Descents):
         """A census, the states around its minima, and paths between all pairs of minima."""
         import time
 
+        import numpy as np
+
         from landscape.host.explore import explore
         from landscape.host.label import label_one
         from landscape.host.paths_between import paths_between
@@ -66,6 +69,8 @@ class SafranShamirTopology(Reported, Descents):
         states = found.as_dict()
         for one, label in zip(states["minima"], labels, strict=True):
             one["label"] = label
+            ended = np.abs(census.rows["loss"] - one["loss"]) <= 1e-9
+            one["share"] = float(np.mean(ended & (census.rows["label"] == label)))
         findings = {"states": states, "pairs": [] if ways is None else ways.as_dict()}
         record = self.record(census.finished, time.perf_counter() - begun, findings, census.labels())
         each = zip(found.losses.tolist(), labels, strict=True)
@@ -75,11 +80,35 @@ class SafranShamirTopology(Reported, Descents):
         return Report(record, "\n".join(text), census.finished, self.restarts)
 
     def figures(self, result: Report, folder: Path) -> list[Path]:
-        """Draws minima at their losses and the states that connect them."""
+        """Draws minima at their losses with the states that connect them, and the disconnectivity graph."""
         from landscape.figures import saddles
+        from landscape.figures.disconnectivity import disconnectivity
         from landscape.figures.style import save
 
-        return [save(saddles.connections(result.record), folder / "connections.png")]
+        figures = {
+            "connections.png": saddles.connections(result.record),
+            "disconnectivity.png": disconnectivity(barriers(result.record)),
+        }
+        return [save(figure, folder / name) for name, figure in figures.items()]
+
+
+def barriers(record: dict[str, Any]) -> Graph:
+    """The graph of the minima of a topology: paths over transition states and strings whose bound holds all along.
+
+    Nothing bounds the barriers from below here but the higher of the two minima.
+    """
+    from landscape.topology.graph import Minimum, Way, graph
+
+    found = record["findings"]
+    minima = found["states"]["minima"]
+    order = sorted(range(len(minima)), key=lambda i: minima[i]["loss"])
+    place = {old: new for new, old in enumerate(order)}
+    ends = [(*state["ends"], state["loss"], "transition state") for state in found["states"]["states"]]
+    ends += [(pair["first"], pair["second"], pair["high"], pair["by"]) for pair in found["pairs"] if pair["bounded"]]
+    return graph(
+        [Minimum(i, minima[i]["loss"], minima[i]["label"], minima[i]["share"]) for i in order],
+        [Way(place[a], place[b], high, by) for a, b, high, by in ends if a is not None and b is not None and a != b],
+    )
 
 
 @dataclass(frozen=True)
