@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import clusters
 import jax
 import jax.numpy as jnp
@@ -163,6 +166,18 @@ def test_tangents_are_the_velocities_of_invariances():
     theta = np.random.default_rng(1).normal(size=6)
     (tangent,) = turning.tangents(theta[None])[0]
     assert float(jax.jvp(turning.loss, (theta,), (tangent,))[1]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_searches_are_in_float64_where_jax_is_not():
+    code = (
+        "import jax, numpy as np, landscape as ls\n"
+        "found = ls.transition_states(ls.orthonormal_teacher(2), np.eye(2), searches=10, rounds=1)\n"
+        "assert found.states and max(s.grad_norm for s in found.states) < 1e-10\n"
+        "assert all(s.connects for s in found.states)\n"
+        "ls.paths_between(ls.orthonormal_teacher(2), [np.eye(2), -np.eye(2)[::-1]], steps=5, stationary=False)\n"
+        "assert not jax.config.jax_enable_x64"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
 
 
 def test_bad_input_is_one_sentence():

@@ -24,6 +24,7 @@ TOPICS = (
     "local-convergence",
     "ways-down",
     "slices",
+    "saddles-paths",
     "python",
     "files",
     "devices",

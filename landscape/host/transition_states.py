@@ -23,6 +23,7 @@ from landscape.paths.transition_states import (
     search,
 )
 from landscape.polish import newton_to_stationary
+from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
 from landscape.records import Flavour, InputError, Label
@@ -66,7 +67,7 @@ def transition_states(
     """
     if problem.kinked:
         raise InputError("transition states are stationary points of a smooth loss, and this one has kinks.")
-    with overflow.quiet():
+    with overflow.quiet(), float64():
         problem = overflow.bounded(classify.bounded(problem))
         if minima is None:
             minima = explore(problem, RESTARTS, seed, progress=False, **{"optimiser": "flow", **settings})
@@ -116,7 +117,7 @@ def descended(
     """
     if not states:
         return []
-    with overflow.quiet():
+    with overflow.quiet(), float64():
         problem = overflow.bounded(classify.bounded(problem))
         starts = beside(problem, states).reshape(-1, problem.p)
         driver = Driver(problem, Settings.of(problem, **{"optimiser": "flow", **settings}), seed, starts)

@@ -103,18 +103,16 @@ class Book:
         return new
 
     def _told(self, theta: np.ndarray, loss: float, grad_norm: float) -> int | str:
-        """What a stationary point is: the number of a state, "minimum", "index 2", ..."""
-        hessian = evaluate(self.problem, theta)[1]
-        seen = spectrum(self.problem, theta, hessian)
+        """What a stationary point is: the number of a state, "minimum", "index 2", "degenerate", ..."""
+        seen = signs(self.problem, theta, grad_norm)
         if seen is None:
             return "nowhere"
-        unsure = max(seen.error, _doubt(self.problem, theta, hessian, grad_norm))
-        index = int(np.sum(seen.eigenvalues < -unsure))
-        zeros = max(seen.zeros, int(np.sum(np.abs(seen.eigenvalues) <= unsure)))
-        if index != 1:
-            return f"index {index}" if index else "minimum" if zeros == seen.explained else "degenerate"
-        if zeros > seen.explained:
-            key = (round(loss / (LOSS_GRID * max(self.problem.loss_unit, abs(loss)))), zeros)
+        if seen.index != 1:
+            if seen.index:
+                return f"index {seen.index}"
+            return "minimum" if seen.zeros == seen.explained else "degenerate"
+        if seen.zeros > seen.explained:
+            key = (round(loss / (LOSS_GRID * max(self.problem.loss_unit, abs(loss)))), seen.zeros)
             if key in self._sets:
                 return self._sets[key]
             self._sets[key] = len(self.states)
@@ -123,14 +121,44 @@ class Book:
             loss=loss,
             loss_error=self.problem.loss_error(theta),
             grad_norm=grad_norm,
-            curvature=seen.min_curvature,
-            error=unsure,
-            zeros=zeros,
+            curvature=seen.least,
+            error=seen.error,
+            zeros=seen.zeros,
             explained=seen.explained,
             count=0,
         )
         self.states.append(state)
         return len(self.states) - 1
+
+
+class Signs(NamedTuple):
+    """Signs of the eigenvalues of the Hessian at a point that is stationary up to rounding.
+
+    Attributes:
+        index: Number of eigenvalues that are negative at the exact point too.
+        zeros: Number of those that may be zero there.
+        explained: How many of these a known symmetry accounts for.
+        least: The least eigenvalue.
+        error: Eigenvalues of this size may be zero.
+    """
+
+    index: int
+    zeros: int
+    explained: int
+    least: float
+    error: float
+
+
+def signs(problem: Problem, theta: Float[np.ndarray, " p"], grad_norm: float) -> Signs | None:
+    """The signs of the eigenvalues at a stationary point; None where the Hessian is not finite."""
+    hessian = evaluate(problem, theta)[1]
+    seen = spectrum(problem, theta, hessian)
+    if seen is None:
+        return None
+    unsure = max(seen.error, _doubt(problem, theta, hessian, grad_norm))
+    index = int(np.sum(seen.eigenvalues < -unsure))
+    zeros = max(seen.zeros, int(np.sum(np.abs(seen.eigenvalues) <= unsure)))
+    return Signs(index, zeros, seen.explained, seen.min_curvature, unsure)
 
 
 def _doubt(problem: Problem, theta: np.ndarray, hessian: np.ndarray, grad_norm: float) -> float:

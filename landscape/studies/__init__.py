@@ -5,6 +5,7 @@ A study's fields are the options of `landscape run NAME` and the keys of its TOM
 
 from __future__ import annotations
 
+from landscape.studies.connectivity import ModeConnectivity
 from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.data_sets import CriticalWidth, DescendingPath, HiddenConvex
 from landscape.studies.dimensions import IntrinsicDimension
@@ -20,6 +21,7 @@ from landscape.studies.porcupines import (
     PorcupineRegions,
     PorcupineStudy,
 )
+from landscape.studies.saddles import SaddleCensus, SafranShamirTopology
 from landscape.studies.splits import SplitAndEscape
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 from landscape.studies.valleys import SpuriousValley, ValleyByWidth
@@ -47,6 +49,9 @@ STUDIES = {
         IntrinsicDimension,
         SpuriousValley,
         ValleyByWidth,
+        SafranShamirTopology,
+        SaddleCensus,
+        ModeConnectivity,
         Lojasiewicz,
         StudentMatching,
         Overparametrise,
