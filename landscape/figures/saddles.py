@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import counted
-from landscape.figures.style import COLOURS, DPI, FAINT, INK, MARKERS, headline, quiet, say_empty, small_print
+from landscape.figures.style import DPI, FAINT, INK, headline, quiet, say_empty, small_print
+from landscape.palette import COLOURS, MARKERS
 
 
 def connections(record: dict[str, Any]) -> Figure:
