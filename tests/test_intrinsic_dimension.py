@@ -30,7 +30,7 @@ SMOOTH = {"tanh", "erf", "gelu", "softplus", "sigmoid"}
         ((1, 2), lambda z: z + z**2, 9),
         ((0, 1, 2, 3), lambda z: 1 + z + z**2 + z**3, 20),
     ],
-    ids=str,
+    ids=["z", "z^2", "z^3", "z + z^2", "1 + z + z^2 + z^3"],
 )
 def test_dimensions_of_polynomials_are_those_of_the_table(powers, s, at_three):
     assert polynomial_dimension(powers, 3) == at_three
