@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from landscape.census.census import Census
-from landscape.census.printed import SHOWN_LEVELS
 from landscape.census.levels import LOSS_GAP, LOSS_GRID, class_counts, class_ids, codes, levels_of
+from landscape.census.printed import SHOWN_LEVELS
 from landscape.census.statistics import share, unseen_mass, wilson
 from landscape.records import Evidence
 
