@@ -24,8 +24,7 @@ import numpy as np
 
 import landscape as ls
 from landscape import cli
-from landscape.cli import runs
-from landscape.host import cluster
+from landscape.host import cluster, interrupt
 from landscape.host.bench import bench
 from landscape.records import InputError
 from landscape.studies import STUDIES
@@ -407,14 +406,8 @@ def call_case(draw: random.Random, folder: Path) -> Case:
 KINDS = (label_case, toml_case, line_case, call_case)
 
 
-def _finish(study: Any, *_: Any) -> int:
-    """In place of a run: everything up to its first descent."""
-    study.manifest()
-    raise Accepted
-
-
-def _local(*_: Any) -> None:
-    """In place of starting worker processes, or of a benchmark."""
+def _accept(*_: Any) -> None:
+    """In place of starting worker processes, of a benchmark, and of a run once its study has been read."""
     raise Accepted
 
 
@@ -422,9 +415,9 @@ def _local(*_: Any) -> None:
 def nothing_runs() -> Iterator[None]:
     """Stops studies before their descents and pools before their processes; schedulers must answer at once."""
     with (
-        mock.patch.object(runs, "_finish", _finish),
-        mock.patch.object(cluster, "_local", _local),
-        mock.patch.object(bench, "bench", _local),
+        mock.patch.object(interrupt, "check", _accept),
+        mock.patch.object(cluster, "_local", _accept),
+        mock.patch.object(bench, "bench", _accept),
         mock.patch.object(cluster, "REACH_SECONDS", 0.2),
     ):
         yield

@@ -92,9 +92,9 @@ if single:
     driver.devices, driver.has_float64 = precision.devices, precision.has_float64
 
 made = lanes._program
-def program(problem, method, form, there, active, sharding, wide):
-    programs.append((str(there.theta.dtype), [one.id for one in sorted(sharding.device_set, key=lambda d: d.id)]))
-    return made(problem, method, form, there, active, sharding, wide)
+def program(problem, method, form, watch, given, sharding, wide):
+    programs.append((str(given[0].theta.dtype), [one.id for one in sorted(sharding.device_set, key=lambda d: d.id)]))
+    return made(problem, method, form, watch, given, sharding, wide)
 lanes._program = program
 
 wide = []
