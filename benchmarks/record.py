@@ -69,7 +69,6 @@ COMMANDS = {
     "minibatch": "run hidden-convex --width 2 --restarts 4 --listed 0 --optimiser minibatch:4",
     "critical-width": "run critical-width --widths 1 2 --restarts 6",
     "descending-path": "run descending-path --restarts 2 --steps 5",
-    "gallery": "run gallery --loss himmelblau --restarts 12",
     "intrinsic-dimension": "run intrinsic-dimension --dimension 2 --rows 5 10",
     "spurious-valley": "run spurious-valley --restarts 10",
     "valley-by-width": "run valley-by-width --widths 1 2 --restarts 10",

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape.problems.outer_weights import OuterWeights
 from landscape.records import Claim, Evidence, Label, Point
-from landscape.theory.nearby import below_bound
+from landscape.theory.nearby import below_bound, moves
 from landscape.theory.room import Room, Witness
 
 ZERO_SET_TOLERANCE = 1e-3  # as for outer weights of one: a second test beside the loss, which fixes angles to 1e-5
@@ -40,7 +40,7 @@ def realisable(problem: OuterWeights) -> bool:
 
 def _at_bound(problem: OuterWeights, point: Point) -> Claim | None:
     """GLOBAL if the loss is within its rounding error of zero and the network lies on the exact zero set."""
-    if not np.isfinite(point.loss) or point.loss > point.loss_error:
+    if not np.isfinite(point.loss) or point.loss > point.loss_error or moves(problem, point):
         return None
     wrong = below_bound(problem, point)
     if wrong is not None:

@@ -20,7 +20,7 @@ from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
 from landscape.spectrum import spectrum
 from landscape.theory.ball import Rise, rise
 from landscape.theory.birth import steepest_birth
-from landscape.theory.nearby import below_bound, lower_point
+from landscape.theory.nearby import below_bound, lower_point, moves
 from landscape.theory.room import Room, Witness
 
 # A point belongs to the zero set if it misses it by less than this fraction of the lightest thing the teacher has.
@@ -161,7 +161,7 @@ def _at_bound(problem: TeacherStudent, point: Point) -> Claim | None:
     Comes before anything else, because curvature never overrules it: at a width above the teacher's the global set is
     degenerate, and polished points on it show eigenvalues down to -0.1.
     """
-    if not np.isfinite(point.loss) or point.loss > point.loss_error:
+    if not np.isfinite(point.loss) or point.loss > point.loss_error or moves(problem, point):
         return None
     wrong = below_bound(problem, point)
     if wrong is not None:

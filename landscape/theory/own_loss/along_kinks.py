@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from landscape.theory.own_loss.on_kinks import nearest
+from landscape.theory.own_loss.on_kinks import Near
 from landscape.theory.own_loss.sphere import Function
 from landscape.theory.own_loss.view import Loss
 
 JUMP = 1e-4  # gradients of pieces differ by this part of the largest: over 1e-7 a smooth one changes by far less
 WITHIN = 0.99  # the cosine with which the normal of a kink lies in the space of the jumps
 CHORDS = 4  # Newton steps back to the kinks, with the slopes at the point
+FEW = 8  # directions in which a gradient is taken by differences
 MEETS = 1e-9  # a kink further than this from the point, in scales, does not pass through it
 
 
@@ -31,20 +32,24 @@ class Along(NamedTuple):
         k: In how many directions no slope jumps.
         function: The loss less that at the point, of the k coordinates in these directions.
         points: Where it is taken, [r, k] -> [r, p].
+        covered: Whether the kinks that the program shows make all these jumps, so that `points` stays on bent ones too;
+            else a way down along a bent kink is not seen.
     """
 
     k: int
     function: Function
     points: Callable[[np.ndarray], Float[np.ndarray, "r p"]]
+    covered: bool
 
 
-def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray) -> Along | None:
+def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Along | None:
     """The loss on the kinks of first order at u; None where slopes jump in all directions, or in none.
 
     Args:
         loss: The loss.
         u: A point on its kinks, [p].
         slopes: Gradients of the pieces that meet near it, [r, p].
+        near: The kinks that the program shows.
     """
     size = float(np.max(np.linalg.norm(slopes, axis=1)))
     _, sizes, rows = np.linalg.svd(slopes - slopes.mean(axis=0))
@@ -52,9 +57,9 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray) -> Along | None:
     if rank in (0, len(u)):
         return None
     jumps, flat = rows[:rank], rows[rank:].T
-    near = nearest(loss, u)
     held = (near.distances <= MEETS) & (np.linalg.norm(near.normals @ jumps.T, axis=1) > WITHIN)
     numbers = near.numbers[held]
+    covered = len(numbers) > 0 and int(np.linalg.matrix_rank(near.normals[held] @ jumps.T, tol=1e-6)) == rank
     back = np.linalg.pinv(loss.switch_slopes(u, numbers), rcond=1e-9) if len(numbers) else None
 
     def points(z: np.ndarray) -> np.ndarray:
@@ -64,11 +69,20 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray) -> Along | None:
             here = here - loss.switches(here)[:, numbers] @ back.T
         return here
 
+    def gradients(z: np.ndarray) -> np.ndarray:
+        """By differences where directions are few: on a kink an automatic gradient is that of one of its sides."""
+        k = z.shape[1]
+        if k > FEW:
+            return loss.gradients(points(z)) @ flat
+        step = 1e-3 * np.linalg.norm(z, axis=1)[:, None]
+        ends = [loss.losses(points((z[:, None] + s * step[:, None] * np.eye(k)).reshape(-1, k))) for s in (1.0, -1.0)]
+        return (ends[0] - ends[1]).reshape(-1, k) / (2 * step)
+
     value, error = loss.loss(u)
     floor = float(np.finfo(float).eps * np.linalg.norm(u)) * size
     function = Function(
         values=lambda z: loss.losses(points(z)) - value,
         errors=lambda z: loss.errors(points(z)) + error + floor,
-        gradients=lambda z: loss.gradients(points(z)) @ flat,
+        gradients=gradients,
     )
-    return Along(flat.shape[1], function, points)
+    return Along(flat.shape[1], function, points, covered)

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from landscape.records import Flavour
-from landscape.theory.own_loss.along_kinks import along_kinks
+from landscape.theory.own_loss.along_kinks import MEETS, along_kinks
+from landscape.theory.own_loss.on_kinks import Near, nearest
 from landscape.theory.own_loss.sphere import Function, Ray, Search, search
 from landscape.theory.own_loss.view import Loss
 
@@ -160,9 +161,10 @@ def at_kink(loss: Loss, u: np.ndarray, exact: bool = False) -> Found:
     p = len(u)
     rng = np.random.default_rng(0)
     starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
-    starts += [combined[None], _bent_down(loss, u)]
+    near = nearest(loss, u)
+    starts += [combined[None], _bent_down(loss, u), _cells(near, rng)]
     many = np.concatenate([one for one in starts if len(one)])
-    seen, along = _searched(function, many), along_kinks(loss, u, slopes)
+    seen, along = _searched(function, many), along_kinks(loss, u, slopes, near)
     down = None if seen.down is None else _down(loss, u, seen.down, lambda z: u + z)
     if along is not None and (down is None or seen.mixed):
         some = np.concatenate([np.eye(along.k), rng.normal(size=(int(np.clip(8 * along.k, 16, 96)), along.k))])
@@ -176,12 +178,15 @@ def at_kink(loss: Loss, u: np.ndarray, exact: bool = False) -> Found:
                 slope, still, reason="falls about this kink begin at it in some directions and beside it in others"
             )
         return down._replace(slope=slope, rests=still)
+    # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
+    sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
+    if along is not None and not along.covered and not sharp:
+        reason = "slopes jump here across kinks that the loss's program does not show: they could not be followed"
+        return Found(slope, still, reason=reason)
     if seen.doubtful and seen.later:
         return Found(slope, still, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
         return Found(slope, still, reason="the loss is lower near this kink, but by no clear power of the distance")
-    # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
-    sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
     strict = seen.rises and (p == 1 or sharp)
     return Found(slope, still, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
 
@@ -220,6 +225,17 @@ def least_norm(slopes: np.ndarray) -> Float[np.ndarray, " p"]:
     rows = np.vstack([slopes.T / size, np.full(len(slopes), 1e3)])  # the weights add up to one
     weights = nnls(rows, np.append(np.zeros(slopes.shape[1]), 1e3))[0]
     return weights @ slopes / weights.sum()
+
+
+def _cells(near: Near, rng: np.random.Generator) -> np.ndarray:
+    """Directions into cells that the kinks through a point bound, [r, p]: narrow ones are seldom drawn by chance."""
+    normals = near.normals[near.distances <= MEETS]
+    if not len(normals):
+        return np.zeros((0, normals.shape[1]))
+    sides = rng.choice([-1.0, 1.0], size=(30, len(normals)))
+    sides = np.concatenate([np.ones((1, len(normals))), -np.ones((1, len(normals))), sides])
+    rows = np.concatenate([sides @ np.linalg.pinv(normals, rcond=1e-9).T, normals[:32], -normals[:32]])
+    return rows[np.linalg.norm(rows, axis=1) > 0]
 
 
 def _bent_down(loss: Loss, u: np.ndarray) -> np.ndarray:

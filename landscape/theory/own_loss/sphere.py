@@ -199,6 +199,7 @@ def _descend(function: Function, units: np.ndarray, radius: float, rounds: int =
             kept = np.argsort(values)[:48]
             here, values, step = here[kept], values[kept], step[kept]
         grad = function.gradients(radius * here)
+        grad = np.where(np.isfinite(grad), grad, 0.0)  # at the tip of a norm automatic derivatives are 0 / 0
         grad = grad - np.sum(grad * here, axis=1)[:, None] * here
         size = np.linalg.norm(grad, axis=1)
         if not np.any(size > 0):
