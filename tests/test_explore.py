@@ -294,7 +294,7 @@ def test_label_judges_the_point_as_given_and_where_it_leads():
     assert [v.label for v in several] == ["global", "global"]
     with pytest.raises(ls.InputError, match="must have shape"):
         ls.label(problem, np.eye(3))
-    with pytest.raises(ls.InputError, match="not finite"):
+    with pytest.raises(ls.InputError, match="must be finite"):
         ls.label(problem, np.full((4, 4), np.nan))
 
 

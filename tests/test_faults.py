@@ -349,6 +349,7 @@ def test_a_platform_that_is_not_there_is_one_sentence():
 
 def test_an_ascii_terminal_and_markup_in_names_do_no_harm(tmp_path):
     folder = tmp_path / "café [red] \N{SNOWMAN} [/bold]"
+    folder.parent.mkdir()
     ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1", "LC_ALL": "C"}
     command = [*COMMAND, "run", "safran-shamir", "--teacher", "2", "--restarts", "3", "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, env={**ENVIRONMENT, **ascii_only}, timeout=120)

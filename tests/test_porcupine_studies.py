@@ -348,7 +348,7 @@ def test_a_points_file_with_lines_is_labelled_in_its_own_order(tmp_path, capsys)
         ({"line_of": [0, 0.5]}, "whole numbers from 0 to 1"),
         ({"line_of": [0, 0]}, "line 1 has no neuron"),
         ({"coefficient": [1.0]}, "line_of must be [p]"),
-        ({"coefficient": ["a", 1]}, "must be numbers"),
+        ({"coefficient": ["a", 1]}, "array of numbers"),
         ({"coefficient": [1.0, float("nan")]}, "must be finite"),
         ({"hidden": [[1.0]]}, "field 'hidden' that is not understood"),
         ({"lines": [[1.0, 0.0], [1.0, 0.0]]}, "are parallel"),

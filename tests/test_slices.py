@@ -176,7 +176,7 @@ def test_points_that_make_no_slice_are_one_sentence():
         ls.loss_slice(problem, np.zeros((3, 3)))
     with pytest.raises(ls.InputError, match="along is for slices around one point"):
         ls.loss_slice(problem, np.eye(3), 2 * np.eye(3), along="hessian")
-    with pytest.raises(ls.InputError, match="not finite"):
+    with pytest.raises(ls.InputError, match="must be finite"):
         ls.loss_slice(problem, np.full((3, 3), np.nan))
 
 

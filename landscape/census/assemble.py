@@ -260,6 +260,8 @@ def unbounded(rows: Rows, bound: float) -> Rows:
         rows: Of a census.
         bound: The lower bound, which a user may have given.
     """
+    if "loss" not in rows:  # no restart is finished
+        return rows
     below = float(np.max(bound - rows["loss"] - rows["loss_error"], initial=-np.inf, where=np.isfinite(rows["loss"])))
     resting = (rows["label"] == str(Label.GLOBAL)) & (rows["evidence"] == str(Evidence.NUMERICAL))
     if not below > 0 or not resting.any():

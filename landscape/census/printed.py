@@ -66,6 +66,8 @@ def _shorter(rows: dict[str, np.ndarray]) -> str:
 
 def _wrong_bound(census: Any) -> str:
     """That a loss below the lower bound was seen, and by how much."""
+    if not census.finished:
+        return ""
     loss, error = census.rows["loss"], census.rows["loss_error"]
     seen = np.isfinite(loss) & np.isfinite(error)
     below = census.lower_bound["value"] - np.min(loss[seen] + error[seen], initial=np.inf)

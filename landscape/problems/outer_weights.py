@@ -316,7 +316,7 @@ def _loss(problem: OuterWeights, theta: AnyArray) -> Array:
 @_loss.defjvp
 def _loss_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     problem, theta = primals
-    return _loss(problem, theta), problem.gradient(theta) @ tangents[1]
+    return _loss(problem, theta), jnp.sum(problem.gradient(theta) * tangents[1])
 
 
 def with_outer(teacher: np.ndarray, width: int, activation: Activation, outer: Any, teacher_outer: Any) -> OuterWeights:

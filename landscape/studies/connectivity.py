@@ -35,6 +35,7 @@ class ModeConnectivity(Reported):
     """
 
     name: ClassVar[str] = "mode-connectivity"
+    draws: ClassVar[str] = "the loss along the straight line and along the string"
     about: ClassVar[str] = "two networks of yours: matched neurons, straight line, string, barrier from above, picture"
 
     first: str = ""

@@ -29,6 +29,8 @@ class SafranShamirTopology(Reported, Descents):
     """
 
     name: ClassVar[str] = "safran-shamir-topology"
+    takes: ClassVar[str] = "a minute on two cores"
+    draws: ClassVar[str] = "minima and transition states by loss, and the disconnectivity graph"
     about: ClassVar[str] = "orthonormal teacher: minima, the transition states that connect them, barriers from above"
 
     restarts: int = 300
@@ -125,6 +127,7 @@ class SaddleCensus(Starts):
     """
 
     name: ClassVar[str] = "saddle-census"
+    draws: ClassVar[str] = "the index of stationary points against their loss"
     about: ClassVar[str] = "Dauphin et al. 2014: index against loss of stationary points, with shares and unseen mass"
     dynamics: ClassVar[str] = "searches for stationary points, not descents"
 

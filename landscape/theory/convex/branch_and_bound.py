@@ -161,7 +161,11 @@ class _Branching:
 
     def over(self) -> bool:
         """Whether programs or time are used up."""
-        return self.spent >= self.most or time.monotonic() >= self.until or patience.over()
+        return self.spent >= self.most or self.late()
+
+    def late(self) -> bool:
+        """Whether time is used up."""
+        return time.monotonic() >= self.until or patience.over()
 
     def beaten(self, value: float) -> bool:
         """Whether the network at hand is as good as this, to what two values of programs are the same."""
@@ -200,7 +204,7 @@ class _Branching:
                     if pulls[same][t] <= beta * (1 + IDLE):
                         break
                 else:
-                    if self.spent >= most or self.over():
+                    if self.spent >= most or self.late():
                         return None
                     point, same = self.offer(members), len(pulls)
                     pulls.append(self.pairs.pulls(point.nu) if k < deepest else np.zeros(0))

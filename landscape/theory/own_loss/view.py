@@ -109,7 +109,8 @@ def _sizes(starts: np.ndarray, leaves: tuple[np.ndarray, ...]) -> np.ndarray:
 def _flat(problem: UserLoss, unit: np.ndarray, function: Any) -> Callable[[np.ndarray, float], np.ndarray]:
     def moved(u: np.ndarray, small: float) -> np.ndarray:
         with float64():
-            return problem.write(function(problem.read(u * unit), small)) / unit
+            params = problem.unravel(jnp.asarray(u * unit, jnp.float64))  # JAX arrays, as the loss is given them
+            return problem.write(function(params, small)) / unit
 
     return moved
 
