@@ -306,9 +306,9 @@ def test_a_label_costs_little_once_compiled(p, seconds):
         at(one, np.ones(p))  # compiles, and looks for a lower loss once
         times = []
         for _ in range(3):
-            begin = time.perf_counter()
+            begin = time.process_time()  # a busy machine does not lengthen it
             at(one, np.ones(p))
-            times.append(time.perf_counter() - begin)
+            times.append(time.process_time() - begin)
         assert min(times) < seconds
 
 
