@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ ROUNDING = 1e-9  # a bound from below may exceed one from above by this, times t
 NO_PATH, HIGHER_END = "no path is known", "the higher minimum"
 
 
+@runtime_checkable
 class Path(Protocol):
     """A path between two minima: a bound from above on their barrier. `paths.edge.Edge` is one."""
 
