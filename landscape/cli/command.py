@@ -13,7 +13,7 @@ from landscape.cli import guide, labels, runs, slices
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, meant, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
-from landscape.records import InputError
+from landscape.records import InputError, shortened
 from landscape.studies import DEFAULT
 
 USAGE = """\
@@ -78,7 +78,7 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, OSError):
         if error.filename is None:
             _close_output()
-        where = "standard output" if error.filename is None else error.filename
+        where = "standard output" if error.filename is None else shortened(error.filename, word=200, most=400)
         return f"cannot read or write {where}: {error.strerror or error}."
     return None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.records import InputError, whole
+from landscape.records import InputError, must_fit, whole
 from landscape.studies.descents import Descents
 from landscape.studies.reported import Report, Reported
 
@@ -57,6 +57,8 @@ class Convergence(Reported, Descents):
         from landscape.problems.teacher_student import orthonormal_teacher
         from landscape.problems.tied import separated_teacher
 
+        wide = whole("dimension", self.dimension, 1) * max(whole("widths", width, 1) for width in self.widths)
+        must_fit(f"networks of {wide} weights", 64 * wide)
         if self.angle:
             return separated_teacher(self.teacher, self.dimension, self.angle, self.draw)
         return orthonormal_teacher(self.teacher, d=self.dimension).teacher
