@@ -16,7 +16,7 @@ def random_data(rows: int, dimension: int, draw: int) -> tuple[np.ndarray, np.nd
     """Gaussian inputs [rows, dimension] and targets [rows]."""
     import numpy as np
 
-    must_fit(f"{rows} rows of {dimension} numbers", 8 * whole("rows", rows, 1) * whole("dimension", dimension, 1))
+    must_fit(f"{rows} rows of {dimension} numbers", 64 * whole("rows", rows, 1) * whole("dimension", dimension, 1))
     rng = np.random.default_rng(whole("draw", draw, 0, most=2**63 - 1))
     x = rng.normal(size=(whole("rows", rows, 1), whole("dimension", dimension, 1)))
     return x, rng.normal(size=rows)
