@@ -25,9 +25,11 @@ def checked(problem: Problem, verdict: Verdict) -> Verdict:
     """
     values = {"loss": verdict.loss, "gradient norm": verdict.grad_norm, "lower bound": verdict.lower_bound}
     for name, value in values.items():
-        if name == "gradient norm" and np.isnan(value) and np.isfinite(verdict.loss):
-            raise InputError("the gradient at the point is not a number: at the tip of a norm, write sqrt(sum + tiny).")
         if value is not None and not np.isfinite(value):
+            if name == "gradient norm" and np.isnan(value):  # the loss is finite, as it comes first
+                raise InputError(
+                    "the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny)."
+                )
             raise InputError(f"the {name} at the point is {value}: {TOO_LARGE}.")
     return verdict
 
