@@ -27,9 +27,7 @@ def checked(problem: Problem, verdict: Verdict) -> Verdict:
     for name, value in values.items():
         if value is not None and not np.isfinite(value):
             if name == "gradient norm" and np.isnan(value):  # the loss is finite, as it comes first
-                raise InputError(
-                    "the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny)."
-                )
+                raise InputError("the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny).")
             raise InputError(f"the {name} at the point is {value}: {TOO_LARGE}.")
     return verdict
 
