@@ -22,7 +22,8 @@ from landscape.records import WITNESSED, Evidence, Flavour, Label, Point, Status
 from landscape.spectrum import spectrum
 from landscape.theory.birth import birth_slope, steepest_birth
 from landscape.theory.nearby import losses
-from landscape.theory.teacher_student import ZERO_SET_TOLERANCE, spurious_certificate, zero_set_gap
+from landscape.theory.teacher_student import spurious_certificate, zero_set_gap
+from landscape.theory.zero_loss import ZERO_SET_TOLERANCE
 
 
 def at_bound(problem, theta):

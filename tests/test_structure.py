@@ -104,8 +104,7 @@ def test_rooms_do_not_import_rooms():
         "spurious_valleys",
     }
     # Growth is the theory of any parallel network, two-layer ReLU networks on data included: it builds on convex.
-    # A network with tied top weights is a sum of absolute values: its neurons are born as those of teacher_student.
-    allowed = {("growth", "convex"), ("tied", "teacher_student")}
+    allowed = {("growth", "convex")}
     for name, path in _modules().items():
         parts = name.split(".")
         if parts[0] == "theory" and parts[1] in rooms:

@@ -83,17 +83,6 @@ def at_bound(problem: Problem, point: Point) -> Claim | None:
     )
 
 
-MOVING = 1e-6  # a mean of squares that is zero to 1e-14 has a gradient below sqrt(2e-14), a tenth of this
-
-
-def moves(problem: Problem, point: Point) -> bool:
-    """Whether the gradient at a point is none of a zero of the loss, whatever the rounding error of the loss is.
-
-    Long neurons that cancel make a loss uncertain by the square of their length; their gradient is not.
-    """
-    return not point.grad_norm <= MOVING * problem.gradient_scale
-
-
 def below_bound(problem: Problem, point: Point) -> Claim | None:
     """UNDECIDED if the loss lies below the problem's lower bound by more than its rounding error; else None."""
     bound = problem.lower_bound

@@ -8,12 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from landscape.problems.outer_weights import OuterWeights
-from landscape.records import Claim, Evidence, Label, Point
-from landscape.theory.nearby import below_bound, moves
+from landscape.records import Claim, Label, Point
 from landscape.theory.room import Room, Witness
-
-ZERO_SET_TOLERANCE = 1e-3  # as for outer weights of one: a second test beside the loss, which fixes angles to 1e-5
-WEAK = 1e-6  # a neuron of this norm or less, times the scale, is too close to the cone at zero for a Hessian
+from landscape.theory.zero_loss import WEAK, at_zero_loss
 
 
 def zero_set_gap(problem: OuterWeights, theta: np.ndarray) -> float:
@@ -39,17 +36,7 @@ def realisable(problem: OuterWeights) -> bool:
 
 
 def _at_bound(problem: OuterWeights, point: Point) -> Claim | None:
-    """GLOBAL if the loss is within its rounding error of zero and the network lies on the exact zero set."""
-    if not np.isfinite(point.loss) or point.loss > point.loss_error or moves(problem, point):
-        return None
-    wrong = below_bound(problem, point)
-    if wrong is not None:
-        return wrong
-    gap = zero_set_gap(problem, point.theta)
-    if gap <= ZERO_SET_TOLERANCE:
-        return Claim(Label.GLOBAL, evidence=Evidence.CERTIFIED, by="zero loss, zero set", margin=gap)
-    reason = f"the loss is within its rounding error of 0, but the network misses the exact zero set by {gap:.2g}"
-    return Claim(Label.UNDECIDED, reason=reason)
+    return at_zero_loss(problem, point, lambda theta: zero_set_gap(problem, theta))
 
 
 def _dead_neuron(problem: OuterWeights, point: Point) -> Claim | None:

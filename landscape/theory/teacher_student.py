@@ -20,14 +20,9 @@ from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
 from landscape.spectrum import spectrum
 from landscape.theory.ball import Rise, rise
 from landscape.theory.birth import steepest_birth
-from landscape.theory.nearby import below_bound, lower_point, moves
+from landscape.theory.nearby import lower_point
 from landscape.theory.room import Room, Witness
-
-# A point belongs to the zero set if it misses it by less than this fraction of the lightest thing the teacher has.
-# It is not what makes a loss zero (that is the loss's own rounding error) but a second, independent test, which has
-# to allow for how flat the loss is there: at a width above the teacher's it grows like angle^3, so that a loss
-# within its error of zero, 1e-14, fixes angles to some 1e-5 only.
-ZERO_SET_TOLERANCE = 1e-3
+from landscape.theory.zero_loss import DEAD, WEAK, at_zero_loss
 
 
 def zero_set_gap(problem: TeacherStudent, theta: np.ndarray) -> float:
@@ -156,25 +151,7 @@ def strict_rise(problem: TeacherStudent, theta: np.ndarray) -> Rise | None:
 
 
 def _at_bound(problem: TeacherStudent, point: Point) -> Claim | None:
-    """GLOBAL if the loss is within its rounding error of zero and the network lies on the exact zero set.
-
-    Comes before anything else, because curvature never overrules it: at a width above the teacher's the global set is
-    degenerate, and polished points on it show eigenvalues down to -0.1.
-    """
-    if not np.isfinite(point.loss) or point.loss > point.loss_error or moves(problem, point):
-        return None
-    wrong = below_bound(problem, point)
-    if wrong is not None:
-        return wrong
-    gap = zero_set_gap(problem, point.theta)
-    if gap <= ZERO_SET_TOLERANCE:
-        return Claim(Label.GLOBAL, evidence=Evidence.CERTIFIED, by="zero loss, zero set", margin=gap)
-    reason = f"the loss is within its rounding error of 0, but the network misses the exact zero set by {gap:.2g}"
-    return Claim(Label.UNDECIDED, reason=reason)
-
-
-DEAD = 1e-9  # a neuron of this norm or less, times the scale, is at the cone at zero
-WEAK = 1e-6  # a neuron of this norm or less, times the scale, is too close to the cone for a Hessian to be trusted
+    return at_zero_loss(problem, point, lambda theta: zero_set_gap(problem, theta))
 
 
 def _dead_neuron(problem: TeacherStudent, point: Point) -> Claim | None:

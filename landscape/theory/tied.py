@@ -12,9 +12,10 @@ from landscape.problems.teacher_student import teacher_student
 from landscape.problems.tied import ABS, TiedStudent
 from landscape.problems.zero_set import line_gap, lines_of
 from landscape.records import Claim, Evidence, Label, Point
-from landscape.theory.nearby import below_bound, lower_point
+from landscape.theory.birth import steepest_birth
+from landscape.theory.nearby import lower_point
 from landscape.theory.room import Room, Witness
-from landscape.theory.teacher_student import DEAD, WEAK, ZERO_SET_TOLERANCE, steepest_birth
+from landscape.theory.zero_loss import DEAD, WEAK, at_zero_loss
 
 
 def zero_set_gap(problem: TiedStudent, theta: np.ndarray) -> float:
@@ -23,17 +24,7 @@ def zero_set_gap(problem: TiedStudent, theta: np.ndarray) -> float:
 
 
 def _at_bound(problem: TiedStudent, point: Point) -> Claim | None:
-    """GLOBAL if the loss is within its rounding error of zero and the network lies on the exact zero set."""
-    if not np.isfinite(point.loss) or point.loss > point.loss_error:
-        return None
-    wrong = below_bound(problem, point)
-    if wrong is not None:
-        return wrong
-    gap = zero_set_gap(problem, point.theta)
-    if gap <= ZERO_SET_TOLERANCE:
-        return Claim(Label.GLOBAL, evidence=Evidence.CERTIFIED, by="zero loss, zero set", margin=gap)
-    reason = f"the loss is within its rounding error of 0, but the network misses the exact zero set by {gap:.2g}"
-    return Claim(Label.UNDECIDED, reason=reason)
+    return at_zero_loss(problem, point, lambda theta: zero_set_gap(problem, theta))
 
 
 def _dead_neuron(problem: TiedStudent, point: Point) -> Claim | None:
