@@ -45,24 +45,27 @@ def at_infinity(loss: Loss, u: np.ndarray, path: np.ndarray | None = None) -> Es
     points = u + rays[:, None, :] * DISTANCES[:, None]
     values = loss.losses(points.reshape(-1, len(u))).reshape(len(rays), -1)
     found = [_fall(loss, u, value, error, *one) for one in zip(rays, values, strict=True)]
-    falls = [one for one in found if one is not None and not _bottom_ahead(loss, u, one)]
+    falls = [one for one in found if one is not None]
+    ahead = _bottom_ahead(loss, u) if falls else None
+    falls = [one for one in falls if ahead is None or ahead > one.limit]
     return max(falls, key=lambda one: one.drop) if falls else None
 
 
-def _bottom_ahead(loss: Loss, u: np.ndarray, escape: Escape) -> bool:
-    """Whether a step of Newton's from u comes to rest, no higher than the ray does: a bottom, however far it is.
+def _bottom_ahead(loss: Loss, u: np.ndarray) -> float | None:
+    """The loss, less its error, where a step of Newton's from u comes to rest: a bottom, however far; else None.
 
-    On the way to infinity a step leaves a fixed part of the gradient, 1 / e of an exponential.
+    A ray that goes no lower ends there. On the way to infinity a step leaves a fixed part of the gradient, 1 / e of an
+    exponential.
     """
     gradient = loss.gradients(u[None])[0]
     values, vectors = np.linalg.eigh(loss.hessian(u))
     if not np.all(np.isfinite(values)) or not np.all(np.isfinite(gradient)):
-        return False
+        return None
     up = values > 1e-12 * np.max(np.abs(values), initial=0.0)
     end = u - vectors[:, up] @ ((vectors[:, up].T @ gradient) / values[up])
     low, error = loss.loss(end)
     left = np.linalg.norm(loss.gradients(end[None])[0])
-    return bool(left <= 1e-3 * np.linalg.norm(gradient) and low <= escape.limit + error)
+    return low - error if left <= 1e-3 * np.linalg.norm(gradient) else None
 
 
 def _candidates(loss: Loss, u: np.ndarray, path: np.ndarray | None) -> np.ndarray:
