@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -115,13 +116,13 @@ class Convergence(Reported, Descents):
             out=folder, resume=True, progress=False, **settings,
         )  # fmt: skip
 
+    @abstractmethod
     def case(self, name: str, model: str, width: int, folder: Path | None) -> dict[str, Any] | None:
         """What is found in one case; None after Ctrl-C."""
-        raise NotImplementedError
 
+    @abstractmethod
     def said(self, table: list[dict[str, Any]]) -> list[str]:
         """The lines that are printed."""
-        raise NotImplementedError
 
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Follows the descents of each case; after Ctrl-C, those that are done."""

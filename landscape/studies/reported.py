@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,6 +44,41 @@ class Report:
 
     def __str__(self) -> str:
         return self.text + (f"\nstored in {self.folder}" if self.folder else "")
+
+
+def rows_by_width(
+    study: Any, folder: Path | None, progress: bool | None
+) -> tuple[list[dict[str, Any]], dict[str, int], int, int]:
+    """A row a width, from the folder where it is done; after Ctrl-C, those that are done.
+
+    Args:
+        study: Has restarts and widths, and `width_row` for what becomes of a width's descents, None after Ctrl-C.
+        folder: Where rows are kept, if anywhere.
+        progress: Show a progress bar.
+
+    Returns:
+        The rows, how many descents have each label, how many are done, and how many there are in all.
+    """
+    from landscape.host.progress import counting_bar
+
+    table: list[dict[str, Any]] = []
+    total = study.restarts * len(study.widths)
+    with counting_bar(progress, study.name) as tell:
+        told = None if tell is None else lambda done: tell(done, total)
+        for width in study.widths:
+            name = f"width{width:04d}.json"
+            row = None if folder is None else kept.read_or_set_aside(folder, name)
+            if row is None:
+                row = study.width_row(width, told, len(table) * study.restarts)
+                if row is None:
+                    break
+                if folder is not None:
+                    kept.keep(folder, name, row)
+            table.append(row)
+    labels: Counter[str] = Counter()
+    for row in table:
+        labels.update(row["labels"])
+    return table, labels, study.restarts * len(table), total
 
 
 class Reported(Study):

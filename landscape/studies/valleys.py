@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.host import interrupt, kept
+from landscape.host import interrupt
 from landscape.host.identity import REPORT
 from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
-from landscape.studies.reported import RESULT, Report, Reported
+from landscape.studies.reported import RESULT, Report, Reported, rows_by_width
 from landscape.studies.sources import read_arrays
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Valleys(Reported, Descents):
 
         return empirical(*data(self.target), width)
 
-    def width_row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
+    def width_row(self, width: int, tell: Callable[[int], None] | None, before: int) -> dict[str, Any] | None:
         """Which starts and ends of the descents of a width are caught; None after Ctrl-C."""
         from collections import Counter
 
@@ -76,7 +76,7 @@ class Valleys(Reported, Descents):
                 for rows, thetas in driver.run(numbers, lambda _: interrupt.check()):
                     ends[rows["restart"]], labels[rows["restart"]] = thetas, rows["label"]
                     if tell is not None:
-                        tell(before + int(np.sum(labels != "")), 0)
+                        tell(before + int(np.sum(labels != "")))
                 begun = _answers(problem, starts, ends, labels, goal, settings)
         except KeyboardInterrupt:
             return None
@@ -171,28 +171,9 @@ class ValleyByWidth(Valleys):
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Runs the descents of each width, and asks of every start and end; after Ctrl-C, the widths that are done."""
         import time
-        from collections import Counter
 
-        from landscape.host.progress import counting_bar
-
-        begun, table = time.perf_counter(), []
-        total = self.restarts * len(self.widths)
-        with counting_bar(progress, self.name) as tell:
-            told = None if tell is None else lambda done, _: tell(done, total)
-            for width in self.widths:
-                name = f"width{width:04d}.json"
-                row = None if folder is None else kept.read_or_set_aside(folder, name)
-                if row is None:
-                    row = self.width_row(width, told, len(table) * self.restarts)
-                    if row is None:
-                        break
-                    if folder is not None:
-                        kept.keep(folder, name, row)
-                table.append(row)
-        labels: Counter[str] = Counter()
-        for row in table:
-            labels.update(row["labels"])
-        done = self.restarts * len(table)
+        begun = time.perf_counter()
+        table, labels, done, total = rows_by_width(self, folder, progress)
         record = self.record(done, time.perf_counter() - begun, {"widths": table}, labels, restarts=total)
         return Report(record, _text(table, self.restarts), done, total)
 
@@ -249,7 +230,7 @@ class SpuriousValley(Valleys):
         begun = time.perf_counter()
         found = barrier(self.target)
         with counting_bar(progress, self.name) as tell:
-            told = None if tell is None else lambda done, _: tell(done, self.restarts)
+            told = None if tell is None else lambda done: tell(done, self.restarts)
             row = self.width_row(2, told, 0)
         done = 0 if row is None else self.restarts
         findings = found if row is None else {**found, "descents": row}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from landscape.host import interrupt, kept
+from landscape.host import interrupt
 from landscape.host.identity import REPORT
 from landscape.problems.defaults import ON_DATA
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
-from landscape.studies.reported import RESULT, Report, Reported
+from landscape.studies.reported import RESULT, Report, Reported, rows_by_width
 from landscape.studies.sources import random_data, read_arrays
 
 if TYPE_CHECKING:
@@ -83,28 +83,11 @@ class ZeroSubnetwork(Reported, Descents):
     def report(self, folder: Path | None, progress: bool | None) -> Report:
         """Runs the descents of each width, and looks at every end; after Ctrl-C, of the widths that are done."""
         import time
-        from collections import Counter
 
         from landscape.classify import bounded
-        from landscape.host.progress import counting_bar
 
         begun = time.perf_counter()
-        table: list[dict[str, Any]] = []
-        with counting_bar(progress, self.name) as tell:
-            for width in self.widths:
-                name = f"width{width:04d}.json"
-                row = None if folder is None else kept.read_or_set_aside(folder, name)
-                if row is None:
-                    row = self.width_row(width, tell, len(table) * self.restarts)
-                    if row is None:
-                        break
-                    if folder is not None:
-                        kept.keep(folder, name, row)
-                table.append(row)
-        total, done = self.restarts * len(self.widths), self.restarts * len(table)
-        labels: Counter[str] = Counter()
-        for row in table:
-            labels.update(row["labels"])
+        table, labels, done, total = rows_by_width(self, folder, progress)
         bound = bounded(self.plan().problem).lower_bound  # of all widths
         assert bound is not None
         record = self.record(
@@ -113,7 +96,7 @@ class ZeroSubnetwork(Reported, Descents):
         )  # fmt: skip
         return Report(record, _zero_text(table, self.restarts), done, total)
 
-    def width_row(self, width: int, tell: Callable[[int, int], None] | None, before: int) -> dict[str, Any] | None:
+    def width_row(self, width: int, tell: Callable[[int], None] | None, before: int) -> dict[str, Any] | None:
         """What becomes of the descents of a width; None after Ctrl-C."""
         from collections import Counter
 
@@ -128,7 +111,6 @@ class ZeroSubnetwork(Reported, Descents):
         polars: dict[str, list[float]] = {"global": [], "saddle": [], "other": []}
         without: Counter[str] = Counter()
         labels: Counter[str] = Counter()
-        total = self.restarts * len(self.widths)
         try:
             with float64():
                 driver = Driver(problem, self.plan().settings, self.seed)
@@ -136,7 +118,7 @@ class ZeroSubnetwork(Reported, Descents):
                     _sorted_ends(problem, rows, thetas, polars, without)
                     labels.update(rows["label"].tolist())
                     if tell is not None:
-                        tell(before + sum(labels.values()), total)
+                        tell(before + sum(labels.values()))
         except KeyboardInterrupt:
             return None
         zero = sum(map(len, polars.values()))
