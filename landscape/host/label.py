@@ -18,7 +18,7 @@ from landscape.precision import float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.params import Params
 from landscape.problems.problem import Problem, is_landscape
-from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status, Verdict, real
 from landscape.spectrum import spectrum
 from landscape.theory.convex import labels as convex
 from landscape.theory.convex.branch_and_bound import exact
@@ -42,8 +42,8 @@ def within(
     Raises:
         InputError: The number of seconds is not positive.
     """
-    if seconds is not None and not 0 < seconds < np.inf:
-        raise InputError(f"seconds must be a positive number, found {seconds}.")
+    if seconds is not None:
+        real("seconds", seconds, above=0)
     if seconds is None and hear is None and stopped is None:  # a budget further out goes on to hold
         yield patience.Watch(None, None, None)
         return
