@@ -206,8 +206,8 @@ def from_loss(
             is: directions of zero curvature along them are known to be flat, once the loss has been asked.
 
     Raises:
-        InputError: The loss is not a scalar, is not finite at a first draw of `init`, or has no inexact parameters; a
-            scale is not positive or not of the shape of params.
+        InputError: The loss is not a scalar, is not finite at a first draw of `init`, has no automatic gradient, or has
+            no inexact parameters; a scale is not positive or not of the shape of params.
     """
     for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
         if not (callable(function) or (name == "symmetry" and function is None)):
@@ -247,7 +247,10 @@ def from_loss(
         scale=1.0 if sizes is None else float(np.exp(np.mean(np.log(sizes)))),
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
-    return replace(whole, steepness=_steepness(whole))
+    try:
+        return replace(whole, steepness=_steepness(whole))
+    except Exception as error:  # a loop of unknown length, a callback, a derivative rule of one's own
+        raise InputError(f"the loss has no automatic gradient: {type(error).__name__}: {_first(error)}") from error
 
 
 @partial(jax.jit, compiler_options=QUICK)
@@ -261,6 +264,11 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
         return jnp.stack([moved(function, problem.unravel(theta)) for function in problem.invariances])
 
     return jax.vmap(one)(thetas)
+
+
+def _first(error: Exception) -> str:
+    """The first sentence of what an error says."""
+    return str(error).split("\n")[0].split(". ")[0]
 
 
 def _sizes(scale: Any, params: Any) -> np.ndarray:
