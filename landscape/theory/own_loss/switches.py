@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from landscape.theory.own_loss.walk import asleep, bind, walk
 
@@ -128,4 +129,4 @@ def _of(name: str, params: Any, ins: list[Any], outs: list[Any]) -> list[Any]:
 
 def _whole(power: Any) -> bool:
     """Whether a power is known to be a whole number."""
-    return not isinstance(power, jax.core.Tracer) and bool(jnp.all(power == jnp.round(power)))
+    return not isinstance(power, Tracer) and bool(jnp.all(power == jnp.round(power)))
