@@ -95,10 +95,11 @@ class SafranShamirTopology(Reported, Descents):
 
 
 def barriers(record: dict[str, Any]) -> Graph:
-    """The graph of the minima of a topology: paths over transition states and strings whose bound holds all along.
+    """The graph of the minima of a topology: paths over transition states and others whose bound holds all along.
 
     Nothing bounds the barriers from below here but the higher of the two minima.
     """
+    from landscape.host.paths_between import SAMPLED
     from landscape.topology.graph import Minimum, Way, graph
 
     found = record["findings"]
@@ -106,7 +107,8 @@ def barriers(record: dict[str, Any]) -> Graph:
     order = sorted(range(len(minima)), key=lambda i: minima[i]["loss"])
     place = {old: new for new, old in enumerate(order)}
     ends = [(*state["ends"], state["loss"], "transition state") for state in found["states"]["states"]]
-    ends += [(pair["first"], pair["second"], pair["high"], pair["by"]) for pair in found["pairs"] if pair["bounded"]]
+    bounded = [pair for pair in found["pairs"] if SAMPLED not in pair["by"]]
+    ends += [(pair["first"], pair["second"], pair["high"], pair["by"]) for pair in bounded]
     return graph(
         [Minimum(i, minima[i]["loss"], minima[i]["label"], minima[i]["share"]) for i in order],
         [Way(place[a], place[b], high, by) for a, b, high, by in ends if a is not None and b is not None and a != b],
