@@ -56,9 +56,11 @@ class SafranShamirTopology(Reported, Descents):
 
         import numpy as np
 
+        from landscape.host import topology
         from landscape.host.explore import explore
         from landscape.host.label import label_one
         from landscape.host.paths_between import paths_between
+        from landscape.host.topology import Topology
         from landscape.host.transition_states import transition_states
 
         begun = time.perf_counter()
@@ -75,6 +77,11 @@ class SafranShamirTopology(Reported, Descents):
             one["share"] = float(np.mean(ended & (census.rows["label"] == label)))
         findings = {"states": states, "pairs": [] if ways is None else ways.as_dict()}
         record = self.record(census.finished, time.perf_counter() - begun, findings, census.labels())
+        if folder is not None:
+            made = {"searches": states["searches"], "states": len(states["states"]),
+                    "unseen_mass": states["unseen_mass"], "unseen_mass_upper": states["unseen_mass_upper"]}  # fmt: skip
+            asked = {"finished": census.finished, "searches": self.searches, "steps": 400, "seed": self.seed}
+            topology.keep(folder, Topology(barriers(record), found.minima[np.argsort(found.losses)], made, asked))
         each = zip(found.losses.tolist(), labels, strict=True)
         said = ", ".join(f"{i}: {round(loss, 10) + 0.0:.10f} ({label})" for i, (loss, label) in enumerate(each))
         text = [f"minima: {said}", "", str(found)]
