@@ -117,9 +117,29 @@ def list_studies(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     as_json, brought = flag(arguments, "--json"), option(arguments, "--problem")
-    (where,) = positional(arguments, f"show DIR [--json] {BRINGING}", exactly=1)
+    usage = f"show DIR [DIR ...] [--json] {BRINGING}"
+    folders = positional(arguments, usage)
+    if not folders:
+        raise InputError(f"0 arguments were given; usage: landscape {usage}.")
     use_64_bits()
-    _print(stored(Path(where), problem_in(brought)), as_json)
+    problem = problem_in(brought)
+    results = [stored(Path(folder), problem) for folder in folders]
+    if len(results) == 1:
+        _print(results[0], as_json)
+        return OK
+    from landscape.census.census import Census
+    from landscape.census.compare import compare
+
+    for folder, one in zip(folders, results, strict=True):
+        if not isinstance(one, Census):
+            raise InputError(f"{folder} holds no census to compare; of a table name the folder of a cell.")
+    found = [compare(results[0], one) for one in results[1:]]  # all of them before one is printed
+    if as_json:
+        said = [one.as_dict() for one in found]
+        print(json.dumps(said[0] if len(said) == 1 else said, allow_nan=False))
+        return OK
+    for i, (folder, one) in enumerate(zip(folders[1:], found, strict=True)):
+        print(f"{chr(10) if i else ''}a is {folders[0]}, b is {folder}\n{one}")
     return OK
 
 
