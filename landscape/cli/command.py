@@ -27,6 +27,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
   landscape report DIR [--out FILE.html]       a run as one HTML page that needs no network: table, figures, minima
+  landscape export DIR [--format KIND]         a run as one file, a row a restart: csv, json, parquet, netcdf
   landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too;
                                                --seconds S: searches for optima end then, with the bounds they have;
@@ -108,6 +109,7 @@ def dispatch(arguments: list[str]) -> int:
         "resume": runs.resume,
         "plot": runs.plot,
         "report": runs.report,
+        "export": runs.export,
         "slice": slices.slice_,
         "label": labels.label,
         "bench": bench,

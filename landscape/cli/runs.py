@@ -185,6 +185,19 @@ def plot(arguments: list[str]) -> int:
     return OK
 
 
+def export(arguments: list[str]) -> int:
+    brought, kind, out = (option(arguments, name) for name in ("--problem", "--format", "--out"))
+    usage = f"export DIR [--format csv|json|parquet|netcdf] [--out FILE] {BRINGING}"
+    (where,) = positional(arguments, usage, exactly=1)
+    use_64_bits()
+    from landscape.studies.export import export as write
+
+    folder = Path(where)
+    default = folder / f"restarts.{'nc' if kind == 'netcdf' else kind or 'csv'}"
+    print(write(stored(folder, problem_in(brought)), default if out is None else out, kind))
+    return OK
+
+
 def report(arguments: list[str]) -> int:
     brought, out = option(arguments, "--problem"), option(arguments, "--out")
     (where,) = positional(arguments, f"report DIR [--out FILE.html] {BRINGING}", exactly=1)
