@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from landscape.census.census import Census
 from landscape.records import InputError
 
 
-def columns(censuses: Sequence[Census], cells: Sequence[dict[str, Any]] | None = None) -> dict[str, np.ndarray]:
+def columns(censuses: Sequence[Any], cells: Sequence[dict[str, Any]] | None = None) -> dict[str, np.ndarray]:
     """A row a finished restart, of one census or of several.
 
     Args:
@@ -31,7 +30,7 @@ def columns(censuses: Sequence[Census], cells: Sequence[dict[str, Any]] | None =
     return {name: np.concatenate([part[name] for part in held]) for name in held[0]} if held else {}
 
 
-def dataset(census: Census) -> Any:
+def dataset(census: Any) -> Any:
     """A census as an xarray Dataset.
 
     Dimensions: `restart`, the finished ones, with a variable a column of `rows`; `level`, with losses, labels, counts
