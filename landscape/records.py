@@ -281,6 +281,16 @@ class InputError(ValueError):
         super().__init__(shortened(sentence, word=200, most=1000))
 
 
+def version_of(package: str) -> str:
+    """The version of an installed package; "unknown" of this one where it runs from its sources."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and start-up needs none
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def shortened(text: Any, word: int = 40, most: int = 80) -> str:
     """The text on one line, no word longer than `word` characters and in all no longer than `most`."""
     tail = word // 4  # kept of a long word, since a path ends with what matters

@@ -13,7 +13,7 @@ from landscape.cli import guide, labels, runs, slices
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
-from landscape.records import InputError, shortened
+from landscape.records import InputError, shortened, version_of
 from landscape.studies import DEFAULT
 from landscape.studies.given import meant
 
@@ -98,9 +98,7 @@ def dispatch(arguments: list[str]) -> int:
         print(USAGE.format(default=DEFAULT.name), end="")
         return OK
     if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"landscape {version('landscape')}")
+        print(f"landscape {version_of('landscape')}")
         return OK
     commands = {
         "run": runs.run,
