@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import os
 import sys
@@ -356,7 +357,9 @@ def one_of(name: str, value: Any, known: Iterable[str], more: str = "") -> str:
     """
     if isinstance(value, str) and value in known:
         return value
-    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}.")
+    near = difflib.get_close_matches(str(value).lower(), list(known), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}{hint}.")
 
 
 def numbers(values: Any, name: str) -> np.ndarray:

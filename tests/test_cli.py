@@ -248,10 +248,21 @@ def test_every_study_says_what_it_does_how_long_it_takes_and_what_it_draws(name,
         (["reusme", "x"], "resume"),
         (["run", "safran-shamr"], "safran-shamir"),
         (["studies", "hiden-convex"], "hidden-convex"),
+        (["--versoin"], "--version"),
+        (["run", "--optimizer", "flow"], "--optimiser"),
+        (["run", "--restart=5"], "--restarts"),
+        (["run", "teacher-student", "--activation", "ReLU"], "relu"),
     ],
 )
 def test_a_slip_is_answered_with_the_word_that_was_meant(arguments, word, capsys):
     assert f"did you mean {word!r}?" in refused(capsys, *arguments)
+
+
+def test_help_of_label_names_every_option(capsys):
+    assert call("label", "--help") == 0
+    said = capsys.readouterr().out
+    for name in ("json", "improve", "optimiser", "seconds", "data", "activation", "weight-decay", "reduction", "bias"):
+        assert f"  --{name} " in said
 
 
 def test_a_slip_in_a_file_is_answered_too(tmp_path, capsys):

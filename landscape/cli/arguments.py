@@ -11,8 +11,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from landscape.records import InputError
+from landscape.records import InputError, shortened
 from landscape.studies import DEFAULT, STUDIES, given
+from landscape.studies.given import meant
 from landscape.studies.own_losses import Gallery
 from landscape.studies.sweep import sweep_of
 
@@ -73,6 +74,15 @@ def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
     """tyro's reading of the options, its errors as one line."""
     import tyro
 
+    known = {f"--{field.name.replace('_', '-')}" for one in (study, Output) for field in dataclasses.fields(one)}
+    known |= {f"--no-{name[2:]}" for name in known} | {"--help"}
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if argument.startswith("--") and name not in known:
+            near = meant(name, known)
+            where = f"`landscape studies {study.name}` lists them"
+            raise InputError(f"option {shortened(name)!r} of {study.name} is unknown; {near}{where}.")
+
     # One flat list of options from two records.
     options = dataclasses.make_dataclass(
         "Options", [("study", study, default), ("output", Output, dataclasses.field(default=Output()))], frozen=True
@@ -95,8 +105,9 @@ def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
 
 def one_line(message: str, more: str = "`landscape studies NAME` lists the fields") -> str:
     """tyro's framed message without its frame, title and repeated help text, and where to read more."""
-    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
-    lines = [line for line in lines if line.strip("─")]
+    # Frames are of ASCII where the terminal has no other characters.
+    lines = [line.strip("│| ") for line in message.splitlines() if not line.startswith(("╭", "╰", "+-"))]
+    lines = [line for line in lines if line.strip("─-")]
     text = " ".join(lines).split(" Argument helptext:")[0].split(" For full helptext")[0]
     return f"{text.rstrip('. ')}. {more}."
 

@@ -114,7 +114,7 @@ def dispatch(arguments: list[str]) -> int:
         "guide": guide.guide,
     }
     if arguments[0] not in commands:
-        near = meant(arguments[0], commands)
+        near = meant(arguments[0], [*commands, "--version", "--help"])
         raise InputError(f"command {arguments[0]!r} is unknown; {near}known are {', '.join(commands)}.")
     if arguments[0] not in ("run", "resume", "label"):
         interrupt.at_once()
