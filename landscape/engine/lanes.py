@@ -27,6 +27,7 @@ from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
+from landscape.restart import noise_keys
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
@@ -50,6 +51,7 @@ class Group:
         sharding: NamedSharding,
         wide: int = 1,
         looks: Looks | None = None,
+        noise: np.ndarray | None = None,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -62,9 +64,11 @@ class Group:
             sharding: Over the devices.
             wide: Blocks that are computed as one while so many have lanes, and nobody looks at them on their way.
             looks: When lanes are looked at on their way, and at what; None where they are not.
+            noise: `restart.noise_key` of the run, for methods that draw random numbers; zero by default.
         """
         places = blocks * size
         self._wide = wide
+        self._noise = np.zeros(2, np.uint32) if noise is None else noise
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
         self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform, looks is not None)
         self.trailing = self.form is Form.LAST_AXIS
@@ -136,13 +140,15 @@ class Group:
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
-    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> int:
-        """Lanes at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
+    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, restarts: Restarts) -> int:
+        """Restarts at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
         m = self._padded(len(places))
-        theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        theta, step_scale = theta.astype(self.dtype), step_scale.astype(self.dtype)
-        self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
-        return theta.nbytes + step_scale.nbytes
+        theta = np.resize(theta, (m, theta.shape[1])).astype(self.dtype)
+        step_scale = np.resize(restarts.step_scale, m).astype(self.dtype)
+        numbers = np.resize(restarts.number, m).astype(np.uint32)
+        rows = _fresh(problem, self.method, theta, step_scale, self._noise, numbers)
+        self.place(places, rows, np.arange(len(places)))
+        return theta.nbytes + step_scale.nbytes + numbers.nbytes
 
     def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
         """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
@@ -323,9 +329,9 @@ def _looked_chunk(
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)
-def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any) -> Lane:
-    """Rows of lanes at the start of their descents, as `_taken` gives them."""
-    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
+def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any, noise: Any, numbers: Any) -> Lane:
+    """Rows of lanes at the start of their descents, as `_taken` gives them; each draws by the number of its restart."""
+    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale, noise_keys(noise, numbers))
 
 
 @partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
