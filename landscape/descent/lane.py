@@ -179,9 +179,6 @@ def _gradients(size: int, batched: Any, problem: Loss, theta: Array) -> tuple[Ar
 def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first: int | Array = 0) -> Lane:
     """The lane `steps` gradients later, with its loss, gradient norm and time there.
 
-    Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
-    carries inf or NaN in its own numbers and nobody else's.
-
     Args:
         problem: The loss.
         method: The way down.
@@ -189,16 +186,31 @@ def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first
         steps: Gradients to take.
         first: How many gradients of its chunk are taken already.
     """
+    return evaluated(problem, method, moved(problem, method, lane, steps, first))
+
+
+def moved(problem: Loss, method: Method, lane: Lane, steps: int | Array, first: int | Array = 0) -> Lane:
+    """The lane `steps` gradients later, with its time there; its loss and gradient norm are those it had.
+
+    Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
+    carries inf or NaN in its own numbers and nobody else's. Arguments are those of `advance`.
+    """
     gradient = _Gradient(problem, method, lane.theta.dtype, lane.theta.ndim == 2)
 
     def step(number: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         return method.step(gradient, *carry, lane.step_scale, number)
 
     theta, memory = jax.lax.fori_loop(first, first + steps, step, (lane.theta, lane.memory))
-    last = method.gradient_in(memory)
-    last = gradient(theta) if last is None else last
     time = lane.time + method.elapsed(lane.memory, memory, steps, lane.step_scale)
-    return Lane(theta, memory, lane.step_scale, gradient.loss(theta), euclidean_norm(last), time)
+    return lane._replace(theta=theta, memory=memory, time=time)
+
+
+def evaluated(problem: Loss, method: Method, lane: Lane) -> Lane:
+    """The lane with the loss and the gradient norm where it stands; it has taken a step."""
+    gradient = _Gradient(problem, method, lane.theta.dtype, lane.theta.ndim == 2)
+    last = method.gradient_in(lane.memory)
+    last = gradient(lane.theta) if last is None else last
+    return lane._replace(loss=gradient.loss(lane.theta), grad_norm=euclidean_norm(last))
 
 
 def dot(a: Array, b: Array) -> Array:

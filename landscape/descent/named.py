@@ -49,6 +49,7 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
     if name not in made:
         raise InputError(
             f"optimiser {name!r} is unknown; known are {', '.join(OPTIMISERS)}, minibatch:8 (or another number of "
-            "rows) for data sets, and sgd:8 (of fresh inputs) for teachers over Gaussian inputs; from Python, any of optax."
+            "rows) for data sets, sgd:8 (of fresh inputs) for teachers over Gaussian inputs; from Python, any optax "
+            "one."
         )
     return made[name]()
