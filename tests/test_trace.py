@@ -215,3 +215,11 @@ def test_equal_looks_share_a_program():
     before = len(lanes._PROGRAMS)
     run()
     assert len(lanes._PROGRAMS) == before
+
+
+def test_the_looks_that_are_due_in_a_chunk_are_those_of_each_clock():
+    looks = Looks((0, 1, 5, 120, 121, 240, 700))
+    clocks = np.array([0, 119, 120, 1000, 240])
+    lane, offset = looks.due(clocks, 120)
+    found = sorted(zip(lane.tolist(), offset.tolist(), strict=True))
+    assert found == [(i, at - c) for i, c in enumerate(clocks) for at in looks.at if c < at <= c + 120]
