@@ -28,6 +28,7 @@ _HOME = {
     "family_member": "landscape.theory.local_convergence.families",
     "family_modes": "landscape.theory.local_convergence.families",
     "family_birth": "landscape.theory.local_convergence.families",
+    "from_model": "landscape.host.models",
     "from_loss": "landscape.problems.from_loss",
     "Params": "landscape.problems.params",
     "explore": "landscape.host.explore",
