@@ -41,6 +41,7 @@ _HOME = {
     "trace": "landscape.host.trace",
     "Trace": "landscape.trajectory",
     "loss_slice": "landscape.host.slices",
+    "topology_of": "landscape.studies.topology",
     "paths_between": "landscape.host.paths_between",
     "transition_states": "landscape.host.transition_states",
     "start_points": "landscape.restart",

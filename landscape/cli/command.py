@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 
-from landscape.cli import guide, labels, runs, slices
+from landscape.cli import guide, labels, runs, slices, topology
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
@@ -29,6 +29,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape report DIR [--out FILE.html]       a run as one HTML page that needs no network: table, figures, minima
   landscape export DIR [--format KIND]         a run as one file, a row a restart: csv, json, parquet, netcdf
   landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
+  landscape topology DIR [options]             minima of a run, barriers between them, disconnectivity graph; --help
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too;
                                                --seconds S: searches for optima end then, with the bounds they have;
                                                --data FILE: the point is a model of PyTorch or another library
@@ -109,6 +110,7 @@ def dispatch(arguments: list[str]) -> int:
         "report": runs.report,
         "export": runs.export,
         "slice": slices.slice_,
+        "topology": topology.topology,
         "label": labels.label,
         "bench": bench,
         "guide": guide.guide,
