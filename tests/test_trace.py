@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import call
+from slow import slow
 
 import landscape as ls
 from landscape import descent
@@ -42,7 +43,7 @@ def _followed(problem, method, theta, at):
 
 
 # 2 neurons stand on the last axis of a block, 8 on rows.
-@pytest.mark.parametrize("k", [2, 8])
+@pytest.mark.parametrize("k", [slow(2), 8])
 @pytest.mark.parametrize("optimiser", ["gradient-descent", "flow", "lbfgs", "adam"])
 def test_a_look_is_what_one_descent_shows_after_so_many_gradients(k, optimiser):
     problem = ls.orthonormal_teacher(k)
