@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from landscape.figures.style import (
     DPI,
@@ -15,6 +14,7 @@ from landscape.figures.style import (
     INK,
     NEGATIVE,
     UNKNOWN,
+    Figure,
     axes_of,
     headline,
     quiet,
