@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -52,6 +53,7 @@ def difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
     return None
 
 
+@cache
 def made_by() -> str:
     """The versions that decide on rounding, in words."""
     found = {}
