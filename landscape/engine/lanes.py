@@ -142,7 +142,8 @@ class Group:
         m = self._padded(len(places))
         theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
         theta, step_scale = theta.astype(self.dtype), step_scale.astype(self.dtype)
-        self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
+        where = self._where(places, np.arange(len(places)), m)
+        self.lanes = _begun(problem, self.method, self.trailing, self.lanes, where, theta, step_scale)
         return theta.nbytes + step_scale.nbytes
 
     def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
@@ -166,9 +167,13 @@ class Group:
 
     def place(self, places: np.ndarray, rows: Lane, row: np.ndarray) -> None:
         """Puts the lanes that are so many rows of these, [m], in these places [m]."""
-        where = np.full(len(rows.loss), len(self.taken), np.int32)
+        self.lanes = _placed(self.trailing, self.lanes, self._where(places, row, len(rows.loss)), rows)
+
+    def _where(self, places: np.ndarray, row: np.ndarray, rows: int) -> np.ndarray:
+        """Where each of so many rows goes, those of these numbers to these places; the others beyond the last one."""
+        where = np.full(rows, len(self.taken), np.int32)
         where[row] = places
-        self.lanes = _placed(self.trailing, self.lanes, where, rows)
+        return where
 
     def rows(self, places: np.ndarray) -> Lane:
         """The lanes in these places [m], as rows where they are; those behind the m-th are padding."""
@@ -325,18 +330,22 @@ def _looked_chunk(
     return jax.lax.fori_loop(0, active[0], block, (lanes, seen))
 
 
-@partial(jax.jit, static_argnames="method", compiler_options=QUICK)
-def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any) -> Lane:
-    """Rows of lanes at the start of their descents, as `_taken` gives them."""
-    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
+@partial(jax.jit, static_argnames=("method", "trailing"), donate_argnums=3, compiler_options=QUICK)
+def _begun(
+    problem: Problem, method: Method, trailing: bool, lanes: Lane, where: Any, theta: Any, step_scale: Any
+) -> Lane:
+    """The lanes with descents at their start put in these places [m], from theta [m, p]."""
+    return _put(trailing, lanes, where, jax.vmap(partial(descent.init, problem, method))(theta, step_scale))
 
 
-@partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
-def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
+def _put(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     """The lanes with rows put in these places [m]; a place beyond the last is none."""
     size = lanes.loss.shape[1]
     at = (where // size, ..., where % size) if trailing else (where // size, where % size)
     return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
+
+
+_placed = jax.jit(_put, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
 
 
 @partial(jax.jit, static_argnames="trailing", compiler_options=QUICK)
