@@ -359,9 +359,9 @@ def numbers(values: Any, name: str) -> np.ndarray:
         InputError: They are not numbers in a regular shape, or one is not finite.
     """
     try:
-        array = np.asarray(values)
-        plain = array.dtype.kind in "iufb" or array.dtype.name.startswith(("bfloat", "float"))
-        if not plain and not (array.dtype.kind == "O" and all(_scalar(one) is not None for one in array.flat)):
+        array = np.asarray(plain(values))
+        known = array.dtype.kind in "iufb" or array.dtype.name.startswith(("bfloat", "float"))
+        if not known and not (array.dtype.kind == "O" and all(_scalar(one) is not None for one in array.flat)):
             raise TypeError
         if isinstance(values, bool) or (isinstance(values, list | tuple) and _holds_booleans(values)):
             raise TypeError
@@ -372,6 +372,14 @@ def numbers(values: Any, name: str) -> np.ndarray:
         where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
         raise InputError(f"{name}{where} is {array[~np.isfinite(array)][0]}; every entry must be finite.")
     return array
+
+
+def plain(values: Any) -> Any:
+    """The numbers of a PyTorch tensor, without its gradient and on the host; anything else as it is."""
+    if not all(callable(getattr(values, name, None)) for name in ("detach", "cpu", "numpy", "is_floating_point")):
+        return values
+    values = values.detach().cpu()
+    return (values.double() if values.is_floating_point() else values).numpy()
 
 
 def must_fit(what: str, needed: float) -> None:

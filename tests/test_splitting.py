@@ -9,6 +9,7 @@ from math import factorial
 import numpy as np
 import pytest
 from reference import ALL
+from slow import slow
 
 import landscape as ls
 from landscape.polish import evaluate, newton_to_stationary
@@ -36,7 +37,7 @@ def critical(activation, seed, width=2, d=3):
 
 
 @pytest.mark.parametrize(("k", "flipped", "regular"), TYPE_II)
-@pytest.mark.parametrize("share", [0.5, 0.2])
+@pytest.mark.parametrize("share", [slow(0.5), 0.2])
 def test_a_split_of_type_ii_is_a_saddle_of_index_d_minus_1_with_the_spectrum_foretold(k, flipped, regular, share):
     problem, w = ls.orthonormal_teacher(k), family_member("II", k).matrix()
     for neuron, least in ((0, flipped), (1, regular)):
@@ -81,7 +82,7 @@ def outer_critical(outer, activation):
 
 
 @pytest.mark.parametrize(
-    ("outer", "activation"), [("trained", "erf"), ("trained", "relu"), ((1.0, -2.0), "relu")], ids=str
+    ("outer", "activation"), [slow("trained", "erf"), slow("trained", "relu"), ((1.0, -2.0), "relu")], ids=str
 )
 def test_splits_with_outer_weights_are_foretold_too(outer, activation):
     problem, params = outer_critical(outer, activation)

@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 
-from landscape.cli import guide, labels, runs, slices
+from landscape.cli import guide, labels, runs, slices, topology
 from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, meant, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
@@ -26,6 +26,7 @@ landscape: a census of where gradient descent ends, every end labelled global or
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
   landscape report DIR [--out FILE.html]       a run as one HTML page that needs no network: table, figures, minima
   landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
+  landscape topology DIR [options]             minima of a run, barriers between them, disconnectivity graph; --help
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too;
                                                --seconds S: searches for optima end then, with the bounds they have
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
@@ -106,6 +107,7 @@ def dispatch(arguments: list[str]) -> int:
         "plot": runs.plot,
         "report": runs.report,
         "slice": slices.slice_,
+        "topology": topology.topology,
         "label": labels.label,
         "bench": bench,
         "guide": guide.guide,

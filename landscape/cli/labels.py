@@ -20,18 +20,26 @@ WAYS_OUT = {
 
 def label(arguments: list[str]) -> int:
     as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
-    seconds, optimiser = _seconds(option(arguments, "--seconds")), option(arguments, "--optimiser")
-    usage = "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet]"
+    seconds, optimiser = _number("seconds", option(arguments, "--seconds")), option(arguments, "--optimiser")
+    data, decay = option(arguments, "--data"), option(arguments, "--weight-decay")
+    words = {name: option(arguments, f"--{name}") for name in ("reduction", "bias", "activation", "loss")}
+    usage = (
+        "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet], and for a model of another "
+        "library --data FILE [--weight-decay B] [--reduction mean|sum|sum_half] [--bias regularised|free] "
+        "[--activation NAME] [--loss NAME]"
+    )
     (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings
     from landscape.host import interrupt
     from landscape.host.label import improve, labels, within
-    from landscape.host.points import in_order, read_points
+    from landscape.host.models import read
+    from landscape.host.points import in_order
     from landscape.host.progress import spoken
     from landscape.theory.wide_enough import wide_enough
 
-    problem, points, order = read_points(Path(where))
+    facts = {"weight_decay": _number("weight_decay", decay), **words}
+    problem, points, order = read(Path(where), None if data is None else Path(data), **facts)
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
     settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
@@ -53,6 +61,8 @@ def label(arguments: list[str]) -> int:
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
+    if data is not None:
+        print(f"network: {_network(problem)}")
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
     if valleys.dimension is not None:
@@ -68,8 +78,18 @@ def label(arguments: list[str]) -> int:
     return OK
 
 
-def _seconds(said: str | None) -> float | None:
-    """The number after --seconds.
+def _network(problem: Any) -> str:
+    """What a model was taken for."""
+    facts = problem.facts()
+    inputs = facts["dimension"] - (facts["bias"] != "none")
+    biases = ", ".join(
+        f"{name} {facts[key]}" for name, key in (("hidden biases", "bias"), ("outer bias", "outer_bias"))
+    )
+    return f"{inputs} inputs, {problem.width} neurons, {facts['activation']}; {biases}; {facts['rows']} rows"
+
+
+def _number(name: str, said: str | None) -> float | None:
+    """The number after an option.
 
     Raises:
         InputError: It is none.
@@ -77,7 +97,7 @@ def _seconds(said: str | None) -> float | None:
     try:
         return None if said is None else float(said)
     except ValueError:
-        raise InputError(f"seconds must be a positive number, found {said}.") from None
+        raise InputError(f"{name} must be a positive number, found {said}.") from None
 
 
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:
