@@ -37,6 +37,14 @@ def test_an_exponential_is_no_power_law_of_time_and_its_rate_is_found():
     assert law.slope == pytest.approx(1 / 2000, rel=1e-3)
 
 
+@pytest.mark.parametrize(("power", "decades"), [(3, 2.05), (4, 2.1), (5, 3.0)])
+def test_a_power_of_time_that_is_seen_for_a_short_while_is_no_exponential(power, decades):
+    time = np.tile(np.geomspace(1, 10 ** (decades / power), 60), (8, 1))
+    law = fits.rate(time, 1e-4 * time**-power, 0.0)
+    assert law.name == "power law"
+    assert law.slope == pytest.approx(power, rel=1e-2)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 2 / 3, 1.0])
 def test_an_exponent_is_found_within_its_interval(alpha):
     _, loss = _descents(lambda t, c: c * t**-2.0)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from landscape.theory.own_loss.view import Loss
 
 DISTANCES = np.geomspace(1e-2, 1e6, 65)  # eight to a decade, in scales
+FURTHER = np.geomspace(1e6, 1e15, 73)[1:]  # asked where the fall still grows from one distance to the next
 FAR = 2.0  # a bottom nearer to zero than this, in scales, is not looked at as an end at infinity
 
 
@@ -128,7 +129,21 @@ def _fall(loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray
     settled = np.abs(values[far] - limit) <= 2.0 * errors[far]
     if not np.any(falling) and not _tail(whole, np.append(error, errors)):
         return None
-    return Escape(ray, limit, value - limit) if np.any(falling) or np.all(settled[-1:]) else None
+    if not (np.any(falling) or np.all(settled[-1:])) or (_grows(values) and _rises_later(loss, u, ray, values[-1])):
+        return None
+    return Escape(ray, limit, value - limit)
+
+
+def _grows(values: np.ndarray) -> bool:
+    """Whether the last falls of a sequence at geometric distances grow: there may be a bottom at 1e8 scales."""
+    return bool(values[-2] - values[-1] > values[-9] - values[-8])
+
+
+def _rises_later(loss: Loss, u: np.ndarray, ray: np.ndarray, last: float) -> bool:
+    """Whether the loss rises on a ray beyond `DISTANCES`, as far as it is finite."""
+    values = loss.losses(u + ray * FURTHER[:, None])
+    values = np.append(last, values[: int(np.argmin(np.append(np.isfinite(values), False)))])
+    return bool(np.any(np.diff(values) > 1e-6 * np.abs(values[:-1])))
 
 
 def _tail(values: np.ndarray, errors: np.ndarray) -> bool:
@@ -146,8 +161,20 @@ def _limit(values: np.ndarray) -> float:
     return c - (c - b) ** 2 / ((c - b) - (b - a))
 
 
-def saturated(loss: Loss, u: np.ndarray) -> np.ndarray | None:
-    """A direction in which the loss reaches its value at u by rounding alone, [p]; None where it does not.
+class Saturated(NamedTuple):
+    """A direction in which a loss has come to its value by rounding alone.
+
+    Attributes:
+        direction: A unit vector in u, [p].
+        falls: Whether it comes to its value from above; from below the way down is back.
+    """
+
+    direction: Float[np.ndarray, " p"]
+    falls: bool
+
+
+def saturated(loss: Loss, u: np.ndarray) -> Saturated | None:
+    """A direction in which the loss reaches its value at u by rounding alone, from below if any; None without one.
 
     On the line from zero to u, in all or some of the parameters, where does the loss come to its last value? One that
     is attained goes there like a power of the distance to that place, so that a thousandth of the way before it
@@ -168,10 +195,12 @@ def saturated(loss: Loss, u: np.ndarray) -> np.ndarray | None:
         return None
     off = np.abs(loss.losses(ends) - value) - 10.0 * (error + loss.errors(ends))
     level = np.max(off.reshape(-1, 3), axis=1) <= 0.0
+    found = None
     for way, one in zip(ways, level, strict=True):
-        if one and _approached(loss, u, way, value, error):
-            return way / np.linalg.norm(way)
-    return None
+        sign = _approached(loss, u, way, value, error) if one else 0.0
+        if sign and (found is None or sign < 0.0):
+            found = Saturated(way / np.linalg.norm(way), sign > 0.0)
+    return found
 
 
 def _part(u: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -180,24 +209,33 @@ def _part(u: np.ndarray, where: np.ndarray) -> np.ndarray:
     return row
 
 
-def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error: float) -> bool:
-    """Whether the loss comes to its value at u, on the way there, as an exponential does."""
+def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error: float) -> float:
+    """The sign of what the loss is above its value at u on the way there, where it goes as an exponential does; else 0.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        way: A line that ends at u, [p].
+        value: The loss at u.
+        error: Its error.
+    """
     floor = max(10.0 * error, 1e-300)
 
     def excess(parts: np.ndarray) -> np.ndarray:
-        return np.abs(loss.losses(u - way * (1.0 - parts[:, None])) - value)
+        return loss.losses(u - way * (1.0 - parts[:, None])) - value
 
     parts = np.linspace(0.0, 1.0, 401)
-    sizes = excess(parts)
+    sizes = np.abs(excess(parts))
     above = np.flatnonzero(sizes > floor)
     if not len(above) or above[-1] == len(parts) - 1:
-        return False
+        return 0.0
     low, high = parts[above[-1]], parts[above[-1] + 1]
     for _ in range(50):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if excess(np.array([middle]))[0] > floor else (low, middle)
-    before = max(float(excess(np.array([0.999 * low]))[0]), floor)
-    return bool(np.log(before / floor) < 0.1 * np.log(float(np.max(sizes)) / floor))
+        low, high = (middle, high) if abs(excess(np.array([middle]))[0]) > floor else (low, middle)
+    before = float(excess(np.array([0.999 * low]))[0])
+    steep = np.log(max(abs(before), floor) / floor) < 0.1 * np.log(float(np.max(sizes)) / floor)
+    return float(np.sign(before)) if steep else 0.0
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.plateau import only_rounding
+from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.valley import valley
 from landscape.theory.own_loss.view import Loss, view
@@ -55,6 +57,9 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
         return wrong
     if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
         return _at_bound(problem, loss, u, known)
+    if false_gradient(loss, u):
+        reason = "the automatic gradient is not the slope of the loss: a stop_gradient, or a derivative of your own"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
     there = rest(loss, u)
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
@@ -95,8 +100,8 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
         reason = f"at the lower bound that was given, but a loss {loss.bound - best.loss:.3g} below it was seen"
         return Claim(label=Label.UNDECIDED, reason=reason, **known)
     way = saturated(loss, u)
-    if way is not None:
-        return _runs_away(loss, way, known, "bound within rounding, approached like an exponential", None)
+    if way is not None and way.falls:
+        return _runs_away(loss, way.direction, known, "bound within rounding, approached like an exponential", None)
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 
@@ -151,7 +156,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         )
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
-    held = _Held(u, known["loss"] - known["loss_error"] - found.left)
+    held = _Held(u, known["loss"] - known["loss_error"] - found.left, np.zeros((len(u), 0)))
     if loss.bound is not None and there is not None and held.least <= loss.bound:
         return _at_bound(problem, loss, u, known)
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
@@ -159,7 +164,8 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
 
 def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Claim:
     """A stationary point of a loss that is smooth there."""
-    held = _Held(there.u, there.loss - there.error - there.left)
+    flat = there.vectors[:, np.abs(there.values) <= there.curvature_error]
+    held = _Held(there.u, there.loss - there.error - there.left, flat)
     negative = there.values < -there.curvature_error
     known = {**known, "min_curvature": float(there.values[0])}
     if negative.any():
@@ -225,10 +231,11 @@ def _degenerate_saddle(loss: Loss, there: Rest, found: Found, known: dict[str, A
 
 
 class _Held(NamedTuple):
-    """Where a minimum is, [p] in u, and the least loss that it can have."""
+    """Where a minimum is, [p] in u, the least loss that it can have, and directions without curvature, [p, k]."""
 
     u: np.ndarray
     least: float
+    flat: np.ndarray
 
 
 def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
@@ -242,8 +249,14 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             reason = "the parameters are a million scales away, where the loss does not change any more"
             return Claim(Label.UNCONVERGED, reason=reason, **known)
         way = saturated(loss, held.u)
+        if way is not None and way.falls:
+            return _runs_away(loss, way.direction, known, "limit within rounding, approached like an exponential", None)
         if way is not None:
-            return _runs_away(loss, way, known, "limit within rounding, approached like an exponential", None)
+            reason = "not stationary: the loss is level to within rounding only, and comes to this level from below"
+            return Claim(Label.UNCONVERGED, reason=reason, **known)
+        if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
+            reason = "level to within rounding only: further out the loss leaves its level as an exponential does"
+            return Claim(Label.UNDECIDED, reason=reason, **known)
         if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
             reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
             return Claim(Label.UNDECIDED, reason=reason, **known)

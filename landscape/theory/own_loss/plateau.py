@@ -1,0 +1,59 @@
+"""Is a loss level about a point, or level to within its rounding only? How it leaves its level further out says so.
+
+1 - exp(-x^2) is 1 to the last digit at x = 30, and a search of a scale about that point sees a constant. A level that
+the loss has ends at a kink, like a power of the distance to it; one that rounding makes ends like an exponential.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from landscape.theory.own_loss.view import Loss
+
+OUT = np.geomspace(3e-3, 1e3, 32)  # scales: six to a decade; what is not level at the first is not asked about
+WAYS = 8  # directions that are asked, both ways: 512 evaluations in all, one block
+SEEN = 10.0  # errors by which a loss has left its level
+PAST = 1.001  # times the distance at which it does: by then a power of the distance to a kink is far above rounding
+POWER = 14.0  # more than this is no power of the distance from the point
+STEADY = 1.25  # a power of the distance from the point stays what it is; that of exp(r) grows with r
+
+
+def only_rounding(loss: Loss, u: np.ndarray, flat: Float[np.ndarray, "p k"]) -> bool:
+    """Whether the loss leaves its level about u, along directions without curvature, as an exponential does.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        flat: The directions, orthonormal columns.
+    """
+    if not flat.shape[1]:
+        return False
+    lines = np.concatenate([flat.T[:WAYS], -flat.T[:WAYS]])
+    value, error = loss.loss(u)
+    ends = loss.losses((u + OUT[:, None, None] * lines).reshape(-1, len(u))).reshape(len(OUT), -1)
+    for line, seen in zip(lines, (np.abs(ends - value) > SEEN * error).T, strict=True):
+        first = int(np.argmax(seen))
+        if first > 0 and _like_an_exponential(loss, u, line, value, OUT[first - 1], OUT[first]):
+            return True
+    return False
+
+
+def _like_an_exponential(loss: Loss, u: np.ndarray, line: np.ndarray, value: float, low: float, high: float) -> bool:
+    """Whether a level that ends between two distances ends neither at a kink nor like a power from the point on."""
+    floor = SEEN * float(np.max(loss.errors(u + np.array([[low], [high]]) * line)))
+
+    def excess(radii: np.ndarray) -> np.ndarray:
+        return np.abs(loss.losses(u + radii[:, None] * line) - value)
+
+    if not excess(np.array([high]))[0] > floor:
+        return False  # rounding grows on the way, and nothing else does
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if excess(np.array([middle]))[0] > floor else (middle, high)
+    radii = high * np.array([1.0, PAST, 1.15, 1.5, 1.725])
+    sizes = excess(radii)
+    if not np.all(np.isfinite(sizes)) or not np.all(sizes > 0.5 * floor) or sizes[1] > 5.0 * sizes[0]:
+        return False
+    near, further = np.log(sizes[[2, 4]] / sizes[[0, 3]]) / np.log(1.15)
+    return bool(near > POWER or further > STEADY * near)
