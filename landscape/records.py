@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import os
 import sys
@@ -281,6 +282,16 @@ class InputError(ValueError):
         super().__init__(shortened(sentence, word=200, most=1000))
 
 
+def version_of(package: str) -> str:
+    """The version of an installed package; "unknown" of this one where it runs from its sources."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and start-up needs none
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def shortened(text: Any, word: int = 40, most: int = 80) -> str:
     """The text on one line, no word longer than `word` characters and in all no longer than `most`."""
     tail = word // 4  # kept of a long word, since a path ends with what matters
@@ -346,7 +357,9 @@ def one_of(name: str, value: Any, known: Iterable[str], more: str = "") -> str:
     """
     if isinstance(value, str) and value in known:
         return value
-    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}.")
+    near = difflib.get_close_matches(str(value).lower(), list(known), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}{hint}.")
 
 
 def numbers(values: Any, name: str) -> np.ndarray:
@@ -359,9 +372,9 @@ def numbers(values: Any, name: str) -> np.ndarray:
         InputError: They are not numbers in a regular shape, or one is not finite.
     """
     try:
-        array = np.asarray(values)
-        plain = array.dtype.kind in "iufb" or array.dtype.name.startswith(("bfloat", "float"))
-        if not plain and not (array.dtype.kind == "O" and all(_scalar(one) is not None for one in array.flat)):
+        array = np.asarray(plain(values))
+        known = array.dtype.kind in "iufb" or array.dtype.name.startswith(("bfloat", "float"))
+        if not known and not (array.dtype.kind == "O" and all(_scalar(one) is not None for one in array.flat)):
             raise TypeError
         if isinstance(values, bool) or (isinstance(values, list | tuple) and _holds_booleans(values)):
             raise TypeError
@@ -372,6 +385,14 @@ def numbers(values: Any, name: str) -> np.ndarray:
         where = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
         raise InputError(f"{name}{where} is {array[~np.isfinite(array)][0]}; every entry must be finite.")
     return array
+
+
+def plain(values: Any) -> Any:
+    """The numbers of a PyTorch tensor, without its gradient and on the host; anything else as it is."""
+    if not all(callable(getattr(values, name, None)) for name in ("detach", "cpu", "numpy", "is_floating_point")):
+        return values
+    values = values.detach().cpu()
+    return (values.double() if values.is_floating_point() else values).numpy()
 
 
 def must_fit(what: str, needed: float) -> None:

@@ -6,8 +6,11 @@ from contextlib import nullcontext
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, UInt
 
+from landscape.arrays import AnyArray
 from landscape.precision import float64, host
 from landscape.problems.problem import QUICK, Problem, is_landscape
 from landscape.records import InputError, dimensions, numbers, one_of, real, whole
@@ -18,6 +21,22 @@ INITS = ("xavier", "he", "gaussian", "sphere")
 @partial(jax.jit, static_argnames=("init",), compiler_options=QUICK)
 def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: jax.Array) -> jax.Array:
     return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
+
+
+NOISE = 2**32 - 1  # folded into the key of a seed for what descents draw; no restart has this number
+
+
+def noise_key(seed: int) -> UInt[np.ndarray, "2"]:
+    """The key, two words of threefry, from which descents of a run draw: apart from that of its starting points."""
+    cpu = host()
+    with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
+        return np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), NOISE)))
+
+
+def noise_keys(key: UInt[AnyArray, "2"], numbers: UInt[AnyArray, " r"]) -> UInt[Array, "r 2"]:
+    """The keys of the restarts with these numbers, each its own, from that of the run."""
+    whole_run = jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
+    return jax.vmap(lambda i: jax.random.key_data(jax.random.fold_in(whole_run, i)))(jnp.asarray(numbers))
 
 
 def start_points(

@@ -16,7 +16,7 @@ from landscape.engine.settings import Settings
 from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.records import whole
-from landscape.restart import start_points
+from landscape.restart import noise_key, noise_keys, start_points
 
 
 class Trace(NamedTuple):
@@ -139,7 +139,8 @@ def sample_curves(
     loss, grad_norm = [], []
     with float64():
         dtype = jnp.dtype(settings.dtype)
-        lanes = begun(problem, method, jnp.asarray(theta, dtype), jnp.asarray(scale, dtype))
+        keys = noise_keys(noise_key(seed), chosen.astype(np.uint32))
+        lanes = begun(problem, method, jnp.asarray(theta, dtype), jnp.asarray(scale, dtype), keys)
         for look in looks:
             lanes = advanced(problem, method, lanes, 0 if look == 0 else every)
             loss.append(np.asarray(lanes.loss, np.float64))

@@ -72,8 +72,8 @@ def test_strict_minima_share_no_component_at_their_own_loss(run):
     assert deep is not None
     assert 0 < deep.low < deep.high <= 1.0 + minima[-1].loss
     assert components(found, high) == (1, 1)
-    topology.keep(folder, found)
-    again = topology.read(folder)
+    topology.keep(folder, topology.Topology(found, np.zeros((len(minima), 64)), {}, {"searches": 0}))
+    again = topology.read(folder).graph
     np.testing.assert_array_equal(again.low, found.low)
     np.testing.assert_array_equal(again.high, found.high)
     assert (again.minima, again.ways, again.walls) == (found.minima, found.ways, found.walls)

@@ -278,6 +278,17 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path):
     assert list((tmp_path / "temporary").glob("landscape-*")) == []
 
 
+def test_a_worker_that_comes_to_its_end_before_the_scratch_is_cleared_waits_for_that(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for number in range(5000):  # more than the end of an interpreter takes
+        (scratch / str(number)).touch()
+    command = [sys.executable, "-m", "landscape.host.worker", "0", "1", str(scratch)]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, env=ENVIRONMENT)  # a parent that has gone already
+    assert ended.returncode == 1
+    assert not scratch.exists()
+
+
 def test_a_folder_that_is_written_to_while_it_is_removed_is_removed(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -459,7 +470,8 @@ print(jax.jit(lambda x: x * 3.0 + 1.0)(2.0), sum("cache_hits" in event for event
 
     def said():
         command = [sys.executable, "-W", "error", "-c", code]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout.split()
+        there = {name: value for name, value in ENVIRONMENT.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=there).stdout.split()
 
     assert said() == ["7.0", "0"]
     made = list(tmp_path.glob("*-cache"))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape import classify
@@ -183,7 +184,7 @@ def test_teachers_that_sum_to_zero_have_global_minima_that_match_no_teacher():
     assert len(ends) == 1
 
 
-@pytest.mark.parametrize(("k", "n"), [(6, 7), (6, 9), (10, 11)])
+@pytest.mark.parametrize(("k", "n"), [(6, 7), slow(6, 9), slow(10, 11)])
 def test_wider_students_end_globally_and_never_at_a_saddle_of_loss_zero(k, n):
     census = ls.explore(ls.orthonormal_teacher(k, n), 60, progress=False)
     assert census.labels()["global"] == 60
@@ -201,7 +202,9 @@ def test_a_narrow_student_has_a_best_seen_and_no_global():
     assert all(level.label == "spurious" and level.by == "witness" for level in census.levels[1:])
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "abs", "linear", "quadratic", "erf", "gelu"])
+@pytest.mark.parametrize(
+    "activation", ["leaky_relu", slow("abs"), slow("linear"), slow("quadratic"), "erf", slow("gelu")]
+)
 def test_every_activation_reaches_the_zero_set(activation):
     teacher = np.array([[1.0, 0.1, 0.0], [0.0, 0.9, 0.2], [-0.1, 0.0, 0.8]])
     census = ls.explore(ls.teacher_student(teacher, 3, activation=activation), 24, progress=False, step_size=0.05)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 from landscape import gallery
 from landscape.cli import main
@@ -71,7 +72,7 @@ def test_there_are_forty_examples_and_an_unknown_name_is_one_sentence():
 @pytest.mark.parametrize(
     ("name", "optimiser", "allowed"),
     [
-        ("xor-sigmoid", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
+        slow("xor-sigmoid", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
         ("separable-naive", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
         ("relu-pair", "gradient-descent", {Label.SADDLE, Label.UNDECIDED}),  # the minimum has no bound
         ("lasso", "gradient-descent", {Label.GLOBAL, Label.UNDECIDED}),  # at the bound to the digits of the finish

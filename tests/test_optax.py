@@ -289,13 +289,15 @@ def test_words_and_settings_of_named_optimisers_count():
         "lbfgs",
         "minibatch:2",
         "minibatch:3",
+        "sgd:2",
+        "sgd:3",
     ]
     made = [method(name, step, tolerance) for name in names for step in (0.1, 0.2) for tolerance in (0.01, 0.02)]
     again = [method(name, step, tolerance) for name in names for step in (0.1, 0.2) for tolerance in (0.01, 0.02)]
     assert made == again
     assert [hash(one) for one in made] == [hash(one) for one in again]
     # The flow has its tolerance for a setting, L-BFGS none, the others their step.
-    assert len(set(made)) == 7 * 2 + 2 + 1
+    assert len(set(made)) == 9 * 2 + 2 + 1
     assert Optax(optax.sgd(0.1), "one") != Optax(optax.sgd(0.1), "two")
 
 

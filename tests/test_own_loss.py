@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.nn import relu
+from slow import slow
 
 from landscape import gallery
 from landscape.host.explore import explore
@@ -162,6 +163,7 @@ def kind(powers: list[int], signs: list[int]) -> str:
 TERMS = st.lists(st.tuples(st.sampled_from([0, 2, 2, 3, 4]), st.sampled_from([1, 1, -1])), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.integers(0, 10**6), TERMS)
 def test_singular_points_of_known_type_are_never_called_another(seed, terms):
@@ -230,6 +232,7 @@ def test_a_flat_piece_beside_a_slope_is_no_minimum():
     assert falls(dead, [0.0, 0.0], verdict)
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(st.integers(0, 10**6), st.integers(2, 5))
 def test_finished_descents_on_a_lasso_stand_at_its_optimum(seed, p):
@@ -265,7 +268,9 @@ UNITS = [
 ]
 
 
-@pytest.mark.parametrize(("loss_unit", "unit"), [(1e-6, 1.0), (1e6, 1.0), (1.0, 1e-3), (1.0, 1e3)])
+@pytest.mark.parametrize(
+    ("loss_unit", "unit"), [slow(1e-6, 1.0), slow(1e6, 1.0), slow(1.0, 1e-3), slow(1.0, 1e3), (1e6, 1e-3)]
+)
 @pytest.mark.parametrize("name", UNITS)
 def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, unit):
     example = gallery.examples()[name]
@@ -312,7 +317,7 @@ def test_a_label_costs_little_once_compiled(p, seconds):
         assert min(times) < seconds
 
 
-@pytest.mark.parametrize("x", [-300.0, -1e4, -8e4, -1e6])
+@pytest.mark.parametrize("x", [-300.0, slow(-1e4), slow(-8e4), -1e6])
 def test_a_valley_that_bends_and_falls_like_one_over_the_distance_is_no_minimum(x):
     # Beale's function falls along y = 1 + 0.95 / -x to 0.452009; within a scale, far out, that is less than rounding.
     beale = gallery.problem("beale")
@@ -329,6 +334,7 @@ def test_a_level_valley_far_out_is_a_flat_minimum():
     assert above.flavour in (Flavour.FLAT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
 
 
+@pytest.mark.slow
 def test_ends_beside_one_singular_minimum_do_not_call_each_other_spurious():
     # Ends of descents on Powell's function stand 1e-10 from its minimum, at losses between 1e-49 and 1e-37.
     powell = gallery.examples()["powell-singular"]

@@ -107,6 +107,32 @@ def test_three_answers():
     assert with_global(without, 1, 2.5) is None
 
 
+def test_a_strict_minimum_is_alone_at_its_own_loss_and_not_above():
+    nodes = [Minimum(0, 0.0, "global", 0.5, True), Minimum(1, 1.0, "spurious", 0.5, True)]
+    found = graph(nodes, [Way(0, 1, 2.0, "a")])
+    assert with_global(found, 1) is False
+    assert with_global(found, 1, 1.5) is None
+    assert with_global(found, 1, 2.0) is True
+    assert with_global(found, 0) is True
+    rounded = [nodes[0], nodes[1]._replace(strict=False)]
+    assert with_global(graph(rounded, [Way(0, 1, 1.0 + 1e-13, "a")]), 1) is True  # the path stays at the level
+    assert with_global(graph(rounded, [Way(0, 1, 1.0 + 1e-11, "a")]), 1) is None
+    assert with_global(graph(nodes, [Way(0, 1, 1.0 + 1e-13, "a")]), 1) is False
+    alone = graph([nodes[1]])
+    assert with_global(alone, 0) is None  # no global minimum is known
+
+
+def test_minima_that_differ_by_rounding_are_neither_surely_lower_nor_surely_not():
+    nodes = [Minimum(0, 1e-30, "global", 0.5), Minimum(1, 3e-30, "global", 0.2), Minimum(2, 1.0, "spurious", 0.2),
+             Minimum(3, 1.0 + 1e-13, "spurious", 0.1)]  # fmt: skip
+    found = graph(nodes, [Way(0, 1, 0.5, "a"), Way(2, 3, 1.1, "b"), Way(0, 3, 2.0, "c")])
+    assert depth(found, 1) is None  # a global minimum
+    deep = depth(found, 3)
+    assert deep is not None
+    assert deep.low == 0.0
+    assert deep.high == pytest.approx(1.0, abs=1e-9)  # to minimum 0, not the 0.1 to minimum 2
+
+
 def test_bounds_that_contradict_each_other_are_refused():
     with pytest.raises(InputError, match="no path between minima 0 and 1 stays below 3, and one rises to 2 only"):
         graph(minima(0.0, 1.0), [Way(0, 1, 2.0, "a")], [Wall(0, 1, 3.0, "w")])

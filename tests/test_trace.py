@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import call
+from slow import slow
 
 import landscape as ls
 from landscape import descent
@@ -42,7 +43,7 @@ def _followed(problem, method, theta, at):
 
 
 # 2 neurons stand on the last axis of a block, 8 on rows.
-@pytest.mark.parametrize("k", [2, 8])
+@pytest.mark.parametrize("k", [slow(2), 8])
 @pytest.mark.parametrize("optimiser", ["gradient-descent", "flow", "lbfgs", "adam"])
 def test_a_look_is_what_one_descent_shows_after_so_many_gradients(k, optimiser):
     problem = ls.orthonormal_teacher(k)
@@ -215,3 +216,11 @@ def test_equal_looks_share_a_program():
     before = len(lanes._PROGRAMS)
     run()
     assert len(lanes._PROGRAMS) == before
+
+
+def test_the_looks_that_are_due_in_a_chunk_are_those_of_each_clock():
+    looks = Looks((0, 1, 5, 120, 121, 240, 700))
+    clocks = np.array([0, 119, 120, 1000, 240])
+    lane, offset = looks.due(clocks, 120)
+    found = sorted(zip(lane.tolist(), offset.tolist(), strict=True))
+    assert found == [(i, at - c) for i, c in enumerate(clocks) for at in looks.at if c < at <= c + 120]

@@ -17,21 +17,52 @@ WAYS_OUT = {
     Flavour.NOT_CLEAR: "not clear: merging neurons may free one at constant loss; --improve tries",
 }
 
+HELP = """\
+usage: landscape label FILE [options]
+
+Labels the points in a JSON or npz file: networks on data, students of a teacher, neurons on lines. `landscape guide
+files` has the fields.
+
+  --json             print one JSON value and nothing else
+  --improve          of networks on data: better ones, weights included
+  --optimiser NAME   follow a point that is not stationary to the end of a descent
+  --seconds S        searches for optima end then, with the bounds that they have
+  --quiet            no line that says what is searched for
+
+Of a two-layer network of another library FILE has the weights (.safetensors, .pt with a state_dict, npz, JSON):
+
+  --data FILE        x and y, in npz or JSON; the file may say the rest, too
+  --activation NAME  relu, tanh, ...
+  --weight-decay B   as it was trained with; 0 if there was none
+  --reduction KIND   what that was added to: mean (MSELoss()), sum, or sum_half (1/2 sum)
+  --bias KIND        regularised (weight decay acts on biases, PyTorch's way), or free
+  --loss NAME        squared, logistic or huber
+
+`landscape guide finite-data` says which loss goes with which weight decay.
+"""
+
 
 def label(arguments: list[str]) -> int:
     as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
-    seconds, optimiser = _seconds(option(arguments, "--seconds")), option(arguments, "--optimiser")
-    usage = "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet]"
+    seconds, optimiser = _number("seconds", option(arguments, "--seconds")), option(arguments, "--optimiser")
+    data, decay = option(arguments, "--data"), option(arguments, "--weight-decay")
+    words = {name: option(arguments, f"--{name}") for name in ("reduction", "bias", "activation", "loss")}
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return OK
+    usage = "label FILE [options]; `landscape label --help` lists them"
     (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings
     from landscape.host import interrupt
     from landscape.host.label import improve, labels, within
-    from landscape.host.points import in_order, read_points
+    from landscape.host.models import read
+    from landscape.host.points import in_order
     from landscape.host.progress import spoken
     from landscape.theory.wide_enough import wide_enough
 
-    problem, points, order = read_points(Path(where))
+    facts = {"weight_decay": _number("weight_decay", decay), **words}
+    problem, points, order = read(Path(where), None if data is None else Path(data), **facts)
     if better and problem.rows is None:
         raise InputError(f"--improve is for networks on a data set; {where} has none.")
     settings = None if optimiser is None else Settings.of(problem, optimiser=optimiser)
@@ -53,6 +84,8 @@ def label(arguments: list[str]) -> int:
         ]
         print(json.dumps(said, allow_nan=False))
         return OK
+    if data is not None:
+        print(f"network: {_network(problem)}")
     if problem.rows is not None:
         print(f"loss: {problem.normalisation}")
     if valleys.dimension is not None:
@@ -68,8 +101,18 @@ def label(arguments: list[str]) -> int:
     return OK
 
 
-def _seconds(said: str | None) -> float | None:
-    """The number after --seconds.
+def _network(problem: Any) -> str:
+    """What a model was taken for."""
+    facts = problem.facts()
+    inputs = facts["dimension"] - (facts["bias"] != "none")
+    biases = ", ".join(
+        f"{name} {facts[key]}" for name, key in (("hidden biases", "bias"), ("outer bias", "outer_bias"))
+    )
+    return f"{inputs} inputs, {problem.width} neurons, {facts['activation']}; {biases}; {facts['rows']} rows"
+
+
+def _number(name: str, said: str | None) -> float | None:
+    """The number after an option.
 
     Raises:
         InputError: It is none.
@@ -77,7 +120,7 @@ def _seconds(said: str | None) -> float | None:
     try:
         return None if said is None else float(said)
     except ValueError:
-        raise InputError(f"seconds must be a positive number, found {said}.") from None
+        raise InputError(f"{name} must be a positive number, found {said}.") from None
 
 
 def _more(verdict: Any, problem: Any, indent: str = "  ") -> None:

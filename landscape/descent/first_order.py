@@ -28,7 +28,7 @@ class GradientDescent(Method):
         """Whose basins these are, in words."""
         return f"gradient descent, step {self.step_size:g}"
 
-    def init(self, theta: Array) -> Any:
+    def init(self, theta: Array, key: Array) -> Any:
         """Nothing is remembered."""
         return ()
 
@@ -50,8 +50,7 @@ MINIBATCH_STEPS = 9600  # noisy ones, hundreds of times 1 / curvature at our ste
 class Minibatch(Method):
     """Descent on `size` rows at a time, drawn anew at each step without replacement, and later on all rows.
 
-    With noise it would come to no end: after MINIBATCH_STEPS it goes on as plain descent. The draws of a restart follow
-    from where it starts, so that it goes the same way in any lane.
+    With noise it would come to no end: after MINIBATCH_STEPS it goes on as plain descent.
     """
 
     step_size: float
@@ -59,24 +58,62 @@ class Minibatch(Method):
 
     trailing: ClassVar[bool] = False
     descends: ClassVar[bool] = False
-    noisy: ClassVar[int] = MINIBATCH_STEPS
+    noisy: ClassVar[float] = MINIBATCH_STEPS
 
     @property
     def dynamics(self) -> str:
         """Whose basins these are, in words."""
         return f"{MINIBATCH_STEPS} steps on {self.size} rows at a time, then descent on all, step {self.step_size:g}"
 
-    def init(self, theta: Array) -> tuple[Array, Array]:
-        """Seed of the draws, and the number of steps taken."""
-        seed = jax.lax.bitcast_convert_type(jnp.sum(theta).astype(jnp.float32), jnp.uint32)
-        return jnp.stack([seed, jnp.uint32(0)]), jnp.zeros((), jnp.int32)
+    def init(self, theta: Array, key: Array) -> tuple[Array, Array]:
+        """Key of the draws, and the number of steps taken."""
+        return key, jnp.zeros((), jnp.int32)
 
     def step(self, gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
         """A step down the gradient of some rows."""
-        seed, count = memory
-        key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), count)
+        key, count = memory
         rows = jnp.where(count < MINIBATCH_STEPS, self.size, jnp.iinfo(jnp.int32).max)
-        return theta - self.step_size * step_scale * gradient.some(theta, key, rows), (seed, count + 1)
+        grad = gradient.some(theta, _key_of_step(key, count), rows)
+        return theta - self.step_size * step_scale * grad, (key, count + 1)
+
+
+@dataclass(frozen=True)
+class Sgd(Method):
+    """Stochastic gradient descent on a loss over Gaussian inputs: `size` fresh ones at each step, for ever.
+
+    Where the student can be the teacher, the noise vanishes with the loss, and a descent comes to an end there. At any
+    other minimum it never settles, and is unconverged when its budget is over.
+    """
+
+    step_size: float
+    size: int
+
+    trailing: ClassVar[bool] = False
+    descends: ClassVar[bool] = False
+    noisy: ClassVar[float] = float("inf")
+
+    @property
+    def dynamics(self) -> str:
+        """Whose basins these are, in words."""
+        return f"stochastic gradient descent, {self.size} fresh inputs a step, step {self.step_size:g}"
+
+    def init(self, theta: Array, key: Array) -> tuple[Array, Array]:
+        """Key of the draws, and the number of steps taken."""
+        return key, jnp.zeros((), jnp.int32)
+
+    def step(self, gradient: Any, theta: Array, memory: Any, step_scale: Array, number: Array) -> tuple[Array, Any]:
+        """A step down the gradient of the mean over fresh inputs."""
+        key, count = memory
+        grad = gradient.fresh(theta, _key_of_step(key, count), self.size)
+        return theta - self.step_size * step_scale * grad, (key, count + 1)
+
+    def elapsed(self, before: Any, after: Any, steps: int | Array, step_scale: Array) -> Array:
+        """Step size times steps, as of plain descent, which it is on average."""
+        return jnp.asarray(steps, step_scale.dtype) * (self.step_size * step_scale)
+
+
+def _key_of_step(key: Array, count: Array) -> Array:
+    return jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), count)
 
 
 @dataclass(frozen=True)
@@ -104,7 +141,7 @@ class Optax(Method):
         """Whose basins these are, in words."""
         return self.words
 
-    def init(self, theta: Array) -> Any:
+    def init(self, theta: Array, key: Array) -> Any:
         """The optimiser's own state."""
         return self.transformation.init(theta)
 

@@ -102,7 +102,7 @@ class Flow(Method):
         """Whose basins these are, in words."""
         return f"the gradient flow, local error {self.tolerance:g}"
 
-    def init(self, theta: Array) -> _Flow:
+    def init(self, theta: Array, key: Array) -> _Flow:
         """The memory before the first gradient."""
         zero, one = jnp.zeros_like(theta), jnp.ones(theta.shape[1:], theta.dtype)
         whole = jnp.zeros(theta.shape[1:], jnp.int32)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt
 
 from landscape.problems.problem import Loss
 from landscape.records import InputError
@@ -31,14 +31,15 @@ class Method(ABC):
     Attributes:
         trailing: Whether theta may be [p, lanes].
         descends: Whether the loss falls along its path wherever it moves, as the argument of `polish` needs.
-        noisy: Gradients for which it sees parts of the data only, so that where it stands means nothing yet.
+        noisy: Gradients for which it sees parts of the data only, so that a loss that stands still or rises means
+            nothing yet; inf where the noise never ends.
         chunk: Gradients between two looks at a lane; a divisor of 120.
         on_chip: Whether its memory is vectors [p] and numbers, so that a kernel can hold all of a lane.
     """
 
     trailing: ClassVar[bool] = True
     descends: ClassVar[bool] = True
-    noisy: ClassVar[int] = 0
+    noisy: ClassVar[float] = 0
     chunk: ClassVar[int] = 120
     on_chip: ClassVar[bool] = False
 
@@ -53,8 +54,13 @@ class Method(ABC):
         """Whose basins a study with this method reports, in words."""
 
     @abstractmethod
-    def init(self, theta: Array) -> Any:
-        """The memory of a restart that starts at theta."""
+    def init(self, theta: Array, key: Array) -> Any:
+        """The memory of a restart that starts at theta.
+
+        Args:
+            theta: Coordinates.
+            key: Of the random numbers of this restart, two words of threefry; see `restart.noise_key`.
+        """
 
     @abstractmethod
     def step(
@@ -102,11 +108,26 @@ class Lane(NamedTuple):
     time: Float[Array, " *lanes"]
 
 
-def init(problem: Loss, method: Method, theta: Float[Array, " p *lanes"], step_scale: Float[Array, " *lanes"]) -> Lane:
-    """A lane at the start of its descent; loss and gradient norm are not evaluated yet."""
+def init(
+    problem: Loss,
+    method: Method,
+    theta: Float[Array, " p *lanes"],
+    step_scale: Float[Array, " *lanes"],
+    key: UInt[Array, "2"] | None = None,
+) -> Lane:
+    """A lane at the start of its descent; loss and gradient norm are not evaluated yet.
+
+    Args:
+        problem: The loss.
+        method: The way down.
+        theta: Where it starts.
+        step_scale: Multiplies every update.
+        key: Of its random numbers, for methods that draw some; zero by default.
+    """
     inf = jnp.full(theta.shape[1:], jnp.inf, theta.dtype)
     scale = jnp.asarray(step_scale, theta.dtype)
-    return Lane(theta, method.init(theta), scale, loss=inf, grad_norm=inf, time=jnp.zeros_like(inf))
+    memory = method.init(theta, jnp.zeros(2, jnp.uint32) if key is None else key)
+    return Lane(theta, memory, scale, loss=inf, grad_norm=inf, time=jnp.zeros_like(inf))
 
 
 class _Gradient:
@@ -130,10 +151,18 @@ class _Gradient:
         """The gradient of so many random rows (all, if there are no more), weighted to be that of all on average."""
         problem, n = self.problem, self.problem.rows
         if n is None:
-            raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
+            raise InputError(
+                "mini-batches need a data set; this loss is an expectation, or of unknown parts. Teacher-student "
+                "losses over Gaussian inputs have sgd:8 instead, 8 fresh inputs a step."
+            )
         order = jnp.argsort(jax.random.uniform(key, (n,)))
         weights = jnp.where(order < size, n / jnp.minimum(size, n), 0.0).astype(theta.dtype)
         return problem.weighted_gradient(theta, weights)
+
+    def fresh(self, theta: Array, key: Array, size: int) -> Array:
+        """The gradient of the mean over so many random inputs, drawn by this key."""
+        x = jax.random.normal(key, (size, self.problem.inputs), theta.dtype)
+        return jax.grad(lambda one: 0.5 * jnp.mean(jnp.square(self.problem.residual(one, x))))(theta)
 
 
 @jax.custom_batching.custom_vmap
@@ -150,9 +179,6 @@ def _gradients(size: int, batched: Any, problem: Loss, theta: Array) -> tuple[Ar
 def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first: int | Array = 0) -> Lane:
     """The lane `steps` gradients later, with its loss, gradient norm and time there.
 
-    Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
-    carries inf or NaN in its own numbers and nobody else's.
-
     Args:
         problem: The loss.
         method: The way down.
@@ -160,16 +186,31 @@ def advance(problem: Loss, method: Method, lane: Lane, steps: int | Array, first
         steps: Gradients to take.
         first: How many gradients of its chunk are taken already.
     """
+    return evaluated(problem, method, moved(problem, method, lane, steps, first))
+
+
+def moved(problem: Loss, method: Method, lane: Lane, steps: int | Array, first: int | Array = 0) -> Lane:
+    """The lane `steps` gradients later, with its time there; its loss and gradient norm are those it had.
+
+    Pure, and lanes cannot see each other, so a restart's path does not depend on its batch. A lane that diverges
+    carries inf or NaN in its own numbers and nobody else's. Arguments are those of `advance`.
+    """
     gradient = _Gradient(problem, method, lane.theta.dtype, lane.theta.ndim == 2)
 
     def step(number: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         return method.step(gradient, *carry, lane.step_scale, number)
 
     theta, memory = jax.lax.fori_loop(first, first + steps, step, (lane.theta, lane.memory))
-    last = method.gradient_in(memory)
-    last = gradient(theta) if last is None else last
     time = lane.time + method.elapsed(lane.memory, memory, steps, lane.step_scale)
-    return Lane(theta, memory, lane.step_scale, gradient.loss(theta), euclidean_norm(last), time)
+    return lane._replace(theta=theta, memory=memory, time=time)
+
+
+def evaluated(problem: Loss, method: Method, lane: Lane) -> Lane:
+    """The lane with the loss and the gradient norm where it stands; it has taken a step."""
+    gradient = _Gradient(problem, method, lane.theta.dtype, lane.theta.ndim == 2)
+    last = method.gradient_in(lane.memory)
+    last = gradient(lane.theta) if last is None else last
+    return lane._replace(loss=gradient.loss(lane.theta), grad_norm=euclidean_norm(last))
 
 
 def dot(a: Array, b: Array) -> Array:

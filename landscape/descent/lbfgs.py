@@ -74,7 +74,7 @@ class Lbfgs(Method):
         """Whose basins these are, in words."""
         return "L-BFGS with a slope line search"
 
-    def init(self, theta: Array) -> _Lbfgs:
+    def init(self, theta: Array, key: Array) -> _Lbfgs:
         """The memory before the first gradient."""
         zero, one = jnp.zeros_like(theta), jnp.ones(theta.shape[1:], theta.dtype)
         ring = jnp.zeros((PAIRS, *theta.shape), theta.dtype)

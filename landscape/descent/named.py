@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optax
 
-from landscape.descent.first_order import GradientDescent, Minibatch, Optax
+from landscape.descent.first_order import GradientDescent, Minibatch, Optax, Sgd
 from landscape.descent.flow import Flow
 from landscape.descent.lane import Method
 from landscape.descent.lbfgs import Lbfgs
@@ -18,7 +18,8 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
 
     Args:
         name: One of `OPTIMISERS`. Plain gradient descent is the default because its basins are the paper's.
-            "minibatch:8" is descent on 8 random rows of a data set at a time; see `Minibatch`.
+            "minibatch:8" is descent on 8 random rows of a data set at a time, "sgd:8" on 8 fresh Gaussian inputs at
+            each step where the loss is an expectation over them; see `Minibatch` and `Sgd`.
         step_size: 0.1 by default (Safran and Shamir 2017); stable while curvature is below 2 / step_size = 20, and
             the curvature at an orthonormal teacher of k neurons is about k/4 + 0.85. "flow" and "lbfgs" choose their
             own.
@@ -42,11 +43,13 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
         "rmsprop": lambda: Optax(optax.rmsprop(step_size), f"RMSProp, step {step_size:g}"),
     }
     kind, _, size = name.partition(":")
-    if kind == "minibatch" and size.isdigit() and int(size) > 0:
-        return Minibatch(step_size, int(size))
+    drawing = {"minibatch": Minibatch, "sgd": Sgd}
+    if kind in drawing and size.isdigit() and int(size) > 0:
+        return drawing[kind](step_size, int(size))
     if name not in made:
         raise InputError(
-            f"optimiser {name!r} is unknown; known are {', '.join(OPTIMISERS)}, and minibatch:8 (or another number of "
-            "rows) for data sets; from Python, any optax one."
+            f"optimiser {name!r} is unknown; known are {', '.join(OPTIMISERS)}, minibatch:8 (or another number of "
+            "rows) for data sets, sgd:8 (of fresh inputs) for teachers over Gaussian inputs; from Python, any optax "
+            "one."
         )
     return made[name]()

@@ -41,7 +41,8 @@ from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
 from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Point, Status, Verdict
+from landscape.records import InputError, Point, Status, Verdict, version_of
+from landscape.restart import noise_key
 from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
@@ -95,6 +96,7 @@ class Driver:
         self.problem, self.settings, self.schedule, self.tolerances = problem, settings, schedule, tolerances
         self.starts = Starts(problem, settings, seed, starts)
         self.method = settings.method(problem.scale)
+        self.noise = noise_key(seed)
         self.clock = Clock()
         finish = room_of(problem).finish
         self.acceptance = (
@@ -219,7 +221,7 @@ class Driver:
         blocks = len(used) * -(-share // size)
         wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(used))
         sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
-        make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks)
+        make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks, self.noise)
         return [make() for _ in range(count)]
 
     def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
@@ -269,7 +271,9 @@ class Driver:
         on_cpu = _on_cpu(list(group.sharding.device_set))
         if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
             return group
-        narrow = Group(self.problem, self.method, group.dtype, devices, tail, group.sharding, looks=self.looks)
+        narrow = Group(
+            self.problem, self.method, group.dtype, devices, tail, group.sharding, looks=self.looks, noise=self.noise
+        )
         rows, places = group.rows(few), narrow.order[: len(few)]
         narrow.put(places, group.leave(few))
         narrow.place(places, rows, np.arange(len(few)))
@@ -284,7 +288,7 @@ class Driver:
         if fresh.any():
             begun = restarts.at(fresh)
             theta = self._begins(begun, queue)
-            self.clock.up += group.begin(self._on_devices, places[fresh], theta, begun.step_scale)
+            self.clock.up += group.begin(self._on_devices, places[fresh], theta, begun)
             group.look_at_starts(self._on_devices, theta, begun)
             self._fetch_looks(group)
         for held, which in restarts.batches():
@@ -383,8 +387,10 @@ class Driver:
         idles = settled & ~still & (loss >= book.mark)
         # While |g| > floor, a look's steps of 0.1 lower the loss by 200 floor^2, far more than its rounding.
         wild |= idles & (grad_norm > floor)
-        calm = (book.steps >= self.method.noisy) & (book.steps >= book.rest)
-        still, wild = still & calm, wild & ((book.steps >= self.method.noisy) | ~np.isfinite(loss))
+        # Under noise a loss that does not fall says nothing; where it never ends, a small gradient of all still does.
+        loud = book.steps < self.method.noisy
+        calm = (~loud | np.isinf(self.method.noisy)) & (book.steps >= book.rest)
+        still, idles, wild = still & calm & ~loud, idles & ~loud, wild & (~loud | ~np.isfinite(loss))
         book.mark[settled] = loss[settled]
         near = calm & ~wild & (still | (grad_norm <= book.threshold * steep))
         if group.dtype == jnp.float32 and not self.exact:
@@ -406,13 +412,11 @@ def _cores() -> int:
 
 def environment(settings: Settings) -> dict[str, Any]:
     """Versions, device and dtype, for the record of a run."""
-    from importlib.metadata import version
-
     local = devices()
     return {
-        "landscape": version("landscape"),
+        "landscape": version_of("landscape"),
         "jax": jax.__version__,
-        "jaxlib": version("jaxlib"),
+        "jaxlib": version_of("jaxlib"),
         "numpy": np.__version__,
         "python": platform.python_version(),
         "device": f"{len(local)} x {local[0].device_kind}" if len(local) > 1 else local[0].device_kind,

@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 
-from landscape import descent
-from landscape.descent import Lane, Method
+from landscape.descent import Lane, Method, lane
 from landscape.engine import on_chip
 from landscape.precision import devices
 from landscape.problems.problem import Loss
@@ -44,8 +43,20 @@ def form(problem: Loss, method: Method, dtype: Any, platform: str, looked: bool 
 
 def advance(form: Form, problem: Loss, method: Method, lanes: Lane, steps: Any, first: Any = 0) -> Lane:
     """Lanes in this form, `steps` gradients later, of whose chunk `first` are taken already."""
-    if form is Form.LAST_AXIS:
-        return descent.advance(problem, method, lanes, steps, first)
     if form is Form.ON_CHIP:
         return on_chip.advance(problem, method, lanes, steps, interpret=devices()[0].platform == "cpu")
-    return jax.vmap(lambda lane: descent.advance(problem, method, lane, steps, first))(lanes)
+    return evaluated(form, problem, method, moved(form, problem, method, lanes, steps, first))
+
+
+def moved(form: Form, problem: Loss, method: Method, lanes: Lane, steps: Any, first: Any = 0) -> Lane:
+    """The same without loss and gradient norm there; not on chip."""
+    if form is Form.LAST_AXIS:
+        return lane.moved(problem, method, lanes, steps, first)
+    return jax.vmap(lambda one: lane.moved(problem, method, one, steps, first))(lanes)
+
+
+def evaluated(form: Form, problem: Loss, method: Method, lanes: Lane) -> Lane:
+    """Lanes in this form with loss and gradient norm where they stand; not on chip."""
+    if form is Form.LAST_AXIS:
+        return lane.evaluated(problem, method, lanes)
+    return jax.vmap(lambda one: lane.evaluated(problem, method, one))(lanes)

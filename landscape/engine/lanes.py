@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,30 @@ from landscape.engine.queue import Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
+from landscape.restart import noise_keys
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
+FEW = 8  # up to one lane of so many in a block is looked at by itself; if more are due, the whole block is
+
+
+class _Asked(NamedTuple):
+    """The looks of a chunk, a row each.
+
+    Attributes:
+        place: Of the lane, [looks].
+        stop: Which of the stops of its block, [looks].
+        offset: After how many gradients of the chunk, [looks].
+    """
+
+    place: np.ndarray
+    stop: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def none(cls) -> _Asked:
+        """No looks."""
+        return cls(*np.zeros((3, 0), np.int64))
 
 
 class Group:
@@ -50,6 +71,7 @@ class Group:
         sharding: NamedSharding,
         wide: int = 1,
         looks: Looks | None = None,
+        noise: np.ndarray | None = None,
     ):
         """Lanes of zeros, with nobody in them.
 
@@ -62,9 +84,11 @@ class Group:
             sharding: Over the devices.
             wide: Blocks that are computed as one while so many have lanes, and nobody looks at them on their way.
             looks: When lanes are looked at on their way, and at what; None where they are not.
+            noise: `restart.noise_key` of the run, for methods that draw random numbers; zero by default.
         """
         places = blocks * size
         self._wide = wide
+        self._noise = np.zeros(2, np.uint32) if noise is None else noise
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
         self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform, looks is not None)
         self.trailing = self.form is Form.LAST_AXIS
@@ -77,9 +101,10 @@ class Group:
         self.taken = np.zeros(places, bool)
         self.book = Restarts.new(np.zeros(places, np.int64))
         self._chunk: Any = None  # compiled
+        self._sent: tuple[bytes, Any] = (b"", None)  # the last numbers of active blocks, and where they are computed
         self.looks = looks
         self.looked: list[dict[str, np.ndarray]] = []  # columns of looks that nobody has fetched yet
-        self._due = np.zeros((blocks, method.chunk + 1), bool)
+        self._asked = _Asked.none()
         row = jax.eval_shape(
             partial(descent.init, problem, method),
             jax.ShapeDtypeStruct((problem.p,), dtype),
@@ -136,13 +161,15 @@ class Group:
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
-    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, step_scale: np.ndarray) -> int:
-        """Lanes at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
+    def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, restarts: Restarts) -> int:
+        """Restarts at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
         m = self._padded(len(places))
-        theta, step_scale = np.resize(theta, (m, theta.shape[1])), np.resize(step_scale, m)
-        theta, step_scale = theta.astype(self.dtype), step_scale.astype(self.dtype)
-        self.place(places, _fresh(problem, self.method, theta, step_scale), np.arange(len(places)))
-        return theta.nbytes + step_scale.nbytes
+        theta = np.resize(theta, (m, theta.shape[1])).astype(self.dtype)
+        step_scale = np.resize(restarts.step_scale, m).astype(self.dtype)
+        numbers = np.resize(restarts.number, m).astype(np.uint32)
+        rows = _fresh(problem, self.method, theta, step_scale, self._noise, numbers)
+        self.place(places, rows, np.arange(len(places)))
+        return theta.nbytes + step_scale.nbytes + numbers.nbytes
 
     def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
         """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
@@ -185,8 +212,10 @@ class Group:
 
         The lanes of this group are used up by it.
         """
-        active = jax.device_put(self.active(), self.sharding)
-        given: tuple[Any, ...] = (self.lanes, active)
+        active = self.active()
+        if self._sent[0] != active.tobytes():
+            self._sent = active.tobytes(), jax.device_put(active, self.sharding)
+        given: tuple[Any, ...] = (self.lanes, self._sent[1])
         if self.looks is not None:
             given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
         watch = None if self.looks is None else self.looks.watch
@@ -200,38 +229,48 @@ class Group:
 
         return run
 
-    def _stops(self, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the next chunk at which each block is looked at, [blocks, most], and how many, [blocks]."""
-        chunk, there = self.method.chunk, np.flatnonzero(self.taken)
-        self._due[:] = False
-        self._due[:, chunk] = True
-        due = looks.due(there // self.size, (self.book.steps - self.book.begun)[there], chunk)
-        self._due[: len(due)] |= due
-        stops = np.full((len(self._due), looks.most(chunk)), chunk, np.int32)
-        for block, row in enumerate(self._due):
-            offsets = np.flatnonzero(row)
-            stops[block, : len(offsets)] = offsets
-        return stops, self._due.sum(axis=1).astype(np.int32)
+    def _stops(self, looks: Looks) -> tuple[np.ndarray, ...]:
+        """Where in the next chunk each block stops for looks, and at whom; the end of the chunk is a stop of all.
+
+        Returns:
+            The stops of each block, [blocks, most]; how many, [blocks]; whether so many lanes are looked at there that
+            all of the block are, [blocks, most]; which lanes otherwise, [blocks, most, few].
+        """
+        chunk, there, few = self.method.chunk, np.flatnonzero(self.taken), max(1, self.size // FEW)
+        lane, offset = looks.due((self.book.steps - self.book.begun)[there], chunk)
+        place = there[lane]
+        block = place // self.size
+        due = np.zeros((len(self.taken) // self.size, chunk + 1), np.int64)
+        np.add.at(due, (block, offset), 1)
+        due[:, chunk] += few + 1  # all are looked at there: the host wants to know where they are
+        number = np.cumsum(due > 0, axis=1) - 1  # of the stop at each offset, where there is one
+        stop = number[block, offset]
+        self._asked = _Asked(place, stop, offset)
+        shape = len(due), looks.most(chunk)
+        stops, whole = np.full(shape, chunk, np.int32), np.ones(shape, bool)
+        at = np.nonzero(due)
+        stops[at[0], number[at]], whole[at[0], number[at]] = at[1], due[at] > few
+        lanes = np.zeros((*shape, few), np.int32)
+        order = np.lexsort((place, stop, block))
+        block, stop, slot = block[order], stop[order], (place % self.size)[order]
+        new = np.append(True, (block[1:] != block[:-1]) | (stop[1:] != stop[:-1]))[: len(block)]
+        rank = np.arange(len(block)) - np.flatnonzero(new)[np.cumsum(new) - 1]
+        lanes[block[rank < few], stop[rank < few], rank[rank < few]] = slot[rank < few]
+        return stops, (due > 0).sum(axis=1).astype(np.int32), whole, lanes
 
     def advanced(self, lanes: Lane, seen: Look | None) -> None:
         """Takes in what a chunk has returned, before its gradients are counted; writes down the looks that were due."""
         self.lanes = lanes
         if self.looks is None or seen is None:
             return
-        at, there = np.asarray(self.looks.at), np.flatnonzero(self.taken)
-        clocks = (self.book.steps - self.book.begun)[there]
-        stops = [np.flatnonzero(row) for row in self._due]
-        blocks = there // self.size
-        most = max(map(len, stops))
-        places = np.stack([np.resize(row, most) for row in stops])[blocks]  # [lanes, most]
-        real = np.arange(most) < np.array([len(row) for row in stops])[blocks][:, None]
-        steps = clocks[:, None] + places
-        lane, number = np.nonzero(real & np.isin(steps, at))
-        if not len(lane):
+        place, stop, offset = self._asked
+        if not len(place):
             return
-        where = blocks[lane], number, (there % self.size)[lane]
-        chosen = jax.tree.map(lambda x: np.asarray(x)[where], seen)
-        self._write(self.book.at(there[lane]), steps[lane, number], chosen)
+        where = place // self.size, stop, place % self.size
+        restarts = self.book.at(place)
+        self._write(
+            restarts, restarts.steps - restarts.begun + offset, jax.tree.map(lambda x: np.asarray(x)[where], seen)
+        )
 
 
 # -- compiled pieces ---------------------------------------------------------------------------------------------------
@@ -298,22 +337,43 @@ def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane,
 
 
 def _looked_chunk(
-    method: Method, form: Form, watch: Watch, problem: Problem, lanes: Lane, active: Any, stops: Any, count: Any
+    method: Method,
+    form: Form,
+    watch: Watch,
+    problem: Problem,
+    lanes: Lane,
+    active: Any,
+    stops: Any,
+    count: Any,
+    whole: Any,
+    few: Any,
 ) -> tuple[Lane, Look]:
-    """The same, and what is seen at the first `count` stops of each block, [blocks, stops, lanes of a block, ...]."""
+    """The same, and what is seen at the first `count` stops of each block, [blocks, stops, lanes of a block, ...].
 
-    def seen_of(block: Lane) -> Look:
-        return watch.of(block, form is Form.LAST_AXIS)
+    Where `whole`, all lanes of the block are looked at, else those that `few` names; of the others nothing is said.
+    """
+    trailing = form is Form.LAST_AXIS
 
-    one = jax.eval_shape(lambda lanes: seen_of(jax.tree.map(lambda x: x[0], lanes)), lanes)
+    def all_seen(block: Lane, chosen: Any) -> tuple[Lane, Look]:
+        block = kernels.evaluated(form, problem, method, block)
+        return block, watch.of(block, trailing)
+
+    def few_seen(block: Lane, chosen: Any) -> tuple[Lane, Look]:
+        some = jax.tree.map(lambda x: x[..., chosen] if trailing else x[chosen], block)
+        look = watch.of(kernels.evaluated(form, problem, method, some), trailing)
+        nothing = jax.tree.map(lambda x: jnp.zeros((block.loss.shape[0], *x.shape[1:]), x.dtype), look)
+        return block, jax.tree.map(lambda x, y: x.at[chosen].set(y), nothing, look)
+
+    one = jax.eval_shape(lambda lanes: watch.of(jax.tree.map(lambda x: x[0], lanes), trailing), lanes)
     seen = jax.tree.map(lambda x: jnp.zeros((*stops.shape, *x.shape), x.dtype), one)
 
     def block(i: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
         def piece(j: Any, carry: tuple[Lane, Look]) -> tuple[Lane, Look]:
             one, seen = carry
             first = jnp.where(j == 0, 0, stops[i, j - 1])
-            one = kernels.advance(form, problem, method, one, stops[i, j] - first, first)
-            return one, jax.tree.map(lambda x, y: x.at[i, j].set(y), seen, seen_of(one))
+            one = kernels.moved(form, problem, method, one, stops[i, j] - first, first)
+            one, look = jax.lax.cond(whole[i, j], all_seen, few_seen, one, few[i, j])
+            return one, jax.tree.map(lambda x, y: x.at[i, j].set(y), seen, look)
 
         lanes, seen = carry
         one, seen = jax.lax.fori_loop(0, count[i], piece, (jax.tree.map(lambda x: x[i], lanes), seen))
@@ -323,9 +383,9 @@ def _looked_chunk(
 
 
 @partial(jax.jit, static_argnames="method", compiler_options=QUICK)
-def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any) -> Lane:
-    """Rows of lanes at the start of their descents, as `_taken` gives them."""
-    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale)
+def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any, noise: Any, numbers: Any) -> Lane:
+    """Rows of lanes at the start of their descents, as `_taken` gives them; each draws by the number of its restart."""
+    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale, noise_keys(noise, numbers))
 
 
 @partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)

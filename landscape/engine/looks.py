@@ -1,7 +1,8 @@
 """Looks along descents: when a run looks at its lanes, and what it writes down.
 
 A look costs a loss and, for plain descent, a gradient more than the descent itself. Lanes keep their own clocks. A
-block of lanes is looked at whenever one of its lanes is due, and the host keeps the looks that each lane asked for.
+block of lanes stops whenever one of its lanes is due. Descents are looked at most often when they are young, and blocks
+have lanes of all ages: where few lanes of a block are due, those few are evaluated and not the block.
 """
 
 from __future__ import annotations
@@ -86,20 +87,19 @@ class Looks:
         """The largest number of places of a chunk in which some lane can be looked at, its end included."""
         return len({(one - 1) % chunk + 1 for one in self.at if one} | {chunk})
 
-    def due(self, blocks: np.ndarray, clocks: np.ndarray, chunk: int) -> np.ndarray:
-        """Where in its next chunk each block is looked at, boolean [blocks up to the last one named, chunk + 1].
+    def due(self, clocks: np.ndarray, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+        """The looks at some lanes in their next chunk: of which lane, and after how many gradients of it, [looks] each.
 
         Args:
-            blocks: Of each lane, which block it is in, [lanes].
             clocks: Of each lane, gradients since its start, [lanes].
             chunk: Gradients of a chunk.
         """
         at = np.asarray(self.at)
-        due = np.zeros((int(blocks.max()) + 1 if len(blocks) else 0, chunk + 1), bool)
-        for clock in np.unique(clocks):
-            offsets = at[(at > clock) & (at <= clock + chunk)] - clock
-            due[np.ix_(np.unique(blocks[clocks == clock]), offsets)] = True
-        return due
+        first, last = np.searchsorted(at, clocks, "right"), np.searchsorted(at, clocks + chunk, "right")
+        lane = np.repeat(np.arange(len(clocks)), last - first)
+        begins = np.cumsum(last - first) - (last - first)
+        look = np.arange(len(lane)) - np.repeat(begins - first, last - first)
+        return lane, at[look] - clocks[lane]
 
     def as_dict(self) -> dict[str, Any]:
         """What the manifest of a run says."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import counted
-from landscape.figures.style import DPI, FAINT, INK, headline, quiet, say_empty, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, headline, quiet, say_empty, small_print
 from landscape.palette import COLOURS, MARKERS
 
 
@@ -93,7 +92,7 @@ def index_against_loss(record: dict[str, Any]) -> Figure:
 
 
 def along_paths(record: dict[str, Any]) -> Figure:
-    """The loss along the straight lines and the string between two networks.
+    """The loss along the paths between two networks.
 
     Args:
         record: Of a `mode-connectivity` study.
@@ -106,8 +105,11 @@ def along_paths(record: dict[str, Any]) -> Figure:
         ("unmatched", "straight line, neurons as given", FAINT, ":"),
         ("line", "straight line, neurons matched", COLOURS["trap"], "--"),
         ("string", "string", COLOURS["global"], "-"),
+        ("sampled", "dynamic string sampling", COLOURS["spurious"], "-."),
     )
     for name, label, colour, style in kinds:
+        if name not in found["curves"]:
+            continue
         loss = np.array(found["curves"][name], float)
         ax.plot(np.linspace(0, 1, len(loss)), loss, style, color=colour, linewidth=1.6, label=label)
     ax.plot([0, 1], found["losses"], "o", color=INK, markersize=6, zorder=3)

@@ -1,4 +1,4 @@
-"""JSON and npz files that someone brings: bounded before they are read, and taken into the run that they define."""
+"""Files that someone brings: bounded before they are read, and taken into the run that they define."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.host import tensors
 from landscape.records import InputError
 
 LIMIT = 2**27  # bytes of a file, and of the arrays of an archive together: sixteen million numbers
@@ -21,7 +22,7 @@ FIELDS = ("teacher", "lines", "data")  # of studies: those that may name a file
 
 
 def read(path: Path) -> Any:
-    """What a JSON or npz file holds: of an archive the arrays by name.
+    """What a JSON, npz, safetensors or PyTorch file holds: of all but JSON the arrays by name.
 
     An archive says in a few bytes how large its arrays are. What it says is looked at, and compared with what it holds,
     before memory is given to it.
@@ -33,6 +34,8 @@ def read(path: Path) -> Any:
         raise InputError(f"{path} is no file.")
     try:
         _small(path, path.stat().st_size)
+        if path.suffix in tensors.SUFFIXES:
+            return tensors.tensors(path)
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
                 _look(path, archive)

@@ -13,6 +13,7 @@ from landscape.host.transition_states import descended, minima_of
 from landscape.paths.climb import climb
 from landscape.paths.edge import Edge
 from landscape.paths.matching import matched
+from landscape.paths.sampling import sampled
 from landscape.paths.slices import losses
 from landscape.paths.strings import Height, height, lines, strings
 from landscape.paths.transition_states import SAME_POINT, Book
@@ -32,9 +33,11 @@ class Way:
         second: Number of the other.
         line: The largest loss on the straight line, neurons matched first.
         string: The largest loss on the path of the string method.
+        sampled: That on the path of dynamic string sampling; None where it found none below the straight line.
         saddle: Loss of the transition state that the highest point of the string leads to, where descents from it
             lead to these very two minima, up to symmetry; else None.
-        points: Way-points of the string, [t, p], the first point first, then the matched copy of the second.
+        points: Way-points of the string, [t, p], from the first point to the matched copy of the second.
+        sampled_points: Those of dynamic string sampling, [t, p], where it found a path.
         edge: The lowest of the bounds.
     """
 
@@ -42,8 +45,10 @@ class Way:
     second: int
     line: Height
     string: Height
+    sampled: Height | None
     saddle: float | None
     points: Float[np.ndarray, "t p"]
+    sampled_points: Float[np.ndarray, "t p"] | None
     edge: Edge
 
 
@@ -76,6 +81,7 @@ class Ways:
                 "line": way.line.high,
                 "string": way.string.high,
                 "bounded": way.string.bounded,
+                "sampled": None if way.sampled is None else way.sampled.high,
                 "saddle": way.saddle,
                 "high": way.edge.high,
                 "by": way.edge.by,
@@ -85,12 +91,13 @@ class Ways:
         ]
 
     def __str__(self) -> str:
-        rows = [("pair", "losses", "line", "string", "saddle", "barrier at most", "by")]
+        rows = [("pair", "losses", "line", "string", "sampling", "saddle", "barrier at most", "by")]
         for way in self.ways:
             ends = f"{self.losses[way.first]:.6g}, {self.losses[way.second]:.6g}"
             state = "-" if way.saddle is None else f"{way.saddle:.10g}"
+            beads = "-" if way.sampled is None else f"{way.sampled.high:.6g}"
             rows.append(
-                (f"{way.first} - {way.second}", ends, f"{way.line.high:.6g}", f"{way.string.high:.6g}", state,
+                (f"{way.first} - {way.second}", ends, f"{way.line.high:.6g}", f"{way.string.high:.6g}", beads, state,
                  f"{self.barrier(way):.6g}", way.edge.by)
             )  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -107,9 +114,9 @@ def paths_between(
 ) -> Ways:
     """Paths between points and bounds from above on the barriers between them.
 
-    Neurons of each pair are matched first. The straight line is pulled down by the string method; where the loss is
-    smooth its highest point is refined to a transition state, which counts only if descents from it lead to these two
-    points, up to symmetry.
+    Neurons of each pair are matched first. The straight line is pulled down by the string method, and dynamic string
+    sampling looks for a path of its own. Where the loss is smooth the highest point of the string is refined to a
+    transition state, which counts only if descents from it lead to these two points, up to symmetry.
 
     Args:
         problem: The landscape.
@@ -128,32 +135,56 @@ def paths_between(
     for pair in chosen:
         if len(pair) != 2 or not all(0 <= i < len(points) for i in pair) or pair[0] == pair[1]:
             raise InputError(f"pair {pair} must name two different points, 0 to {len(points) - 1}.")
-    first = np.stack([points[i] for i, _ in chosen])
-    second = np.stack([matched(problem, points[i], points[j]) for i, j in chosen])
+    return joined(problem, points, chosen, whole("steps", steps, 0), refined=stationary and not problem.kinked)
+
+
+def joined(problem: Problem, points: list[np.ndarray], pairs: list[tuple[int, int]], steps: int, refined: bool) -> Ways:
+    """Paths between pairs of points, and how high they lead.
+
+    Args:
+        problem: The landscape.
+        points: The points, each [p].
+        pairs: Numbers of two different points.
+        steps: Of the string method.
+        refined: Whether the top of a string is refined to a transition state; the points are stationary then.
+    """
+    first = np.stack([points[i] for i, _ in pairs])
+    second = np.stack([matched(problem, points[i], points[j]) for i, j in pairs])
     straight = lines(first, second)
-    pulled = strings(problem, straight, whole("steps", steps, 0))
+    pulled = strings(problem, straight, steps)
     low = [height(problem, path) for path in straight]
     high = [height(problem, path) for path in pulled]
-    known = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
+    beads = sampled(problem, first, second, np.array([one.high for one in low]))
+    below = [None if path is None else height(problem, path) for path in beads]
     values = losses(problem, np.stack(points))
     states: dict[int, tuple[float, np.ndarray]] = {}
-    if stationary and not problem.kinked:
+    if refined:
+        known = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
         for theta, loss in zip(points, values, strict=True):
             known.add(theta, float(loss))
-        states = _refined(problem, chosen, pulled, high, known)
+        states = _refined(problem, pairs, pulled, high, known)
     ways = []
-    for i, (a, b) in enumerate(chosen):
+    for i, (a, b) in enumerate(pairs):
         loss, theta = states.get(i, (None, None))
-        ways.append(Way(a, b, low[i], high[i], loss, pulled[i], _edge(a, b, low[i], high[i], loss, theta)))
+        ways.append(
+            Way(
+                first=a, second=b, line=low[i], string=high[i], sampled=below[i], saddle=loss, points=pulled[i],
+                sampled_points=beads[i], edge=_edge(a, b, low[i], high[i], below[i], loss, theta),
+            )
+        )  # fmt: skip
     return Ways(ways, values)
 
 
-def _edge(a: int, b: int, line: Height, string: Height, loss: float | None, theta: np.ndarray | None) -> Edge:
+def _edge(
+    a: int, b: int, line: Height, string: Height, beads: Height | None, loss: float | None, theta: np.ndarray | None
+) -> Edge:
     """The lowest of the bounds of a pair; what was only looked at counts where nothing else is there."""
+    paths = {"straight line": line, "string": string, "dynamic string sampling": beads}
     bounds: list[tuple[float, bool, str, np.ndarray | None]] = [
-        (line.high, line.bounded, f"straight line, {BOUNDED if line.bounded else SAMPLED}", None)
+        (one.high, one.bounded, f"{name}, {BOUNDED if one.bounded else SAMPLED}", None)
+        for name, one in paths.items()
+        if one is not None
     ]
-    bounds.append((string.high, string.bounded, f"string, {BOUNDED if string.bounded else SAMPLED}", None))
     if loss is not None:
         bounds.append((loss, True, "transition state", theta))
     high, _, by, saddle = min(bounds, key=lambda bound: (not bound[1], bound[0] if np.isfinite(bound[0]) else np.inf))

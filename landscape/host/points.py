@@ -44,6 +44,8 @@ def read_points(
         points = _networks(content, path)
         return data_problem(content, path, len(points[0].hidden)), points, None
     on_lines = "lines" in content
+    if any(name.rpartition(".")[2] in ("weight", "kernel") for name in content):
+        raise InputError(f"{path} holds the weights of a model; its data go along: --data FILE with x and y.")
     _known(content, path, ON_LINES if on_lines else FIELDS)
     for name in ON_LINES if on_lines else ("teacher", "hidden"):
         if name not in content:

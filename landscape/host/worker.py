@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 STARTS = "starts.npy"
 NUMBER = "LANDSCAPE_WORKER"  # in the environment of a local worker: which one it is
+CLEAR_SECONDS = 10.0  # in which files that others write into a folder that is being removed come to an end
 
 
 class Order(NamedTuple):
@@ -159,24 +160,30 @@ def _serve(number: int, count: int, scratch: str) -> None:
     from dask import config
 
     config.set({"logging": {"distributed": "critical"}})  # before distributed sets its log up
-    from distributed import Worker
+    import distributed  # noqa: F401  # while the parent makes the scheduler
 
-    import landscape.host.drive  # noqa: F401  # while the parent makes the scheduler
+    import landscape.host.drive  # noqa: F401
 
     share_compiled(Path(scratch) / "compiled")
     line = sys.stdin.buffer.readline()
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
-    if not line.endswith(b"\n"):
-        return  # the parent has gone
-    terms = safety.Terms(*json.loads(line))
+    ender = threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True)
+    ender.start()
+    try:
+        if line.endswith(b"\n"):  # else the parent has gone
+            asyncio.run(_work(number, safety.Terms(*json.loads(line)), scratch))
+    finally:
+        # With its parent goes its scheduler, and without that the worker is at its end before the scratch is cleared.
+        ender.join(2 * CLEAR_SECONDS)
+
+
+async def _work(number: int, terms: safety.Terms, scratch: str) -> None:
+    """A worker until its scheduler goes."""
+    from distributed import Worker
+
     options: dict[str, Any] = dict(memory_limit=0, dashboard=False, death_timeout=60, local_directory=scratch)
     options |= dict(host="127.0.0.1", protocol="tls://", security=safety.security(terms.key, terms.certificate))
-
-    async def work() -> None:
-        async with safety.without_pages(Worker)(terms.address, nthreads=1, name=str(number), **options) as worker:
-            await worker.finished()
-
-    asyncio.run(work())
+    async with safety.without_pages(Worker)(terms.address, nthreads=1, name=str(number), **options) as worker:
+        await worker.finished()
 
 
 def share_compiled(folder: Path) -> None:
@@ -210,7 +217,7 @@ def _end_with_parent(scratch: str) -> None:
     os._exit(1)
 
 
-def clear(scratch: Path, seconds: float = 10.0) -> None:
+def clear(scratch: Path, seconds: float = CLEAR_SECONDS) -> None:
     """Removes a folder that other threads and workers may be writing to: a folder with a new file is not removed."""
     deadline = time.monotonic() + seconds
     while scratch.exists() and time.monotonic() < deadline:

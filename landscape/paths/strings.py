@@ -102,9 +102,10 @@ def height(problem: Problem, path: Float[np.ndarray, "t p"]) -> Height:
     """The largest loss on the polygon of some way-points.
 
     Where the loss is piecewise a polynomial of degree four along a straight line, as of a ReLU network on data with
-    squared loss, its largest value is known. Else each side is looked at PIECES times. Where the problem bounds its
-    third derivative, what lies between two looks is bounded too: on a piece of length s with second derivative no less
-    than -c the loss is at most c s^2 / 8 above the higher end, and c follows from the curvature in the middle.
+    squared loss, its largest value is known. Else each side is looked at PIECES times, and each piece beside a look
+    that is no lower than its neighbours PIECES times more. Where the problem bounds its third derivative, what lies
+    between two looks is bounded too: on a piece of length s with second derivative no less than -c the loss is at most
+    c s^2 / 8 above the higher end, and c follows from the curvature in the middle.
     """
     exact = _highest_of_quartics(problem, path)
     if exact is not None:
@@ -112,7 +113,7 @@ def height(problem: Problem, path: Float[np.ndarray, "t p"]) -> Height:
     share = np.linspace(0.0, 1.0, PIECES, endpoint=False)[:, None]
     sides = path[:-1, None] + share * np.diff(path, axis=0)[:, None]
     looks = np.concatenate([sides.reshape(-1, path.shape[1]), path[-1:]])
-    seen = losses(problem, looks)
+    looks, seen = _closer(problem, looks, losses(problem, looks))
     top = int(np.argmax(np.where(np.isnan(seen), np.inf, seen)))
     if not problem.third_derivative_known or not np.all(np.isfinite(seen)):
         return Height(float(seen[top]), False, looks[top])
@@ -121,6 +122,19 @@ def height(problem: Problem, path: Float[np.ndarray, "t p"]) -> Height:
     high = float(np.max(above))
     bounded = np.isfinite(high)
     return Height(high + problem.loss_error(looks[top]) if bounded else float(seen[top]), bool(bounded), looks[top])
+
+
+def _closer(problem: Problem, looks: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The looks with more of them about those that are no lower than their neighbours, and the losses there."""
+    padded = np.concatenate([[-np.inf], seen, [-np.inf]])
+    tops = np.flatnonzero((seen >= padded[:-2]) & (seen >= padded[2:]))
+    pieces = np.unique(np.clip(np.concatenate([tops - 1, tops]), 0, len(looks) - 2))  # by the look that begins them
+    share = np.arange(1, PIECES)[:, None] / PIECES
+    more = looks[pieces, None] + share * (looks[pieces + 1] - looks[pieces])[:, None]
+    order = np.argsort(np.concatenate([np.arange(len(looks)), np.repeat(pieces + 0.5, PIECES - 1)]), kind="stable")
+    added = more.reshape(-1, looks.shape[1])
+    every = np.concatenate([looks, added])[order]
+    return every, np.concatenate([seen, losses(problem, added)])[order]
 
 
 def _highest_of_quartics(problem: Problem, path: Float[np.ndarray, "t p"]) -> Height | None:

@@ -432,7 +432,7 @@ def empirical(
 
     Args:
         x: Inputs, [n, d].
-        y: Targets, [n]; for the logistic loss labels -1 and 1 (or 0 and 1, which are taken as -1 and 1).
+        y: Targets, [n] or [n, 1]; for the logistic loss labels -1 and 1 (or 0 and 1, which are taken as -1 and 1).
         width: Number of neurons.
         activation: One of `activation.ACTIVATIONS`. Certificates from convex programs are for relu.
         loss: "squared": 1/2 |f - y|^2; "logistic": sum log(1 + exp(-y f)); "huber": with its bend at 1.
@@ -449,6 +449,8 @@ def empirical(
         x = x[:, None]
     if x.ndim != 2 or 0 in x.shape:
         raise InputError(f"x must be a matrix, one input a row; found an array of shape {x.shape}.")
+    if y.shape == (len(x), 1):
+        y = y[:, 0]
     if y.shape != (len(x),):
         raise InputError(f"y must be {len(x)} numbers, one for each row of x; found shape {y.shape}.")
     fit = datafit(loss)

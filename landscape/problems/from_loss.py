@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -15,8 +16,9 @@ from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
 from landscape.precision import float64
+from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
-from landscape.records import InputError, LowerBound, numbers, real
+from landscape.records import InputError, LowerBound, dimensions, numbers, real, shortened
 
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
 
@@ -27,6 +29,7 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
     meta_fields=[
         "function",
         "unravel",
+        "split",
         "init",
         "size",
         "bound",
@@ -41,9 +44,13 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
 class UserLoss(Problem):
     """Anyone's own loss, derivatives by automatic differentiation. Made by `from_loss`.
 
+    Where the user's pytree is a model, with functions and the like beside its arrays, the functions here see the arrays
+    alone, in a tree of the same form; see `partition`.
+
     Attributes:
         function: params -> scalar.
         unravel: theta [p] -> params, in theta's dtype.
+        split: Takes the arrays out of the user's pytree, and puts them back.
         init: A `jax.random` key -> params.
         size: Number of coordinates.
         bound: The lower bound that the user gave, None without.
@@ -57,6 +64,7 @@ class UserLoss(Problem):
 
     function: Callable[[Any], Array]
     unravel: Callable[[Any], Any]
+    split: Partition
     init: Callable[[Array], Any]
     size: int
     bound: LowerBound | None = None
@@ -114,27 +122,35 @@ class UserLoss(Problem):
 
         With JAX's 64 bits off, the first operation on a JAX array would round it to float32; NumPy's keep their digits.
         """
+        return self.split.whole(self.arrays_at(theta))
+
+    def arrays_at(self, theta: np.ndarray) -> Any:
+        """The arrays of the user's pytree alone."""
         with float64():
             return jax.tree.map(np.asarray, self.unravel(jnp.asarray(theta, jnp.float64)))
 
     def matrices(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         """The leaves by their path, vectors as rows, and tensors of more axes with the last one kept."""
-        leaves = jax.tree_util.tree_leaves_with_path(self.read(theta))
+        leaves = jax.tree_util.tree_leaves_with_path(self.arrays_at(theta))
         names = [jax.tree_util.keystr(path).strip("[]'.") or "parameters" for path, _ in leaves]
         columns = [max(1, leaf.shape[-1]) if leaf.ndim else 1 for _, leaf in leaves]
         return {name: leaf.reshape(-1, count) for name, (_, leaf), count in zip(names, leaves, columns, strict=True)}
 
     def write(self, params: Any) -> np.ndarray:
-        """The pytree raveled.
+        """The pytree raveled; a flat theta is taken too.
 
         Raises:
-            InputError: The number of coordinates does not fit.
+            InputError: The number of coordinates, a name or a shape does not fit.
         """
+        own = names_of(self.arrays_at(np.zeros(self.p)))
         with float64():
-            leaves = [numbers(leaf, "params").ravel() for leaf in jax.tree.leaves(params)]
-            theta = np.concatenate(leaves) if leaves else np.zeros(0)
+            given = {name: numbers(leaf, "params") for name, leaf in names_of(self.split.arrays(params)).items()}
+        if given.keys() == own.keys():
+            given = {name: given[name] for name in own}  # a state_dict keeps an order of its own
+        theta = np.concatenate([leaf.ravel() for leaf in given.values()]) if given else np.zeros(0)
         if theta.shape != (self.p,):
             raise InputError(f"params have {theta.size} numbers and the problem has {self.p} coordinates.")
+        _same_form(given, own)
         return theta
 
     def tangents(self, thetas: Float[AnyArray, "m p"]) -> Float[np.ndarray, "m g p"]:
@@ -150,7 +166,7 @@ class UserLoss(Problem):
         [inputs, outputs]; one for every smaller array.
         """
         found, count = [], 0
-        for leaf in jax.tree.leaves(self.read(np.zeros(self.p))):
+        for leaf in jax.tree.leaves(self.arrays_at(np.zeros(self.p))):
             own = np.broadcast_to(np.arange(leaf.shape[-1]), leaf.shape) if leaf.ndim > 1 else np.zeros(leaf.shape, int)
             found.append(count + own.ravel())
             count += leaf.shape[-1] if leaf.ndim > 1 else 1
@@ -158,7 +174,8 @@ class UserLoss(Problem):
 
     def points(self, params: Any) -> list[np.ndarray] | None:
         """theta of each where every leaf has one more axis in front, as long for all."""
-        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.read(np.zeros(self.p)))]
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(self.arrays_at(np.zeros(self.p)))]
+        params = self.split.arrays(params)
         given = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
         many = {shape[0] for shape in given if shape}
         if len(many) != 1 or given != [(*many, *shape) for shape in shapes]:
@@ -188,14 +205,16 @@ def from_loss(
     scale: Any = None,
     invariances: Sequence[Callable[[Any, Any], Any]] = (),
 ) -> UserLoss:
-    """A problem from a JAX loss over any pytree of arrays (Flax and Equinox parameters too).
+    """A problem from a JAX loss over any pytree of arrays, or over models of Equinox and Flax as they are.
 
     Derivatives are automatic, so they are wrong where automatic differentiation is (at kinks); labels of such a
     problem never carry more than numerical evidence.
 
     Args:
         loss: params -> scalar, traceable by JAX.
-        init: A `jax.random` key -> params: the distribution of the restarts.
+        init: A `jax.random` key -> params: the distribution of the restarts. Where params hold more than floating-point
+            arrays (functions, whole numbers), they are a model: its floating-point arrays are the parameters, and the
+            rest stays as in the first draw.
         lower_bound: A number that no loss can lie below (0 for a sum of squares). Without one the best loss seen is
             only that, and no point is called global.
         symmetry: params -> one representative of their orbit, e.g. the same network with its hidden units sorted.
@@ -206,8 +225,8 @@ def from_loss(
             is: directions of zero curvature along them are known to be flat, once the loss has been asked.
 
     Raises:
-        InputError: The loss is not a scalar, is not finite at a first draw of `init`, has no automatic gradient, or has
-            no inexact parameters; a scale is not positive or not of the shape of params.
+        InputError: The loss is not JAX, not a scalar, not finite at a first draw of `init`, or has no parameters; or a
+            scale is not positive or not of the shape of params.
     """
     for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
         if not (callable(function) or (name == "symmetry" and function is None)):
@@ -221,9 +240,13 @@ def from_loss(
             params = init(jax.random.key(0, impl="threefry2x32"))
         except Exception as error:  # anything can go wrong in a user's function: say what and where
             raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
-        leaves = jax.tree.leaves(params)
-        if not leaves or not all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves):
-            raise InputError("init must return a pytree of floating-point arrays (for Equinox: eqx.filter the model).")
+        split = partition(params)
+        params = split.arrays(params)
+        if split.rest:
+            loss, init = _through(split, loss, into=True), _through(split, init, out=True)
+            symmetry = None if symmetry is None else _through(split, symmetry, into=True, out=True)
+            invariances = [_through(split, one, into=True, out=True) for one in invariances]
+            scale = scale if dimensions(scale) == 0 else split.arrays(scale)
         theta, _ = ravel_pytree(params)
         theta = theta.astype(jnp.float64)
         unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
@@ -240,17 +263,55 @@ def from_loss(
             raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
         if not np.isfinite(float(value)):
             raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
+        _traced(lambda flat: loss(chart(flat)), theta)
     bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     sizes = None if scale is None else _sizes(scale, params)
     whole = UserLoss(
-        function=loss, unravel=chart, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
+        function=loss, unravel=chart, split=split, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
         scale=1.0 if sizes is None else float(np.exp(np.mean(np.log(sizes)))),
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
+    return replace(whole, steepness=_steepness(whole))
+
+
+def _through(split: Partition, function: Callable[..., Any], into: bool = False, out: bool = False) -> Any:
+    """A function of or to the user's pytree as one of or to its arrays alone."""
+
+    def of_arrays(first: Any, *more: Any) -> Any:
+        found = function(split.whole(first) if into else first, *more)
+        return split.arrays(found) if out else found
+
+    return of_arrays
+
+
+def _traced(loss: Callable[[Array], Any], theta: Array) -> None:
+    """Raises InputError unless JAX can follow the loss and its first two derivatives."""
     try:
-        return replace(whole, steepness=_steepness(whole))
-    except Exception as error:  # a loop of unknown length, a callback, a derivative rule of one's own
-        raise InputError(f"the loss has no automatic gradient: {type(error).__name__}: {_first(error)}") from error
+        jax.eval_shape(jax.hessian(loss), theta)
+    except Exception as error:  # NumPy, PyTorch, float() and `if` each fail in their own way
+        why = next((line.strip() for line in str(error).splitlines() if line.strip()), "").rstrip(".")
+        raise InputError(
+            f"JAX cannot differentiate the loss ({type(error).__name__}: {shortened(why, 60, 160)}); it must be "
+            "written in jax.numpy, without NumPy, PyTorch, float() or `if` on parameters: `landscape guide own-loss`."
+        ) from error
+
+
+def _same_form(given: dict[str, np.ndarray], own: dict[str, np.ndarray]) -> None:
+    """Raises InputError unless the names and shapes of params are those of the problem.
+
+    A list of numbers may stand for an array, a tuple for a record, and one array for theta.
+    """
+    without = [{re.sub(r"\b\d+\b", "", name).strip(".") for name in some} - {""} for some in (given, own)]
+    several = len(given) == len(own) > 1
+    if without[0] and (without[0] != without[1] or (several and given.keys() != own.keys())):
+        raise InputError(f"params have {_listed(given)} where the problem has {_listed(own)}.")
+    for one, (name, leaf) in zip(given.values(), own.items(), strict=True) if several else ():
+        if one.shape != leaf.shape and leaf.size > 1:  # a single number may have axes
+            raise InputError(f"params have {name} of shape {list(one.shape)} where the problem has {list(leaf.shape)}.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return shortened(", ".join(names), 40, 120)
 
 
 @partial(jax.jit, compiler_options=QUICK)
@@ -264,11 +325,6 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
         return jnp.stack([moved(function, problem.unravel(theta)) for function in problem.invariances])
 
     return jax.vmap(one)(thetas)
-
-
-def _first(error: Exception) -> str:
-    """The first sentence of what an error says."""
-    return str(error).split("\n")[0].split(". ")[0]
 
 
 def _sizes(scale: Any, params: Any) -> np.ndarray:

@@ -114,6 +114,16 @@ class OuterWeights(Problem):
             h = jnp.block([[h, mixed], [mixed.T, gaussian.moment(act, hidden, hidden)]])
         return 0.5 * (h + h.T)
 
+    @property
+    def inputs(self) -> int:
+        """d."""
+        return self.d
+
+    def residual(self, theta: Float[AnyArray, " p"], x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Student minus teacher at these inputs."""
+        _, _, both, c = self._of(theta)
+        return _times(self.activation.s(_times(x, both.T)), c)
+
     # -- how exact the numbers are -------------------------------------------------------------------------------------
 
     def _sizes(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

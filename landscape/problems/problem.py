@@ -98,6 +98,23 @@ class Loss(abc.ABC):
         """
         raise InputError("mini-batches need a data set; this loss is an expectation, or of unknown parts.")
 
+    @property
+    def inputs(self) -> int:
+        """Number d of standard Gaussian inputs over which the loss is 1/2 E residual^2.
+
+        Raises:
+            InputError: The loss is no such expectation.
+        """
+        raise InputError("sgd needs a loss over Gaussian inputs with a teacher; data sets have minibatch:8 instead.")
+
+    def residual(self, theta: Float[AnyArray, " p"], x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Student minus teacher at these inputs.
+
+        Raises:
+            InputError: The loss is no mean of its square over Gaussian inputs.
+        """
+        raise InputError("sgd needs a loss over Gaussian inputs with a teacher; data sets have minibatch:8 instead.")
+
 
 class Problem(Loss):
     """A landscape: a Loss with a chart, starting points, facts and an error model.

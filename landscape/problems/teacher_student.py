@@ -199,6 +199,16 @@ class TeacherStudent(Problem):
         """The Hessian of F, right wherever no neuron is zero, parallel and duplicated neurons included."""
         return population_hessian(self.activation, self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
 
+    @property
+    def inputs(self) -> int:
+        """d."""
+        return self.d
+
+    def residual(self, theta: Float[AnyArray, " p"], x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Student minus teacher at these inputs."""
+        student, act = self._student(theta), self.activation.s
+        return jnp.sum(act(times(x, student.T)), axis=1) - jnp.sum(act(times(x, self._teacher(theta).T)), axis=1)
+
     def loss_error(self, theta: np.ndarray) -> float:
         """Rounding-error bound: F is a sum over all pairs of the n + k neurons of moments that cancel.
 

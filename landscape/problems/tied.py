@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from landscape.arrays import AnyArray
 from landscape.problems.activation import activation
 from landscape.problems.params import Params
-from landscape.problems.problem import HIGHEST, Problem
+from landscape.problems.problem import HIGHEST, Problem, times
 from landscape.problems.symmetry import Symmetry
 from landscape.problems.teacher_student import (
     drawn_rows,
@@ -157,6 +157,17 @@ class TiedStudent(Problem):
     def hessian(self, theta: Float[AnyArray, " p"]) -> Float[Array, "p p"]:
         """The Hessian of L, right wherever no neuron is zero, parallel neurons included."""
         return tied_hessian(self._student(theta), self._teacher(theta)).reshape(self.p, self.p)
+
+    @property
+    def inputs(self) -> int:
+        """d."""
+        return self.d
+
+    def residual(self, theta: Float[AnyArray, " p"], x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Student minus teacher at these inputs."""
+        # |z.x| = |w| |w.x|: the mass of a neuron is its length.
+        z = masses(self._student(theta))[1]
+        return jnp.sum(jnp.abs(times(x, z.T)), axis=1) - jnp.sum(jnp.abs(times(x, self._teacher(theta).T)), axis=1)
 
     def loss_error(self, theta: np.ndarray) -> float:
         """Rounding-error bound: a sum over all pairs of n + k neurons of moments E |z.x||v.x|, at most |z||v|.

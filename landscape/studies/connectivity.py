@@ -24,7 +24,7 @@ _SECOND = ([[4 / 3, 2 / 3, 0], [0, 0, 1]], [1, -3])
 
 @dataclass(frozen=True)
 class ModeConnectivity(Reported):
-    """The barrier from above between two networks: the straight line with neurons matched, and the string method.
+    """The barrier from above between two networks: straight line with neurons matched, string, dynamic string sampling.
 
     Attributes:
         first: A file of points as `landscape label` reads it; without it, a network in a certified spurious valley.
@@ -35,8 +35,8 @@ class ModeConnectivity(Reported):
     """
 
     name: ClassVar[str] = "mode-connectivity"
-    draws: ClassVar[str] = "the loss along the straight line and along the string"
-    about: ClassVar[str] = "two networks of yours: matched neurons, straight line, string, barrier from above, picture"
+    draws: ClassVar[str] = "the loss along the straight line, the string and the path of dynamic string sampling"
+    about: ClassVar[str] = "two networks of yours: matched neurons, three kinds of paths, barrier from above, picture"
 
     first: str = ""
     second: str = ""
@@ -119,10 +119,8 @@ class ModeConnectivity(Reported):
         unmatched = lines(first[None], second[None])[0]
         straight = lines(first[None], matched(problem, first, second)[None])[0]
         (said,) = found.as_dict()
-        curves = {
-            name: losses(problem, _fine(path)).tolist()
-            for name, path in (("unmatched", unmatched), ("line", straight), ("string", way.points))
-        }
+        paths = {"unmatched": unmatched, "line": straight, "string": way.points, "sampled": way.sampled_points}
+        curves = {name: losses(problem, _even(path)).tolist() for name, path in paths.items() if path is not None}
         apart = {
             "unmatched": float(np.linalg.norm(first - second)),
             "matched": float(np.linalg.norm(straight[0] - straight[-1])),
@@ -136,6 +134,7 @@ class ModeConnectivity(Reported):
             f"largest loss on the straight line, neurons as given: {max(curves['unmatched']):.10g} (looked at)",
             f"straight line, neurons matched: {_height(way.line)}",
             f"string: {_height(way.string)}",
+            f"dynamic string sampling: {_sampled(way)}",
             f"barrier at most {found.barrier(way):.10g} above the higher of the two ({way.edge.by})",
             "a path bounds the barrier from above; it never shows that there is no lower one",
         ]
@@ -149,14 +148,19 @@ class ModeConnectivity(Reported):
         return [save(saddles.along_paths(result.record), folder / "paths.png")]
 
 
+def _sampled(way: Any) -> str:
+    if way.sampled is None:
+        return "no path below the straight line found"
+    return f"{_height(way.sampled)}, {len(way.sampled_points)} way-points"
+
+
 def _height(height: Any) -> str:
     return f"{height.high:.10g} ({'bounded between looks' if height.bounded else 'largest loss looked at'})"
 
 
-def _fine(path: np.ndarray, looks: int = 8) -> np.ndarray:
-    """Points on a path for its picture."""
+def _even(path: np.ndarray, count: int = 257) -> np.ndarray:
+    """Points at even distances along the polygon of some way-points, for its picture."""
     import numpy as np
 
-    share = np.linspace(0.0, 1.0, looks, endpoint=False)[:, None]
-    sides = path[:-1, None] + share * np.diff(path, axis=0)[:, None]
-    return np.concatenate([sides.reshape(-1, path.shape[1]), path[-1:]])
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return np.stack([np.interp(np.linspace(0.0, length[-1], count), length, column) for column in path.T], axis=1)

@@ -25,7 +25,8 @@ class Descents(Study):
         init: Distribution of the starts: xavier (N(0, 1/d)), he, gaussian, sphere.
         init_scale: Multiplies the starts.
         optimiser: gradient-descent (the paper's), flow (the gradient flow, several times faster), lbfgs, momentum,
-            nesterov, adam or rmsprop; the shares are those of its basins.
+            nesterov, adam or rmsprop; the shares are those of its basins. minibatch:8 takes 8 rows of a data set at a
+            time, sgd:8 as many fresh Gaussian inputs where a teacher is fitted over them.
         step_size: Of the optimiser; flow and lbfgs choose their own.
         tolerance: Largest local error of a step of flow, times the largest teacher norm.
         budget: Gradients of one restart before it is given up as unconverged.

@@ -56,9 +56,11 @@ class SafranShamirTopology(Reported, Descents):
 
         import numpy as np
 
+        from landscape.host import topology
         from landscape.host.explore import explore
         from landscape.host.label import label_one
         from landscape.host.paths_between import paths_between
+        from landscape.host.topology import Topology
         from landscape.host.transition_states import transition_states
 
         begun = time.perf_counter()
@@ -75,6 +77,11 @@ class SafranShamirTopology(Reported, Descents):
             one["share"] = float(np.mean(ended & (census.rows["label"] == label)))
         findings = {"states": states, "pairs": [] if ways is None else ways.as_dict()}
         record = self.record(census.finished, time.perf_counter() - begun, findings, census.labels())
+        if folder is not None:
+            made = {"searches": states["searches"], "states": len(states["states"]),
+                    "unseen_mass": states["unseen_mass"], "unseen_mass_upper": states["unseen_mass_upper"]}  # fmt: skip
+            asked = {"finished": census.finished, "searches": self.searches, "steps": 400, "seed": self.seed}
+            topology.keep(folder, Topology(barriers(record), found.minima[np.argsort(found.losses)], made, asked))
         each = zip(found.losses.tolist(), labels, strict=True)
         said = ", ".join(f"{i}: {round(loss, 10) + 0.0:.10f} ({label})" for i, (loss, label) in enumerate(each))
         text = [f"minima: {said}", "", str(found)]
@@ -95,10 +102,11 @@ class SafranShamirTopology(Reported, Descents):
 
 
 def barriers(record: dict[str, Any]) -> Graph:
-    """The graph of the minima of a topology: paths over transition states and strings whose bound holds all along.
+    """The graph of the minima of a topology: paths over transition states and others whose bound holds all along.
 
     Nothing bounds the barriers from below here but the higher of the two minima.
     """
+    from landscape.host.paths_between import SAMPLED
     from landscape.topology.graph import Minimum, Way, graph
 
     found = record["findings"]
@@ -106,7 +114,8 @@ def barriers(record: dict[str, Any]) -> Graph:
     order = sorted(range(len(minima)), key=lambda i: minima[i]["loss"])
     place = {old: new for new, old in enumerate(order)}
     ends = [(*state["ends"], state["loss"], "transition state") for state in found["states"]["states"]]
-    ends += [(pair["first"], pair["second"], pair["high"], pair["by"]) for pair in found["pairs"] if pair["bounded"]]
+    bounded = [pair for pair in found["pairs"] if SAMPLED not in pair["by"]]
+    ends += [(pair["first"], pair["second"], pair["high"], pair["by"]) for pair in bounded]
     return graph(
         [Minimum(i, minima[i]["loss"], minima[i]["label"], minima[i]["share"]) for i in order],
         [Way(place[a], place[b], high, by) for a, b, high, by in ends if a is not None and b is not None and a != b],

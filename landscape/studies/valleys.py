@@ -140,7 +140,7 @@ class ValleyByWidth(Valleys):
 
     name: ClassVar[str] = "valley-by-width"
     about: ClassVar[str] = "Venturi, Bandeira, Bruna 2019: starts and ends caught in spurious valleys, by width"
-    takes: ClassVar[str] = "85 s of processor time"
+    takes: ClassVar[str] = "80 s of processor time"
     draws: ClassVar[str] = "shares that are caught, by width"
 
     data: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,12 +60,12 @@ def of_width(data: Data, width: int, listed: Cells | None = None, most: int = MO
     Raises:
         InputError: The loss is another one, or there are too many sets.
     """
-    patterns = _patterns(data, listed)
-    pairs = [(i, s) for i in range(len(patterns)) for s in (1.0, -1.0)]
+    known = cones(data, listed)
+    pairs = [(i, s) for i in range(len(known.patterns)) for s in (1.0, -1.0)]
     if pairs:
         _check(math.comb(len(pairs) + width - 1, width), f"width {width}", most)
     # A cell twice does no more than once.
-    return _least(data, patterns, itertools.combinations(pairs, min(width, len(pairs))))
+    return _least(data, known, itertools.combinations(pairs, min(width, len(pairs))))
 
 
 def of_signs(data: Data, positive: int, negative: int, most: int = MOST) -> Least:
@@ -80,61 +80,117 @@ def of_signs(data: Data, positive: int, negative: int, most: int = MOST) -> Leas
     Raises:
         InputError: The loss is another one, or there are too many sets.
     """
-    patterns = _patterns(data, None)
-    many = [min(count, len(patterns)) for count in (positive, negative)]
+    known = cones(data)
+    many = [min(count, len(known.patterns)) for count in (positive, negative)]
     some = f"{positive} positive and {negative} negative neurons"
-    _check(math.prod(math.comb(len(patterns), count) for count in many), some, most)
+    _check(math.prod(math.comb(len(known.patterns), count) for count in many), some, most)
     up, down = (
-        list(itertools.combinations([(i, s) for i in range(len(patterns))], count))
+        list(itertools.combinations([(i, s) for i in range(len(known.patterns))], count))
         for s, count in zip((1.0, -1.0), many, strict=True)
     )
-    return _least(data, patterns, (a + b for a in up for b in down))
+    return _least(data, known, (a + b for a in up for b in down))
 
 
-def _least(data: Data, patterns: np.ndarray, sets: Iterable[tuple[tuple[int, float], ...]]) -> Least:
+class Cones(NamedTuple):
+    """The cells of some rows as cones, over which a network without weight decay is a linear model.
+
+    Attributes:
+        y: Targets, [n].
+        patterns: Rows that are active in each cell with an active row, [q, n].
+        rays: The extreme rays of all cells.
+        inside: Indices of the rays of each cell.
+        constant: Outputs of an outer bias, both ways, [n, 0 or 2].
+    """
+
+    y: np.ndarray
+    patterns: np.ndarray
+    rays: _Rays
+    inside: tuple[np.ndarray, ...]
+    constant: np.ndarray
+
+
+class Fit(NamedTuple):
+    """The least squares problem of neurons in some cones.
+
+    Attributes:
+        value: Its least loss, as solved; attained to rounding.
+        lower_bound: It is no less; -inf where nothing is known.
+        u: Each neuron's |a| w, [neurons, d].
+        b0: Outer bias.
+    """
+
+    value: float
+    lower_bound: float
+    u: np.ndarray
+    b0: float
+
+
+def cones(data: Data, listed: Cells | None = None) -> Cones:
+    """The cells of data.x as cones.
+
+    Raises:
+        InputError: The loss is another one, or not all cells are known.
+    """
+    patterns = _patterns(data, listed)
+    x, y = np.asarray(data.x, float), np.asarray(data.y, float)
+    rays = _rays(x)
+    inside = tuple(
+        np.flatnonzero(np.all((rays.side == 0) | ((rays.side > 0) == pattern), axis=1)) for pattern in patterns
+    )
+    constant = np.zeros((len(x), 0))
+    if data.outer_bias != "none":
+        constant = np.outer(np.ones(len(x)), [1.0, -1.0]) / math.sqrt(max(len(x), 1))
+    return Cones(y, patterns, rays, inside, constant)
+
+
+def fit(known: Cones, neurons: Sequence[tuple[np.ndarray, float]]) -> Fit:
+    """The least squared loss of neurons each in the cone of some rays, with a sign of the outer weight.
+
+    Args:
+        known: The cells.
+        neurons: Of each the indices of its rays and its sign.
+    """
+    rays, y = known.rays, known.y
+    none = np.zeros((len(neurons), rays.u.shape[1]))
+    atoms = np.concatenate([*(s * rays.output[some].T for some, s in neurons), known.constant], axis=1)
+    if not atoms.shape[1]:
+        value = 0.5 * float(y @ y)
+        return Fit(value, value, none, 0.0)
+    try:
+        weights, distance = nnls(atoms, y)
+    except RuntimeError:  # too many iterations: nothing is known of this set
+        return Fit(math.inf, -math.inf, none, 0.0)
+    blur = np.concatenate([*(rays.blur[some] for some, _ in neurons), np.full(known.constant.shape[1], EPS)])
+    ends = np.cumsum([0] + [len(some) for some, _ in neurons])
+    u = [weights[a:b] @ rays.u[some] for (some, _), a, b in zip(neurons, ends, ends[1:], strict=False)]
+    shift = float(known.constant[0, 0] * (weights[-2] - weights[-1])) if known.constant.size else 0.0
+    return Fit(0.5 * distance**2, _bound(atoms, weights, y, blur), np.reshape(u, none.shape), shift)
+
+
+def _least(data: Data, known: Cones, sets: Iterable[tuple[tuple[int, float], ...]]) -> Least:
     """The least loss over sets of signed cells (index of a pattern, sign).
 
     The lower bound is the dual one of every set's least squares problem, as solved; zero where rows of x are so nearly
     dependent that the cells' rays are not known.
     """
-    x, y = np.asarray(data.x, float), np.asarray(data.y, float)
-    rays = _rays(x)
-    inside = [np.flatnonzero(np.all((rays.side == 0) | ((rays.side > 0) == pattern), axis=1)) for pattern in patterns]
-    constant = np.zeros((len(x), 0))
-    if data.outer_bias != "none":
-        constant = np.outer(np.ones(len(x)), [1.0, -1.0]) / math.sqrt(max(len(x), 1))
-    least = 0.5 * float(y @ y)
-    hidden, outer, b0, programs, lower = np.zeros((0, x.shape[1])), np.zeros(0), 0.0, 0, math.inf
-    enough = EPS * float(y @ y)
+    least = 0.5 * float(known.y @ known.y)
+    hidden, outer, b0, programs, lower = np.zeros((0, known.rays.u.shape[1])), np.zeros(0), 0.0, 0, math.inf
+    enough = EPS * float(known.y @ known.y)
     for chosen in sets:
         if least <= enough:
             lower = 0.0
             break
         programs += 1
-        atoms = np.concatenate([*(s * rays.output[inside[i]].T for i, s in chosen), constant], axis=1)
-        if not atoms.shape[1]:
-            lower = min(lower, least)
-            continue
-        try:
-            weights, distance = nnls(atoms, y)
-        except RuntimeError:  # too many iterations: nothing is known of this set
-            lower = 0.0
-            continue
-        blur = np.concatenate([*(rays.blur[inside[i]] for i, _ in chosen), np.full(constant.shape[1], EPS)])
-        lower = min(lower, _bound(atoms, weights, y, blur))
-        if 0.5 * distance**2 < least - enough:
-            ends = np.cumsum([0] + [len(inside[i]) for i, _ in chosen])
-            u = np.array(
-                [weights[a:b] @ rays.u[inside[i]] for (i, _), a, b in zip(chosen, ends, ends[1:], strict=False)]
-            ).reshape(-1, x.shape[1])
-            roots = np.sqrt(np.linalg.norm(u, axis=1))
+        best = fit(known, [(known.inside[i], s) for i, s in chosen])
+        lower = min(lower, max(best.lower_bound, 0.0))
+        if best.value < least - enough:
+            roots = np.sqrt(np.linalg.norm(best.u, axis=1))
             keep = roots > 0
-            w, a = u[keep] / roots[keep, None], np.array([s for _, s in chosen])[keep] * roots[keep]
-            shift = float(constant[0, 0] * (weights[-2] - weights[-1])) if constant.size else 0.0
-            value = objective(data, w, a, shift)
+            w, a = best.u[keep] / roots[keep, None], np.array([s for _, s in chosen])[keep] * roots[keep]
+            value = objective(data, w, a, best.b0)
             if value < least:
-                least, hidden, outer, b0 = value, w, a, shift
-    lower = min(lower, least) if rays.clear else 0.0
+                least, hidden, outer, b0 = value, w, a, best.b0
+    lower = min(lower, least) if known.rays.clear else 0.0
     return Least(least, hidden, outer, b0, max(lower, 0.0), programs)
 
 

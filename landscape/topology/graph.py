@@ -17,6 +17,7 @@ import numpy as np
 from landscape.records import InputError, Interval, Label
 
 ROUNDING = 1e-9  # a bound from below may exceed one from above by this, times the larger of the loss and 1
+AT_LEVEL = 1e-12  # a path that rises above a level by no more than this, times the larger of it and 1, is at the level
 NO_PATH, HIGHER_END = "no path is known", "the higher minimum"
 
 
@@ -53,12 +54,14 @@ class Minimum(NamedTuple):
         loss: Its loss.
         label: Its label.
         share: Of restarts that ended there.
+        strict: Whether no other point of its loss is near, its symmetry apart.
     """
 
     name: int
     loss: float
     label: str
     share: float
+    strict: bool = False
 
 
 class Wall(NamedTuple):
@@ -206,6 +209,8 @@ def _separated(losses: np.ndarray, walls: tuple[Wall, ...], high: np.ndarray) ->
 def with_global(graph: Graph, i: int, level: float | None = None) -> bool | None:
     """Whether minimum i shares its component of the sublevel set with a global minimum of the graph; None: not decided.
 
+    At its own loss a strict minimum is alone.
+
     Args:
         graph: Minima and barriers.
         i: Index of a minimum.
@@ -218,20 +223,33 @@ def with_global(graph: Graph, i: int, level: float | None = None) -> bool | None
     if level < graph.minima[i].loss:
         raise InputError(f"minimum {i} has loss {graph.minima[i].loss:.12g}, above the level {level:.12g}.")
     goals = [j for j, one in enumerate(graph.minima) if one.label == Label.GLOBAL]
-    if any(graph.high[i, j] <= level for j in goals):
+    if i in goals:
+        return True
+    if goals and level == graph.minima[i].loss and graph.minima[i].strict:
+        return False
+    if any(graph.high[i, j] <= level + AT_LEVEL * max(1.0, abs(level)) for j in goals):
         return True
     return False if goals and all(graph.low[i, j] > level for j in goals) else None
 
 
 def depth(graph: Graph, i: int) -> Interval | None:
-    """How far the loss must rise from minimum i on the way to a lower one of the graph; None for the lowest."""
-    lower = [j for j, one in enumerate(graph.minima) if one.loss < graph.minima[i].loss]
-    if not lower:
-        return None
-    least = min(lower, key=lambda j: graph.low[i, j])
-    best = min(lower, key=lambda j: graph.high[i, j])
-    low, high = graph.barrier(i, least), graph.barrier(i, best)
+    """How far the loss must rise from minimum i on the way to a lower one of the graph; None for the lowest.
+
+    A global minimum has no lower one. Minima whose losses differ by no more than rounding may be lower or not: they
+    count for the bound from below and not for the one from above.
+    """
     own = graph.minima[i].loss
+    if graph.minima[i].label == Label.GLOBAL:
+        return None
+    blur = ROUNDING * max(1.0, abs(own))
+    maybe = [j for j, one in enumerate(graph.minima) if one.loss != own and one.loss < own + blur]
+    lower = [j for j in maybe if graph.minima[j].loss < own - blur]
+    if not maybe:
+        return None
+    low = graph.barrier(i, min(maybe, key=lambda j: graph.low[i, j]))
+    if not lower:
+        return Interval(low.low - own, np.inf, low.low_by, NO_PATH)
+    high = graph.barrier(i, min(lower, key=lambda j: graph.high[i, j]))
     return Interval(low.low - own, high.high - own, low.low_by, high.high_by)
 
 

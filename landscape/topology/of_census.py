@@ -15,6 +15,7 @@ from landscape.theory.from_below import from_below
 from landscape.topology.graph import Graph, Minimum, Path, Wall, graph
 
 MINIMA = {str(Label.GLOBAL), str(Label.SPURIOUS)}
+ISOLATED = {str(one) for one in (Flavour.STRICT, Flavour.STRICT_MINIMUM)}
 UNDECIDED_MINIMA = {str(flavour) for flavour in (*WITNESSED, Flavour.BEST_SEEN)}
 
 
@@ -40,7 +41,13 @@ def minima_of(census: Census, problem: Problem | None = None) -> tuple[list[Mini
     classes = class_ids(rows, loss_unit(known))
     count = np.bincount(classes)
     found = [
-        Minimum(name, loss, str(rows["label"][at[name]]), float(count[classes[at[name]]] / census.finished))
+        Minimum(
+            name=name,
+            loss=loss,
+            label=str(rows["label"][at[name]]),
+            share=float(count[classes[at[name]]] / census.finished),
+            strict=rows["flavour"][at[name]] in ISOLATED,
+        )
         for loss, name in sorted(kept)
     ]
     return found, np.stack([census.weights[one.name] for one in found])

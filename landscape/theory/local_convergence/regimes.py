@@ -71,7 +71,9 @@ def verdict(exponent: Law, rate: Law, loss: np.ndarray, grad_norm: np.ndarray) -
         words = "the gradient goes like L^(2/3) and the loss falls like t^-3: students share teachers"
         return Verdict(Regime.OVER_PARAMETRISED, words, kappa)
     if kappa > 0 and exponent.fitted:
-        words = f"no power is seen to hold; the gradient is at least {kappa:.3g} L, as the theorem's bound has it"
+        words = (
+            f"neither of the two laws is seen; the gradient is at least {kappa:.3g} L, as the theorem's bound has it"
+        )
         return Verdict(Regime.THEOREM, words, kappa)
     return Verdict(Regime.NONE, exponent.reason or "no descent came into the window", kappa)
 

@@ -74,7 +74,7 @@ def view(problem: UserLoss) -> Loss:
     with float64():
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), i))(jnp.arange(DRAWS))
         starts = np.stack([np.asarray(problem.start(key, "", 1.0), np.float64) for key in keys])
-        parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.read(starts[0]))]
+        parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.arrays_at(starts[0]))]
     leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
     sizes = _sizes(starts, leaves) if problem.sizes is None else np.asarray(problem.sizes, np.float64)
     unit = np.exp2(np.round(np.log2(sizes)))

@@ -1,8 +1,9 @@
 """Whether a network lies, at its own loss, in a valley without a global minimum: yes, no, or not decided.
 
 Yes: walls stand all around networks of its signs above its loss, and no network of those signs is as low as one that is
-known. No: it is wide enough; or a way to a global minimum is known on which the loss stays at or below its own, to
-rounding. Outer weights that shrink to zero are such a way wherever the loss is at least that of outputs of zero.
+known; or the cells that its component reaches all end above that. No: it is wide enough; or a way to a global minimum
+is known on which the loss stays at or below its own, to rounding. Outer weights that shrink to zero are such a way
+wherever the loss is at least that of outputs of zero; others go from cell to cell.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from landscape.problems.empirical import Empirical
 from landscape.records import InputError
+from landscape.theory.spurious_valleys.component import component
 from landscape.theory.spurious_valleys.segments import loss_at, verify
 from landscape.theory.spurious_valleys.walls import has_walls, least_of_width, sector
 from landscape.theory.wide_enough import wide_enough
@@ -83,6 +85,12 @@ def caught(problem: Empirical, theta: np.ndarray, goal: Goal, way: np.ndarray | 
         return Answer(False, "outer weights shrink to zero")
     if way is not None and stays_below(problem, way, loss):
         return Answer(False, "a way down")
+    if has_walls(problem):
+        found = component(problem, theta, goal.loss, goal.theta is not None)
+        if found.holds is False:
+            return Answer(True, "its component, cell by cell")
+        if found.way is not None and stays_below(problem, found.way, loss):
+            return Answer(False, "a way from cell to cell")
     return Answer(None, "not decided")
 
 
