@@ -20,7 +20,7 @@ LEAST_DECADES = 2.0  # of the loss in the window, of a descent that is fitted
 FLOOR = 10.0  # a loss below so many rounding errors is not looked at
 DRIFT = 0.15  # slopes of the halves that differ by more than this fraction of the whole are no power law
 SCATTER = 0.25  # nor are residuals of a logarithm of more than this, root mean square
-STRETCH = 5.0  # nor a loss whose window is over before its time has grown by this factor: that is exponential
+STEEP = 10.0  # nor a loss that falls like a larger power of time: an exponential is the limit of large ones
 OFFSETS = np.geomspace(1e-4, 1e4, 321)  # of time at the top of the window, in units of the window's length
 
 
@@ -81,7 +81,6 @@ class _Each(NamedTuple):
     upper: float
     lower: float
     scatter: float
-    stretch: float
     rate: float
     rate_scatter: float
 
@@ -110,7 +109,7 @@ def rate(time: np.ndarray, loss: np.ndarray, floor: np.ndarray, window: Window =
     """The rate: minus the slope of log L against log (t + s), the origin of time s fitted too.
 
     A flow does not know when its clock was started: without s the slope of (t - 5)^-3 would be -3 only at late times.
-    An exponential is the limit of large s, and is told from a power law by how little of a factor t + s grows.
+    An exponential is the limit of large s, where t + s hardly grows and its power is large.
 
     Args:
         time: Of the flow, [r, t].
@@ -155,7 +154,7 @@ def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def _line(x: np.ndarray, y: np.ndarray, log_loss: np.ndarray) -> _Each:
     slope, scatter = _slope(x, y)
     upper, lower = _halves(x, y, log_loss)
-    return _Each(slope, upper, lower, scatter, np.inf, np.nan, np.inf)
+    return _Each(slope, upper, lower, scatter, np.nan, np.inf)
 
 
 def _halves(x: np.ndarray, y: np.ndarray, log_loss: np.ndarray) -> tuple[float, float]:
@@ -176,7 +175,7 @@ def _shifted(t: np.ndarray, y: np.ndarray) -> _Each:
         several = half.sum() >= LEAST_LOOKS / 2 and s[-1] > s[0]
         halves.append(_slope(np.log(s - s[0] + _origin(s, log_loss)), log_loss)[0] if several else np.nan)
     decay, decay_scatter = _slope(t, y)
-    return _Each(-slope, -halves[0], -halves[1], scatter, (t[-1] - t[0] + offset) / offset, -decay, decay_scatter)
+    return _Each(-slope, -halves[0], -halves[1], scatter, -decay, decay_scatter)
 
 
 def _origin(t: np.ndarray, y: np.ndarray) -> float:
@@ -195,7 +194,7 @@ def _origin(t: np.ndarray, y: np.ndarray) -> float:
 
 def _kind(one: _Each, timed: bool) -> str:
     """What one descent is by itself."""
-    if timed and one.stretch < STRETCH:
+    if timed and one.slope > STEEP:
         return "exponential" if one.rate_scatter < 4 * SCATTER else "no power law"
     drifts = not abs(one.upper - one.lower) <= DRIFT * abs(one.slope)
     return "no power law" if drifts or one.scatter > SCATTER else "power law"
@@ -219,7 +218,7 @@ def _law(each: list[_Each | None], window: Window, timed: bool) -> Law:
         slope, low, high = _median(rates)
         by_itself = np.array([np.nan if one is None else one.rate for one in each])
         scatter = float(np.median([one.rate_scatter for one in fitted]))
-        reason = f"the loss falls exponentially: its window is over before the time has grown by a factor {STRETCH:g}"
+        reason = f"the loss falls exponentially: faster than t^-{STEEP:g} from any origin of time"
         return Law(name, slope, low, high, np.nan, np.nan, scatter, len(fitted), share, by_itself, window, reason)
     parts = [np.array([getattr(one, part) for one in fitted]) for part in ("slope", "upper", "lower")]
     medians = [_median(part[np.isfinite(part)]) for part in parts]

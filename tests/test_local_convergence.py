@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape import fits
@@ -35,6 +36,14 @@ def test_an_exponential_is_no_power_law_of_time_and_its_rate_is_found():
     assert law.name == "exponential"
     assert "exponentially" in law.reason
     assert law.slope == pytest.approx(1 / 2000, rel=1e-3)
+
+
+@pytest.mark.parametrize(("power", "decades"), [(3, 2.05), (4, 2.1), (5, 3.0)])
+def test_a_power_of_time_that_is_seen_for_a_short_while_is_no_exponential(power, decades):
+    time = np.tile(np.geomspace(1, 10 ** (decades / power), 60), (8, 1))
+    law = fits.rate(time, 1e-4 * time**-power, 0.0)
+    assert law.name == "power law"
+    assert law.slope == pytest.approx(power, rel=1e-2)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 2 / 3, 1.0])
@@ -129,7 +138,7 @@ def test_problems_without_teachers_are_refused():
     ("make", "expected"),
     [
         (lambda m: ls.tied_student(np.eye(2, 4), m), (2, Regime.NONDEGENERATE)),
-        (lambda m: ls.teacher_student(np.eye(2, 4), m, "abs"), (4, Regime.OVER_PARAMETRISED)),
+        slow(lambda m: ls.teacher_student(np.eye(2, 4), m, "abs"), (4, Regime.OVER_PARAMETRISED)),
     ],
     ids=["tied at the teacher's width", "absolute values above it"],
 )

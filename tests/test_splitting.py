@@ -6,6 +6,7 @@ from functools import cache
 from itertools import product
 from math import factorial
 
+import jax
 import numpy as np
 import pytest
 from reference import ALL
@@ -64,6 +65,19 @@ def test_the_spectrum_of_any_split_is_foretold_whatever_the_homogeneous_activati
         assert found.deviation < 1e-9 * scale
         negative = int(np.sum(found.block < -1e-6))
         assert found.measured.index >= negative
+
+
+@pytest.mark.parametrize(
+    "options", [{"activation": "leaky_relu", "slope": 0.1}, {"activation": "erf", "outer": "trained"}]
+)
+def test_a_spectrum_is_foretold_in_double_precision_where_jax_is_left_in_single(options):
+    teacher = np.array([[1.0, 0.2, 0.0], [-0.3, 0.9, 0.4]])
+    problem = ls.teacher_student(teacher, 2, **options)
+    at = ls.Params(hidden=teacher, outer=[1, 1]) if "outer" in options else teacher
+    with jax.enable_x64(False):  # as every user's process is, and these tests are not
+        found = ls.split(problem, at, 0)
+    assert found.deviation < 1e-13  # a Hessian of norm 1.4
+    assert found.measured.index == 0  # a global minimum stays one
 
 
 @cache

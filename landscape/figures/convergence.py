@@ -57,7 +57,11 @@ def laws(record: dict[str, Any]) -> Figure:
     each = record["restarts"] // max(1, len(found["cases"]))
     words = f"Gradient and rate near global minima: the median of {each} descents each"
     figure.suptitle(words, fontsize=11, x=0.01, ha="left")
-    small_print(left, "at the teacher's width the loss falls exponentially; with more students like a power of time")
+    kinds = {"exponential": "exponentially", "power law": "like a power of time", "no power law": "by neither law"}
+    cases = {kind: [f"{row['model']} {row['width']}" for row in found["cases"] if row["rate"]["name"] == kind]
+             for kind in kinds}  # fmt: skip
+    said = [f"{words}: {', '.join(cases[kind])}" for kind, words in kinds.items() if cases[kind]]
+    small_print(left, f"the loss falls {'; '.join(said)}" if said else "")
     return figure
 
 
@@ -143,7 +147,7 @@ def scales(cells: list[dict[str, Any]]) -> Figure:
     ax.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
     quiet(ax, grid="both")
     ax.legend(frameon=False, fontsize=9, loc="lower left")
-    ax.set_title(f"Where the flow ends, by the scale of its starts, {cells[0]['teacher']} orthonormal teachers",
+    ax.set_title(f"Where descents end, by the scale of their starts, {cells[0]['teacher']} orthonormal teachers",
                  fontsize=11, loc="left")  # fmt: skip
     small_print(ax, f"{cells[0]['restarts']} descents a cell, 95% intervals; dashed: Safran and Shamir's starts")
     return figure

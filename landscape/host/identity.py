@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from landscape.records import version_of
@@ -53,6 +54,7 @@ def difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
     return None
 
 
+@cache
 def made_by() -> str:
     """The versions that decide on rounding, in words."""
     return _words({package: version_of(package) for package in PACKAGES})

@@ -27,6 +27,7 @@ class Overparametrise(SafranShamirTable):
 
     name: ClassVar[str] = "overparametrise"
     about: ClassVar[str] = "Safran, Yehudai and Shamir 2021: what one neuron more than the teacher does"
+    takes: ClassVar[str] = "200 s of processor time"
 
     optimiser: str = "flow"
     teachers: tuple[int, ...] = tuple(range(6, 13))
@@ -52,6 +53,7 @@ class InitScale(Descents):
 
     name: ClassVar[str] = "init-scale"
     about: ClassVar[str] = "share of global ends by the scale of the starts, at the teacher's width and one above"
+    takes: ClassVar[str] = "35 s of processor time"
     draws: ClassVar[str] = "shares of global ends by scale"
 
     restarts: int = 500

@@ -110,8 +110,8 @@ def own_block(problem: Any, theta: np.ndarray, hessian: np.ndarray, neuron: int)
         neuron: Index i.
     """
     hidden, outer = _weights(problem, theta)
-    w = jnp.asarray(hidden[neuron][None])
     with float64():
+        w = jnp.asarray(hidden[neuron][None])
         _, own = gaussian.moment_hessian(problem.activation, w, w, jnp.ones(1))
     here = slice(neuron * problem.d, (neuron + 1) * problem.d)
     return hessian[here, here] - outer[neuron] ** 2 * np.asarray(own)[0, 0]
