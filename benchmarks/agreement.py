@@ -113,12 +113,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--restarts", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/agreement-PLATFORM.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results")
     asked = parser.parse_args(arguments)
+    from new_file import new_file
     from peers import surroundings
 
     where = surroundings()
-    out = asked.out or Path(__file__).parent / "results" / f"agreement-{where['platform']}.json"
+    out = asked.out or new_file(f"agreement-{where['platform']}.json")
     result: dict[str, Any] = {"environment": where, "same_level": SAME_LEVEL, "sizes": []}
     for k in asked.sizes:
         result["sizes"].append(contest(k, asked.restarts, asked.seed, asked.methods))

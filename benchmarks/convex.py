@@ -21,8 +21,6 @@ from landscape.problems.datafit import Data
 from landscape.theory.arrangement.cells import sampled_cells
 from landscape.theory.convex.column_generation import optimum
 
-RESULTS = Path(__file__).parent / "results"
-
 
 def data_set(rows: int, dimension: int, seed: int = 0) -> Data:
     """Two ReLU neurons and noise of a tenth; weight decay a hundredth of the rows."""
@@ -98,13 +96,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--dimension", type=int, default=20)
     parser.add_argument("--patterns", type=int, nargs="+", default=[10, 25])
-    parser.add_argument("--out", type=Path, default=RESULTS / "convex-cpu.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results")
     args = parser.parse_args()
+    from new_file import new_file
     from peers import surroundings
 
+    out = args.out or new_file("convex-cpu.json")
     record = {"environment": surroundings(), **measure(args.rows, args.dimension, args.patterns)}
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {args.out}")
+    out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written to {out}")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ def _error(
 
 def main() -> None:
     """Compares, prints a line a loss and writes one JSON file."""
+    from new_file import new_file
+
     from landscape import gallery
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -115,10 +117,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--optimiser", default="lbfgs")
     parser.add_argument("--minutes", type=float, default=60.0, help="no loss is begun after so long")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gallery.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results; one that is there goes on")
     asked = parser.parse_args()
     of = {"restarts": asked.restarts, "seed": asked.seed, "optimiser": asked.optimiser}
-    before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    out = asked.out or new_file("gallery.json")
+    before = json.loads(out.read_text()) if out.exists() else {}
     found = dict(before.get("losses", {})) if before.items() >= of.items() else {}
     begun = time.perf_counter()
     for name in asked.names:
@@ -130,7 +133,7 @@ def main() -> None:
         open_ = f"{one['undecided_of_known_type']} of {one['known_type']} open"
         print(f"{name}: {one['wrong_count']} wrong, {open_}, {one['labels']}, {one['seconds']} s", flush=True)
         whole = {**of, "losses": {key: found[key] for key in gallery.examples() if key in found}}
-        asked.out.write_text(json.dumps(whole, indent=1) + "\n")
+        out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--restarts", type=int, default=200)
     parser.add_argument("--optimiser", default="flow")
     parser.add_argument("--limit", type=float, default=300.0, help="processor seconds that one cell may take")
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/growth-PLATFORM.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results")
     parser.add_argument("--draw", type=Path, nargs=2, metavar=("JSON", "PNG"), help="draw an earlier result and stop")
     parser.add_argument(
         "--cell", nargs=4, metavar=("K", "N", "RESTARTS", "OPTIMISER"), help="one cell, in this process"
@@ -206,12 +206,13 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.draw:
         draw(json.loads(asked.draw[0].read_text()), asked.draw[1])
         return
+    from new_file import new_file
     from peers import surroundings
 
     where = surroundings()
     asks = {name: value for name, value in vars(asked).items() if name not in ("out", "draw", "cell")}
     result: dict[str, Any] = {"environment": where, "arguments": asks, "series": []}
-    out = asked.out or Path(__file__).parent / "results" / f"growth-{where['platform']}.json"
+    out = asked.out or new_file(f"growth-{where['platform']}.json")
     teams = [
         ("k", [(k, k) for k in sorted(asked.sizes)]),
         ("width", [(asked.teacher, n) for n in sorted(asked.widths)]),

@@ -101,16 +101,19 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--restarts", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "own-relu.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results; one that is there goes on")
     asked = parser.parse_args()
+    from new_file import new_file
+
+    out = asked.out or new_file("own-relu.json")
     of = {"restarts": asked.restarts, "seed": asked.seed}
-    before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    before = json.loads(out.read_text()) if out.exists() else {}
     widths = {int(key): one for key, one in before.get("widths", {}).items()} if before.items() >= of.items() else {}
     for width in asked.widths:
         widths[width] = compared(width, asked.restarts, asked.seed)
         print(json.dumps(widths[width], indent=1), flush=True)
         whole = {**of, "widths": {str(key): widths[key] for key in sorted(widths)}}
-        asked.out.write_text(json.dumps(whole, indent=1) + "\n")
+        out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -927,7 +927,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, default=64, help="restarts that NumPy's descent is measured on")
     parser.add_argument("--batch-sample", type=int, default=256, help="restarts of the quasi-Newton peers under vmap")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=[], metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/peers-PLATFORM.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results")
     parser.add_argument("--draw", type=Path, nargs=2, metavar=("JSON", "PNG"), help="draw an earlier result and stop")
     asked = parser.parse_args(arguments)
     if asked.draw:
@@ -938,9 +938,10 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # compile times are of compiling, and nothing is left behind
         keep_compiled(Path(cache))
         import jax
+        from new_file import new_file
 
         platform = jax.local_devices()[0].platform
-        out = asked.out or Path(__file__).parent / "results" / f"peers-{platform}.json"
+        out = asked.out or new_file(f"peers-{platform}.json")
         asks = {name: value for name, value in vars(asked).items() if name not in ("out", "draw")}
         result: dict[str, Any] = {"environment": surroundings(), "arguments": asks}
 

@@ -35,6 +35,7 @@ _HOME = {
     "label": "landscape.host.label",
     "load": "landscape.studies.folders",
     "resume": "landscape.studies.folders",
+    "export": "landscape.studies.export",
     "plot": "landscape.studies.census_figures",
     "compare": "landscape.census.compare",
     "trace": "landscape.host.trace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import os
 import sys
@@ -281,6 +282,16 @@ class InputError(ValueError):
         super().__init__(shortened(sentence, word=200, most=1000))
 
 
+def version_of(package: str) -> str:
+    """The version of an installed package; "unknown" of this one where it runs from its sources."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and start-up needs none
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def shortened(text: Any, word: int = 40, most: int = 80) -> str:
     """The text on one line, no word longer than `word` characters and in all no longer than `most`."""
     tail = word // 4  # kept of a long word, since a path ends with what matters
@@ -346,7 +357,9 @@ def one_of(name: str, value: Any, known: Iterable[str], more: str = "") -> str:
     """
     if isinstance(value, str) and value in known:
         return value
-    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}.")
+    near = difflib.get_close_matches(str(value).lower(), list(known), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InputError(f"{name} {shortened(value)!r} is unknown; known are {', '.join(known)}{more}{hint}.")
 
 
 def numbers(values: Any, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -247,12 +248,42 @@ def test_every_study_says_what_it_does_how_long_it_takes_and_what_it_draws(name,
         (["reusme", "x"], "resume"),
         (["run", "safran-shamr"], "safran-shamir"),
         (["studies", "hiden-convex"], "hidden-convex"),
+        (["--versoin"], "--version"),
+        (["run", "--optimizer", "flow"], "--optimiser"),
+        (["run", "--restart=5"], "--restarts"),
+        (["run", "teacher-student", "--activation", "ReLU"], "relu"),
     ],
 )
 def test_a_slip_is_answered_with_the_word_that_was_meant(arguments, word, capsys):
     assert f"did you mean {word!r}?" in refused(capsys, *arguments)
 
 
+def test_help_of_label_names_every_option(capsys):
+    assert call("label", "--help") == 0
+    said = capsys.readouterr().out
+    for name in ("json", "improve", "optimiser", "seconds", "data", "activation", "weight-decay", "reduction", "bias"):
+        assert f"  --{name} " in said
+
+
 def test_a_slip_in_a_file_is_answered_too(tmp_path, capsys):
     (tmp_path / "study.toml").write_text('study = "safran-shamir"\nwidht = 3\n')
     assert "did you mean 'width'?" in refused(capsys, "run", tmp_path / "study.toml")
+
+
+def test_it_runs_from_a_checkout_that_is_not_installed(tmp_path, monkeypatch, capsys):
+    """With its dependencies, but without what an installation says of the package itself."""
+    known = importlib.metadata.version
+
+    def version(name):
+        if name == "landscape":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert call("--version") == 0
+    assert call("run", "--teacher", 2, "--restarts", 2, "--budget", 3000, "--quiet", "--out", tmp_path / "run") == 0
+    assert "landscape unknown" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["environment"]["landscape"] == "unknown"
+    monkeypatch.undo()
+    done = subprocess.run([sys.executable, "-m", "landscape", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"landscape {known('landscape')}\n"

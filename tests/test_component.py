@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import landscape as ls
+from landscape.paths.matching import matched
 from landscape.paths.sampling import sampled
+from landscape.paths.strings import height, lines, strings
 from landscape.theory.spurious_valleys.caught import Goal, caught, goal_of, stays_below
+from landscape.theory.spurious_valleys.cell_barriers import cell_barriers
 from landscape.theory.spurious_valleys.component import component
 from landscape.theory.spurious_valleys.published import valley
 from landscape.theory.spurious_valleys.segments import loss_at
@@ -64,6 +67,35 @@ def test_ways_stay_below_and_no_search_finds_one_where_there_is_none(seed, outer
 def _dense(path):
     share = np.linspace(0, 1, 200)[:, None]
     return np.concatenate([(1 - share) * a + share * b for a, b in pairwise(path)])
+
+
+def test_barriers_cell_by_cell_are_those_of_the_certified_valley():
+    half = FOUND.problem.of_width(1)
+    (one,) = cell_barriers(FOUND.problem, np.stack([FOUND.bottom, FOUND.way[-1]]))
+    assert one.low == pytest.approx(31 / 6, abs=1e-9)
+    assert one.high == pytest.approx(31 / 6, abs=1e-9)
+    assert one.low <= one.high
+    # One neuron changes its sign at outputs of zero only.
+    (flip,) = cell_barriers(half, np.array([[4 / 3, 2 / 3, 0.0, 1.0], [0.0, 0.0, 3.0, -1.0]]))
+    assert flip.low == pytest.approx(0.5 * 13, abs=1e-9)
+    assert flip.high == pytest.approx(0.5 * 13, abs=1e-9)
+    (short,) = cell_barriers(FOUND.problem, np.stack([FOUND.bottom, FOUND.way[-1]]), most=2)
+    assert 4.5 - 1e-9 <= short.low <= 31 / 6 + 1e-9
+    assert short.high == np.inf
+    assert cell_barriers(ls.empirical(np.eye(2), np.ones(2), 2, weight_decay=0.1), np.ones((2, 6))) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_string_is_below_a_barrier_cell_by_cell(seed):
+    rng = np.random.default_rng(seed)
+    problem = ls.empirical(rng.normal(size=(5, 2)), rng.normal(size=5), 2, weight_decay=0.0)
+    points = rng.normal(size=(6, problem.p))
+    for one in cell_barriers(problem, points, most=500):
+        assert one.low <= one.high <= one.low + 1e-9 * max(1.0, one.low)  # random cells: nothing is left open
+        first, second = points[one.first][None], matched(problem, points[one.first], points[one.second])[None]
+        string = height(problem, strings(problem, lines(first, second), 100)[0]).high
+        assert string >= one.low - 1e-9
+    assert len(cell_barriers(problem, points)) == 15
 
 
 def test_a_component_that_is_too_large_is_not_decided():

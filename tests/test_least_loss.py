@@ -27,8 +27,10 @@ def test_the_least_loss_of_a_width_is_skipped_where_it_would_take_too_long():
     assert two.value == pytest.approx(A["P_m"]["2"], abs=1e-9)
 
 
-def test_the_network_of_an_unfinished_search_is_a_witness():
+def test_the_network_of_an_unfinished_search_is_a_witness(monkeypatch):
     """Its loss is attained and its interval holds the least loss, however wide."""
+    monkeypatch.setattr(least_loss, "PROGRAMS", (200, 1))
+    least_loss.forget()
     rng = np.random.default_rng(14)
     problem = empirical(rng.normal(size=(8, 3)), rng.normal(size=8), 3, weight_decay=0.01)
     found = best_of_width(problem)
@@ -45,7 +47,7 @@ def test_the_network_of_an_unfinished_search_is_a_witness():
 
 
 def test_a_longer_search_decides_a_minimum_that_a_short_one_leaves_open(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(least_loss, "PROGRAMS", 4)
+    monkeypatch.setattr(least_loss, "PROGRAMS", (4, 1))
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(6, 3)), rng.normal(size=6)
     problem = empirical(x, y, 2, weight_decay=0.1)

@@ -42,6 +42,7 @@ STAGES = (
     "host",
     "studies",
     "cli",
+    "__main__",
 )
 BLIND = {"descent", "polish"}  # they see functions and a vector, not a network
 NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student", "problems.empirical", "theory")
@@ -76,7 +77,7 @@ def test_every_module_belongs_to_a_stage():
 
 
 def test_every_module_imports():
-    for name in set(_modules()) - {"cli.__main__"}:  # that one is a program
+    for name in set(_modules()) - {"__main__", "cli.__main__"}:  # these are programs
         assert importlib.import_module(f"landscape.{name}").__doc__, f"{name} does not say what it is about"
 
 

@@ -114,6 +114,10 @@ def test_a_strict_minimum_is_alone_at_its_own_loss_and_not_above():
     assert with_global(found, 1, 1.5) is None
     assert with_global(found, 1, 2.0) is True
     assert with_global(found, 0) is True
+    rounded = [nodes[0], nodes[1]._replace(strict=False)]
+    assert with_global(graph(rounded, [Way(0, 1, 1.0 + 1e-13, "a")]), 1) is True  # the path stays at the level
+    assert with_global(graph(rounded, [Way(0, 1, 1.0 + 1e-11, "a")]), 1) is None
+    assert with_global(graph(nodes, [Way(0, 1, 1.0 + 1e-13, "a")]), 1) is False
     alone = graph([nodes[1]])
     assert with_global(alone, 0) is None  # no global minimum is known
 

@@ -162,6 +162,16 @@ class Census:
             raise InputError("to_pandas needs pandas, which is not installed; pip install pandas.") from None
         return pandas.DataFrame(self.rows)
 
+    def to_xarray(self) -> Any:
+        """The finished restarts, the levels and the ends that are kept, as an xarray Dataset; see `dataset`.
+
+        Raises:
+            InputError: xarray is not installed.
+        """
+        from landscape.census.dataset import dataset
+
+        return dataset(self)
+
     def __str__(self) -> str:
         return text(self)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import io
-import json
 import sys
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from landscape.records import InputError
-from landscape.studies import DEFAULT, STUDIES
+from landscape.records import InputError, shortened
+from landscape.studies import DEFAULT, STUDIES, given
+from landscape.studies.given import meant
 from landscape.studies.own_losses import Gallery
+from landscape.studies.sweep import sweep_of
 
 OK, BAD_INPUT, STOPPED = 0, 2, 3
 
@@ -53,23 +52,36 @@ def ascii_digits(arguments: list[str]) -> None:
 def parse_run(arguments: list[str]) -> tuple[Any, Output]:
     """Study and output options from `run`'s arguments; a TOML file gives defaults that options override."""
     ascii_digits(arguments)
-    study, given = DEFAULT, {}
+    study, said = DEFAULT, {}
     if arguments and not arguments[0].startswith("-"):
         first, arguments = arguments[0], arguments[1:]
         if first.endswith(".toml"):
-            study, given = _read_toml(Path(first))
+            study, said = _read_toml(Path(first))
         else:
             study = study_named(first)
         if study is Gallery and arguments and not arguments[0].startswith("-"):
-            given["loss"], arguments = arguments[0], arguments[1:]
-    default = _build(study, given)
-    parsed, output = _tyro(study, default, arguments)
-    return parsed, output
+            said["loss"], arguments = arguments[0], arguments[1:]
+    # An option overrides a list of the file as it does a value.
+    options = {argument.partition("=")[0].lstrip("-").replace("-", "_") for argument in arguments}
+    axes = {name: values for name, values in given.lists_in(study, said).items() if name not in options}
+    first_of = {name: one for name, one in said.items() if name.replace("-", "_") not in {*axes, *options}}
+    first_of |= {name: values[0] for name, values in axes.items()}
+    parsed, output = _tyro(study, given.build(study, first_of), arguments)
+    return sweep_of(parsed, axes) if axes else parsed, output
 
 
 def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
     """tyro's reading of the options, its errors as one line."""
     import tyro
+
+    known = {f"--{field.name.replace('_', '-')}" for one in (study, Output) for field in dataclasses.fields(one)}
+    known |= {f"--no-{name[2:]}" for name in known} | {"--help"}
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if argument.startswith("--") and name not in known:
+            near = meant(name, known)
+            where = f"`landscape studies {study.name}` lists them"
+            raise InputError(f"option {shortened(name)!r} of {study.name} is unknown; {near}{where}.")
 
     # One flat list of options from two records.
     options = dataclasses.make_dataclass(
@@ -93,8 +105,9 @@ def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
 
 def one_line(message: str, more: str = "`landscape studies NAME` lists the fields") -> str:
     """tyro's framed message without its frame, title and repeated help text, and where to read more."""
-    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
-    lines = [line for line in lines if line.strip("─")]
+    # Frames are of ASCII where the terminal has no other characters.
+    lines = [line.strip("│| ") for line in message.splitlines() if not line.startswith(("╭", "╰", "+-"))]
+    lines = [line for line in lines if line.strip("─-")]
     text = " ".join(lines).split(" Argument helptext:")[0].split(" For full helptext")[0]
     return f"{text.rstrip('. ')}. {more}."
 
@@ -112,45 +125,8 @@ def _read_toml(path: Path) -> tuple[Any, dict[str, Any]]:
     return study_named(content.pop("study")), content
 
 
-def _build(study: Any, given: dict[str, Any]) -> Any:
-    """The study with these fields, types checked: what a TOML file says goes by the names of the options."""
-    fields = {f.name: f for f in dataclasses.fields(study)}
-    values = {}
-    for name, value in given.items():
-        key = name.replace("-", "_")
-        if key not in fields:
-            said = ", ".join(fields)
-            raise InputError(f"study {study.name} has no field {name!r}; {meant(key, fields)}its fields are {said}.")
-        wanted = str(fields[key].type)
-        if wanted.startswith("tuple"):
-            good = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
-            value = tuple(value) if good else value
-        elif wanted.startswith("str"):
-            # A matrix or a size is also a teacher.
-            value = (
-                json.dumps(value) if isinstance(value, list) or (key == "teacher" and isinstance(value, int)) else value
-            )
-            good = isinstance(value, str)
-        elif wanted.startswith("float"):
-            good = isinstance(value, int | float) and not isinstance(value, bool)
-        else:
-            good = isinstance(value, int) and not isinstance(value, bool)
-        if not good:
-            raise InputError(f"field {name!r} of {study.name} must be of type {wanted}, found {value!r}.")
-        values[key] = value
-    return study(**values)
-
-
 def study_named(name: Any) -> Any:
-    if name not in STUDIES:
-        raise InputError(f"study {name!r} is unknown; {meant(name, STUDIES)}known are {', '.join(STUDIES)}.")
-    return STUDIES[name]
-
-
-def meant(word: Any, known: Iterable[str]) -> str:
-    """A question after the known word that is nearest to this one; nothing where none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return given.study_named(name, STUDIES)
 
 
 def flag(arguments: list[str], name: str) -> bool:

@@ -10,25 +10,29 @@ import sys
 from functools import partial
 
 from landscape.cli import guide, labels, runs, slices, topology
-from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, meant, one_line, use_64_bits
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
-from landscape.records import InputError, shortened
+from landscape.records import InputError, shortened, version_of
 from landscape.studies import DEFAULT
+from landscape.studies.given import meant
 
 USAGE = """\
 landscape: a census of where gradient descent ends, every end labelled global or spurious, with the evidence.
 
   landscape run [NAME | FILE.toml] [options]   run a study (default: {default}); landscape run NAME --help lists options
+                                               lists in FILE.toml run a grid
   landscape studies [NAME]                     the built-in studies; one in full
-  landscape show DIR [--json]                  the census of a run again
+  landscape show DIR [--json]                  the census of a run again; show A B compares two
   landscape resume DIR [--json]                go on where a run stopped
   landscape plot DIR                           figures of a run, as PNG files in DIR/figures
   landscape report DIR [--out FILE.html]       a run as one HTML page that needs no network: table, figures, minima
+  landscape export DIR [--format KIND]         a run as one file, a row a restart: csv, json, parquet, netcdf
   landscape slice FILE | DIR [options]         a picture of the loss around points or through them; --help lists options
   landscape topology DIR [options]             minima of a run, barriers between them, disconnectivity graph; --help
   landscape label FILE [--json] [--improve]    label the points in a JSON or npz file; --improve: better networks too;
-                                               --seconds S: searches for optima end then, with the bounds they have
+                                               --seconds S: searches for optima end then, with the bounds they have;
+                                               --data FILE: the point is a model of PyTorch or another library
   landscape bench [--quick] [options]          what this machine does, beside its own limits; --help lists options
   landscape guide [TOPIC]                      the pages of the guide; one of them: what labels rest on, files, Python
   landscape --version
@@ -95,9 +99,7 @@ def dispatch(arguments: list[str]) -> int:
         print(USAGE.format(default=DEFAULT.name), end="")
         return OK
     if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"landscape {version('landscape')}")
+        print(f"landscape {version_of('landscape')}")
         return OK
     commands = {
         "run": runs.run,
@@ -106,6 +108,7 @@ def dispatch(arguments: list[str]) -> int:
         "resume": runs.resume,
         "plot": runs.plot,
         "report": runs.report,
+        "export": runs.export,
         "slice": slices.slice_,
         "topology": topology.topology,
         "label": labels.label,
@@ -113,7 +116,7 @@ def dispatch(arguments: list[str]) -> int:
         "guide": guide.guide,
     }
     if arguments[0] not in commands:
-        near = meant(arguments[0], commands)
+        near = meant(arguments[0], [*commands, "--version", "--help"])
         raise InputError(f"command {arguments[0]!r} is unknown; {near}known are {', '.join(commands)}.")
     if arguments[0] not in ("run", "resume", "label"):
         interrupt.at_once()

@@ -17,17 +17,40 @@ WAYS_OUT = {
     Flavour.NOT_CLEAR: "not clear: merging neurons may free one at constant loss; --improve tries",
 }
 
+HELP = """\
+usage: landscape label FILE [options]
+
+Labels the points in a JSON or npz file: networks on data, students of a teacher, neurons on lines. `landscape guide
+files` has the fields.
+
+  --json             print one JSON value and nothing else
+  --improve          of networks on data: better ones, weights included
+  --optimiser NAME   follow a point that is not stationary to the end of a descent
+  --seconds S        searches for optima end then, with the bounds that they have
+  --quiet            no line that says what is searched for
+
+Of a two-layer network of another library FILE has the weights (.safetensors, .pt with a state_dict, npz, JSON):
+
+  --data FILE        x and y, in npz or JSON; the file may say the rest, too
+  --activation NAME  relu, tanh, ...
+  --weight-decay B   as it was trained with; 0 if there was none
+  --reduction KIND   what that was added to: mean (MSELoss()), sum, or sum_half (1/2 sum)
+  --bias KIND        regularised (weight decay acts on biases, PyTorch's way), or free
+  --loss NAME        squared, logistic or huber
+
+`landscape guide finite-data` says which loss goes with which weight decay.
+"""
+
 
 def label(arguments: list[str]) -> int:
     as_json, better, quiet = flag(arguments, "--json"), flag(arguments, "--improve"), flag(arguments, "--quiet")
     seconds, optimiser = _number("seconds", option(arguments, "--seconds")), option(arguments, "--optimiser")
     data, decay = option(arguments, "--data"), option(arguments, "--weight-decay")
     words = {name: option(arguments, f"--{name}") for name in ("reduction", "bias", "activation", "loss")}
-    usage = (
-        "label FILE [--json] [--improve] [--optimiser NAME] [--seconds S] [--quiet], and for a model of another "
-        "library --data FILE [--weight-decay B] [--reduction mean|sum|sum_half] [--bias regularised|free] "
-        "[--activation NAME] [--loss NAME]"
-    )
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return OK
+    usage = "label FILE [options]; `landscape label --help` lists them"
     (where,) = positional(arguments, usage, exactly=1)
     use_64_bits()
     from landscape.engine.settings import Settings

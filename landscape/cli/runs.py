@@ -117,9 +117,29 @@ def list_studies(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     as_json, brought = flag(arguments, "--json"), option(arguments, "--problem")
-    (where,) = positional(arguments, f"show DIR [--json] {BRINGING}", exactly=1)
+    usage = f"show DIR [DIR ...] [--json] {BRINGING}"
+    folders = positional(arguments, usage)
+    if not folders:
+        raise InputError(f"0 arguments were given; usage: landscape {usage}.")
     use_64_bits()
-    _print(stored(Path(where), problem_in(brought)), as_json)
+    problem = problem_in(brought)
+    results = [stored(Path(folder), problem) for folder in folders]
+    if len(results) == 1:
+        _print(results[0], as_json)
+        return OK
+    from landscape.census.census import Census
+    from landscape.census.compare import compare
+
+    for folder, one in zip(folders, results, strict=True):
+        if not isinstance(one, Census):
+            raise InputError(f"{folder} holds no census to compare; of a table name the folder of a cell.")
+    found = [compare(results[0], one) for one in results[1:]]  # all of them before one is printed
+    if as_json:
+        said = [one.as_dict() for one in found]
+        print(json.dumps(said[0] if len(said) == 1 else said, allow_nan=False))
+        return OK
+    for i, (folder, one) in enumerate(zip(folders[1:], found, strict=True)):
+        print(f"{chr(10) if i else ''}a is {folders[0]}, b is {folder}\n{one}")
     return OK
 
 
@@ -162,6 +182,19 @@ def plot(arguments: list[str]) -> int:
     if lacks_problem(result):
         said = f"spectra and descents need its loss: `landscape plot {folder} --problem FILE.py`"
         print(f"landscape: {folder} does not hold the problem of its run; {said}.", file=sys.stderr)
+    return OK
+
+
+def export(arguments: list[str]) -> int:
+    brought, kind, out = (option(arguments, name) for name in ("--problem", "--format", "--out"))
+    usage = f"export DIR [--format csv|json|parquet|netcdf] [--out FILE] {BRINGING}"
+    (where,) = positional(arguments, usage, exactly=1)
+    use_64_bits()
+    from landscape.studies.export import export as write
+
+    folder = Path(where)
+    default = folder / f"restarts.{'nc' if kind == 'netcdf' else kind or 'csv'}"
+    print(write(stored(folder, problem_in(brought)), default if out is None else out, kind))
     return OK
 
 

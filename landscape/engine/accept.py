@@ -196,15 +196,18 @@ class NewtonAcceptance:
         if self.method.descends:
             basins[trapped] = Basin.SHOWN
         # From the third rung on.
-        for i in np.flatnonzero(near & (threshold <= 1.01e-2 * self.settings.retire)):
-            if basins[i] is None and self._convex_between(theta[i], end[i]):
-                basins[i] = Basin.NUMERICAL
+        third = (
+            near & (threshold <= 1.01e-2 * self.settings.retire) & np.array([basin is None for basin in basins], bool)
+        )
+        if third.any():
+            basins[np.flatnonzero(third)[self._convex_between(theta[third], end[third])]] = Basin.NUMERICAL
         return basins
 
-    def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> bool:
-        """Whether every Hessian seen between the end of a descent and its polished point is positive definite."""
+    def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Whether every Hessian seen between the end of each descent and its polished point is positive definite."""
         between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
-        return bool(positive_definite(self.problem, between).all())
+        curved = positive_definite(self.problem, between.reshape(-1, self.problem.p))
+        return np.all(curved.reshape(len(between), -1), axis=0)
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""

@@ -41,7 +41,7 @@ from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
 from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Point, Status, Verdict
+from landscape.records import InputError, Point, Status, Verdict, version_of
 from landscape.restart import noise_key
 from landscape.theory.rooms import room_of
 
@@ -412,13 +412,11 @@ def _cores() -> int:
 
 def environment(settings: Settings) -> dict[str, Any]:
     """Versions, device and dtype, for the record of a run."""
-    from importlib.metadata import version
-
     local = devices()
     return {
-        "landscape": version("landscape"),
+        "landscape": version_of("landscape"),
         "jax": jax.__version__,
-        "jaxlib": version("jaxlib"),
+        "jaxlib": version_of("jaxlib"),
         "numpy": np.__version__,
         "python": platform.python_version(),
         "device": f"{len(local)} x {local[0].device_kind}" if len(local) > 1 else local[0].device_kind,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landscape.figures.captions import counted
-from landscape.figures.style import DPI, FAINT, INK, headline, quiet, say_empty, small_print
+from landscape.figures.style import DPI, FAINT, INK, Figure, headline, quiet, say_empty, small_print
 from landscape.palette import COLOURS, MARKERS
 
 

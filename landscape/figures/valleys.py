@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from landscape.figures.style import (
     DPI,
@@ -15,7 +14,7 @@ from landscape.figures.style import (
     INK,
     NEGATIVE,
     UNKNOWN,
-    axes_of,
+    Figure,
     headline,
     quiet,
     say_empty,
@@ -26,7 +25,8 @@ from landscape.palette import COLOURS
 def barrier(record: dict[str, Any]) -> Figure:
     """The loss from the bottom of the valley to a global minimum: along the path, and straight, with the wall."""
     found = record["findings"]
-    figure, ax = axes_of(None, (7.6, 4.6))
+    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
     path, straight = np.array(found["path"]), np.array(found["straight"])
     low, high = found["barrier"]["low"], found["barrier"]["high"]
     ax.plot(np.linspace(0, 1, len(straight)), straight, color=FAINT, linewidth=1.4,
@@ -86,7 +86,8 @@ def by_width(record: dict[str, Any]) -> Figure:
 def ranks(record: dict[str, Any]) -> Figure:
     """Ranks of samples of neurons by the number of rows: a plateau where the dimension is finite."""
     found = record["findings"]
-    figure, ax = axes_of(None, (7.6, 4.6))
+    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
     n = np.array(found["rows"])
     order = np.argsort(n)
     for i, row in enumerate(found["activations"]):

@@ -17,7 +17,8 @@ from landscape.paths.transition_states import TransitionStates
 from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.records import whole
-from landscape.theory.from_below import from_below
+from landscape.theory.from_below import from_below, from_cells
+from landscape.theory.spurious_valleys.cell_barriers import BY
 from landscape.topology.graph import Minimum, Wall, Way, graph
 from landscape.topology.of_census import ISOLATED, minima_of
 
@@ -59,8 +60,11 @@ def topology(problem: Problem, census: Census, searches: int = 400, steps: int =
         if len(minima) > 1:
             some = joined(problem, list(points), pairs_of(points), steps, refined=not problem.kinked)
             ways = chosen(minima, ways + [Way(one.first, one.second, one.high, one.by) for one in some.edges()])
-        below = from_below(problem, np.array([one.loss for one in minima]), points)
-        return Topology(graph(minima, ways, [Wall(*one) for one in below]), points, said, asked)
+        walls = [Wall(*one) for one in from_below(problem, np.array([one.loss for one in minima]), points)]
+        for one in from_cells(problem, points):
+            walls.append(Wall(one.first, one.second, one.low, BY))
+            ways += [Way(one.first, one.second, one.high, BY)] if np.isfinite(one.high) else []
+        return Topology(graph(minima, ways, walls), points, said, asked)
 
 
 def _with_states(

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.host import interrupt, safety, worker
 from landscape.host.processes import LOST, Processes, Stopped
-from landscape.records import InputError, whole
+from landscape.records import InputError, version_of, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,8 +205,6 @@ class Pool:
         Raises:
             InputError: The workers have another version of this package, or none; or they do not start.
         """
-        from importlib.metadata import version
-
         try:
             self.ready()
             future = self.client.submit(worker.environment, dtype, pure=False, retries=RETRIES)
@@ -217,9 +215,9 @@ class Pool:
             raise InputError(f"{error}; what they said is above.") from None
         except ImportError as error:
             raise InputError(f"a worker cannot import landscape ({error}); install it where the workers run.") from None
-        if found["landscape"] != version("landscape"):
+        if found["landscape"] != version_of("landscape"):
             raise InputError(
-                f"the workers have landscape {found['landscape']} and this is {version('landscape')}; "
+                f"the workers have landscape {found['landscape']} and this is {version_of('landscape')}; "
                 "install one version."
             )
         self.lanes = LANES.get(found["platform"], LANES["gpu"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from typing import Any
+
+from landscape.records import version_of
 
 RUN = "run"  # in a manifest: the identity that its shards and records carry
 REPORT = "report"  # in a manifest: the file of a study that keeps a report there and no restarts
@@ -52,15 +54,10 @@ def difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
     return None
 
 
+@cache
 def made_by() -> str:
     """The versions that decide on rounding, in words."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # run from its sources
-            found[package] = "unknown"
-    return _words(found)
+    return _words({package: version_of(package) for package in PACKAGES})
 
 
 def begun_by(manifest: Mapping[str, Any]) -> str:

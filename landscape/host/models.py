@@ -67,7 +67,7 @@ def _from(model: Any, content: dict[str, Any], where: Path | str) -> tuple[Empir
             "a model does not say its weight_decay; give it: 0 if there was none, alpha rows / batch for an "
             "MLPRegressor that was not trained on all rows at once."
         )
-    decayed = real("weight_decay", content["weight_decay"]) != 0
+    decayed = real("weight_decay", content["weight_decay"], least=0) != 0
     biased = network.hidden_bias is not None or network.outer_bias is not None
     for name, needed, known in (
         (

@@ -378,10 +378,11 @@ def _column(name: str, values: np.ndarray) -> pa.Array:
         raise ValueError(f"Column {name!r} has shape {values.shape}; columns are one-dimensional.")
     if kind in _NUMBERS and np.can_cast(values.dtype, _NUMBERS[kind]):
         return pa.array(np.ascontiguousarray(values, _NUMBERS[kind]))
-    words = [None if value is None or value != value else value for value in values]  # NaN != NaN
-    if kind not in "OU" or not all(isinstance(word, str | None) for word in words):
-        raise ValueError(f"Column {name!r} ({values.dtype}) holds neither numbers of up to 64 bits nor text.")
-    return pa.array([word if word is None else str(word) for word in words], pa.string())
+    if kind in "OU":
+        with contextlib.suppress(TypeError):  # of what has no hash
+            if all(isinstance(word, str | None) or word != word for word in set(values.tolist())):  # NaN != NaN
+                return pa.array(values, pa.string(), from_pandas=True)
+    raise ValueError(f"Column {name!r} ({values.dtype}) holds neither numbers of up to 64 bits nor text.")
 
 
 def _shard_name(restarts: np.ndarray, content: bytes) -> str:

@@ -114,15 +114,14 @@ class Overlay:
         turn = self._inverse @ back
         kept = _largest(turn @ turn.swapaxes(1, 2), np.eye(anchors.shape[1])) <= 1e-10
         kept &= _largest(anchors @ turn, back) <= 1e-10 * np.abs(anchors).max()
-        rows, chosen = rows[known], partner[:, :many]
+        chosen = partner[:, :many]
         sign = np.ones(1)
         if self._symmetry.flips:
             chosen = chosen[:, ::2]
             sign = np.where(chosen % 2, -1.0, 1.0)[..., None]
             chosen = chosen // 2
-        n = rows.shape[1]
-        kept &= (np.sort(chosen, axis=1) == np.arange(n)).all(axis=1)
-        source = sign * np.take_along_axis(rows, np.where(kept[:, None], chosen, 0)[..., None], axis=1)
+        kept &= (np.sort(chosen, axis=1) == np.arange(rows.shape[1])).all(axis=1)
+        source = sign * rows[known[:, None], np.where(kept[:, None], chosen, 0)]
         return np.where(kept[:, None], (source @ turn).reshape(len(thetas), -1), np.nan)
 
 

@@ -23,6 +23,7 @@ from landscape.studies.porcupines import (
 )
 from landscape.studies.saddles import SaddleCensus, SafranShamirTopology
 from landscape.studies.splits import SplitAndEscape
+from landscape.studies.sweep import Sweep
 from landscape.studies.teachers import SafranShamir, SafranShamirTable, TeacherStudy
 from landscape.studies.valleys import SpuriousValley, ValleyByWidth
 from landscape.studies.widths_and_scales import InitScale, Overparametrise
@@ -59,6 +60,7 @@ STUDIES = {
         SpuriousFamilies,
         SplitAndEscape,
         Gallery,
+        Sweep,
     )
 }
 DEFAULT = SafranShamir

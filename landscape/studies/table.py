@@ -38,7 +38,7 @@ def table_manifest(study: Any, cells: dict[str, Any]) -> dict[str, Any]:
         "study": study.name,
         "fields": study.fields(),
         "problem": {"kind": "table", "cells": len(each), "normalisation": each[0]["problem"]["normalisation"]},
-        "restarts": study.restarts * len(each),
+        "restarts": sum(cell["restarts"] for cell in each),
     }
 
 
@@ -59,8 +59,10 @@ def run_cells(
     Raises:
         InputError: A folder holds another run than its cell's, or another process is at work on the table.
     """
+    from landscape.host.progress import bars
+
     done = []
-    with nullcontext() if folder is None else kept.one_writer(folder):
+    with nullcontext() if folder is None else kept.one_writer(folder), bars(progress, len(cells)):
         for place, cell in cells.items():
             where = None if folder is None else folder / place
             if where is not None and not (where / store.MANIFEST).exists():

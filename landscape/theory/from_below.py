@@ -9,8 +9,11 @@ import numpy as np
 from landscape.problems.empirical import Empirical
 from landscape.problems.problem import Problem
 from landscape.problems.teacher_student import TeacherStudent
+from landscape.theory.spurious_valleys.cell_barriers import Barrier, cell_barriers
 from landscape.theory.spurious_valleys.walls import counts, has_walls, wall_of_counts
 from landscape.theory.teacher_student import strict_rise
+
+CELLS = 6000  # that are entered from all points together
 
 
 class Below(NamedTuple):
@@ -27,6 +30,13 @@ class Below(NamedTuple):
     second: int | None
     low: float
     by: str
+
+
+def from_cells(problem: Problem, thetas: np.ndarray) -> list[Barrier]:
+    """Barriers between these points [k, p] from both sides, cell by cell; empty where cells do not tell."""
+    if not isinstance(problem, Empirical) or len(thetas) < 2:
+        return []
+    return cell_barriers(problem, thetas, max(20, CELLS // len(thetas)))
 
 
 def from_below(problem: Problem, losses: np.ndarray, thetas: np.ndarray) -> list[Below]:

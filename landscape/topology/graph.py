@@ -17,6 +17,7 @@ import numpy as np
 from landscape.records import InputError, Interval, Label
 
 ROUNDING = 1e-9  # a bound from below may exceed one from above by this, times the larger of the loss and 1
+AT_LEVEL = 1e-12  # a path that rises above a level by no more than this, times the larger of it and 1, is at the level
 NO_PATH, HIGHER_END = "no path is known", "the higher minimum"
 
 
@@ -222,10 +223,12 @@ def with_global(graph: Graph, i: int, level: float | None = None) -> bool | None
     if level < graph.minima[i].loss:
         raise InputError(f"minimum {i} has loss {graph.minima[i].loss:.12g}, above the level {level:.12g}.")
     goals = [j for j, one in enumerate(graph.minima) if one.label == Label.GLOBAL]
-    if any(graph.high[i, j] <= level for j in goals):
+    if i in goals:
         return True
     if goals and level == graph.minima[i].loss and graph.minima[i].strict:
         return False
+    if any(graph.high[i, j] <= level + AT_LEVEL * max(1.0, abs(level)) for j in goals):
+        return True
     return False if goals and all(graph.low[i, j] > level for j in goals) else None
 
 

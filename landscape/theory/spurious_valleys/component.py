@@ -45,7 +45,7 @@ class Found(NamedTuple):
     cells: int
 
 
-class _Entered(NamedTuple):
+class Entered(NamedTuple):
     """How a cell was entered: the cell before it, and u [m, d] and outer bias at a least network of the face."""
 
     states: tuple[State, ...]
@@ -55,7 +55,7 @@ class _Entered(NamedTuple):
     b0: float
 
 
-class _Cells:
+class CellGraph:
     """The cells of some data, and the least squares problems that were solved on them."""
 
     def __init__(self, data: Data):
@@ -101,11 +101,18 @@ class _Cells:
 
 
 @lru_cache(maxsize=16)
-def _cells(x: bytes, y: bytes, n: int, outer_bias: str) -> _Cells | None:
+def _graph(x: bytes, y: bytes, n: int, outer_bias: str) -> CellGraph | None:
     try:
-        return _Cells(Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), 0.0, "squared", outer_bias))
+        return CellGraph(Data(np.frombuffer(x).reshape(n, -1), np.frombuffer(y), 0.0, "squared", outer_bias))
     except InputError:  # not all cells are known
         return None
+
+
+def cell_graph(problem: Empirical) -> CellGraph | None:
+    """The cells of a problem, made once; None where they, or their rays, are not known beyond doubt."""
+    x, y = (np.ascontiguousarray(part, np.float64) for part in (problem.x, problem.y))
+    found = _graph(x.tobytes(), y.tobytes(), len(y), problem.outer_bias)
+    return found if found is not None and found.clear else None
 
 
 def component(problem: Empirical, theta: np.ndarray, least: float, attained: bool = True, most: int = MOST) -> Found:
@@ -118,19 +125,18 @@ def component(problem: Empirical, theta: np.ndarray, least: float, attained: boo
         attained: Whether it is the least one.
         most: Cells that are entered at most.
     """
-    x, y = (np.ascontiguousarray(part, np.float64) for part in (problem.x, problem.y))
-    known = _cells(x.tobytes(), y.tobytes(), len(y), problem.outer_bias)
-    start = None if known is None or not known.clear else _start(problem, known, theta)
+    known = cell_graph(problem)
+    start = None if known is None else start_in(problem, known, theta)
     if known is None or start is None:
         return Found(None, None, 0)
-    level = loss_at(problem, theta) + 8 * problem.loss_error(theta) + 1e-13 * float(y @ y)
+    level = loss_at(problem, theta) + 8 * problem.loss_error(theta) + 1e-13 * float(problem.y @ problem.y)
     goal = least + 1e-9 * max(1.0, least)
-    entered = {_key(start.states): start}
+    entered = {key_of(start.states): start}
     turn = itertools.count()
     waiting, count, may_hold = [(known.best(start.states)[0].value, next(turn), start.states)], 0, False
     while waiting:
         _, _, states = heapq.heappop(waiting)
-        here = entered[_key(states)]
+        here = entered[key_of(states)]
         if here.states != states:
             continue  # entered again in another order, for sure
         count += 1
@@ -138,27 +144,30 @@ def component(problem: Empirical, theta: np.ndarray, least: float, attained: boo
             return Found(None, None, count)
         own, _ = known.best(states)
         if attained and here.sure and own.value <= goal:
-            return Found(True, _way(problem, known, entered, here, theta), count)
+            best, order = known.best(states)
+            u = np.zeros_like(start.u)
+            u[order] = best.u
+            return Found(True, way_through(problem, entered, here, theta, u, best.b0), count)
         may_hold |= not own.lower_bound > goal
         for face, behind in (pair for j in range(problem.width) for pair in known.beyond(states, j)):
             best, order = known.best(face)
             if best.lower_bound > level:
                 continue
-            sure, key = here.sure and best.value <= level, _key(behind)
+            sure, key = here.sure and best.value <= level, key_of(behind)
             if key in entered and (entered[key].sure or not sure):
                 continue
             u = np.zeros_like(start.u)
             u[order] = best.u
-            entered[key] = _Entered(behind, sure, _key(states), u, best.b0)
+            entered[key] = Entered(behind, sure, key_of(states), u, best.b0)
             heapq.heappush(waiting, (known.best(behind)[0].value, next(turn), behind))
     return Found(None if may_hold else False, None, count)
 
 
-def _key(states: tuple[State, ...]) -> tuple[State, ...]:
+def key_of(states: tuple[State, ...]) -> tuple[State, ...]:
     return tuple(sorted(states))
 
 
-def _start(problem: Empirical, known: _Cells, theta: np.ndarray) -> _Entered | None:
+def start_in(problem: Empirical, known: CellGraph, theta: np.ndarray) -> Entered | None:
     """The cell of a network; None where its pre-activations are of no cell, as rounding may have them."""
     m, d = problem.width, problem.d
     w, a = theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)]
@@ -176,19 +185,28 @@ def _start(problem: Empirical, known: _Cells, theta: np.ndarray) -> _Entered | N
             return None
         states.append((int(fitting[0]), float(np.sign(a[j]))))
     dead = np.array([one == DEAD for one in states])
-    return _Entered(tuple(states), True, None, np.where(dead[:, None], 0.0, np.abs(a)[:, None] * w), b0)
+    return Entered(tuple(states), True, None, np.where(dead[:, None], 0.0, np.abs(a)[:, None] * w), b0)
 
 
-def _way(
+def way_through(
     problem: Empirical,
-    known: _Cells,
-    entered: dict[tuple[State, ...], _Entered],
-    last: _Entered,
+    entered: dict[tuple[State, ...], Entered],
+    last: Entered,
     theta: np.ndarray,
+    u: np.ndarray,
+    b0: float,
 ) -> np.ndarray:
-    """Way-points from the network to a least one of the last cell: straight in u within every cell.
+    """Way-points from the network to one of the last cell, [t, p]: straight in |a| w within every cell.
 
     Outer weights keep their size, and change their sign where the neuron is zero; one that is zero becomes 1.
+
+    Args:
+        problem: The landscape.
+        entered: How each cell on the way was entered, by key.
+        last: The last cell.
+        theta: The network that the way begins at.
+        u: |a| w of the network that it ends at, [m, d].
+        b0: Its outer bias.
     """
     m, d = problem.width, problem.d
     chain = [last]
@@ -212,8 +230,5 @@ def _way(
         go(one.u, one.b0)
         signs = np.array([s if s else old for (_, s), old in zip(one.states, signs, strict=True)])
         go(one.u, one.b0)
-    best, order = known.best(last.states)
-    u = np.zeros_like(last.u)
-    u[order] = best.u
-    go(u, best.b0)
+    go(u, b0)
     return np.array(points)
