@@ -9,6 +9,8 @@ shapes of its annotations. Processes that a test starts are not, nor tests that 
 import os
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every program that is read back is a line on stderr
+
 import jax
 import jaxtyping
 import pytest
@@ -41,3 +43,16 @@ def _few_programs_are_kept():
     """Compiled programs of earlier files are forgotten when they are many."""
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY_MAPPINGS:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_programs_are_compiled_once(tmp_path_factory):
+    """A program that this process compiled before, for a function made anew or forgotten since, is read back.
+
+    Two of five compilations of the suite are such. Every process has a folder of its own: none reads what another is
+    about to write.
+    """
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -34,6 +34,7 @@ LIMIT = {
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_quick_bench_prints_one_json_object_with_sane_numbers(capsys, tmp_path):
     out = tmp_path / "bench.json"
     options = ("--sizes", 3, "--restarts", 8)

@@ -89,6 +89,7 @@ def test_the_barrier_of_the_study_is_known_from_both_sides():
     assert deep["barrier"]["low"] == pytest.approx(200 + 2 / 3, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_studies_run_print_draw_and_come_back(tmp_path, capsys):
     assert call("run", "spurious-valley", "--restarts", "24", "--out", str(tmp_path / "one")) == 0
     said = capsys.readouterr().out

@@ -11,6 +11,7 @@ from landscape.studies.convergence import Lojasiewicz, StudentMatching
 from landscape.studies.widths_and_scales import InitScale, Overparametrise
 
 
+@pytest.mark.slow
 def test_the_exponent_is_a_half_at_the_teachers_width_and_two_thirds_above(tmp_path, capsys):
     out = tmp_path / "run"
     asked = ["--model", "abs", "--widths", "2", "4", "--restarts", "16", "--quiet", "--json", "--out", str(out)]
@@ -36,6 +37,7 @@ def test_the_exponent_is_a_half_at_the_teachers_width_and_two_thirds_above(tmp_p
     assert json.loads(capsys.readouterr().out)["findings"] == told["findings"]
 
 
+@pytest.mark.slow
 def test_students_match_teachers_except_where_relu_teachers_cancel(tmp_path):
     study = StudentMatching(model="tied", widths=(5,), restarts=12, dimension=3)
     result = study.run(None, False)
@@ -49,6 +51,7 @@ def test_students_match_teachers_except_where_relu_teachers_cancel(tmp_path):
     assert "prove nothing" in str(result)
 
 
+@pytest.mark.slow
 def test_one_neuron_more_takes_spurious_ends_away(tmp_path):
     study = Overparametrise(teachers=(8,), extra=(0, 1), restarts=60)
     result = study.run(None, False)

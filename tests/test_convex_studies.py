@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from reference import call, check_drawn, check_refused
+from slow import slow
 
 import landscape
 from landscape import classify
@@ -57,7 +58,7 @@ def true_loss(problem, hidden, outer):
     return 0.5 * np.sum((f - problem.y) ** 2) + 0.5 * problem.weight_decay * (np.sum(hidden**2) + np.sum(outer**2))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [slow(name) if name == "hidden-convex" else name for name in SMALL])
 def test_a_study_runs_is_shown_resumed_and_drawn(name, ran, capsys):
     folder = ran(name)
     first = shown(capsys, folder)

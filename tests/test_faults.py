@@ -18,6 +18,7 @@ import numpy as np
 import optax
 import pytest
 from reference import call, check_refused
+from slow import slow
 
 import landscape as ls
 from landscape.cli.runs import stored
@@ -66,7 +67,7 @@ def kept_files(folder):
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [slow(name) if name == "shamir" else name for name in SMALL])
 def test_a_flipped_bit_anywhere_is_found_and_what_it_held_is_done_again(name, runs, tmp_path, capsys):
     whole = said(capsys, "show", runs / name)
     rng = np.random.default_rng(sum(map(ord, name)))

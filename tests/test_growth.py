@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape.host.growth import grow
@@ -85,7 +86,7 @@ def _pooled(name):
     return _filters({"mean": lambda h: jnp.mean(h, axis=-1), "max": lambda h: jnp.max(h, axis=-1)}[name])
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("pooling", ["mean", slow("max")])
 def test_convolutions_and_max_pooling_grow_and_are_never_certified(pooling):
     y = np.random.default_rng(5).normal(size=5)
     problem = parallel(PATCHES, y, 1, _pooled(pooling), 0.3)

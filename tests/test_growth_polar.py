@@ -56,6 +56,7 @@ def test_the_plane_polar_agrees_with_a_dense_circle():
     assert found - np.max(heights) <= 1e-3
 
 
+@pytest.mark.slow
 def test_a_polar_without_a_formula_has_no_upper_bound_or_a_true_one():
     z = np.random.default_rng(1).normal(size=(6,))
     deep = parallel(X, Y, 1, "deep_relu", 0.1)

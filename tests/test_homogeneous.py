@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at
@@ -73,7 +74,9 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(
+    "name", [slow(name) if name in ("deep", "quadratic, two outputs, logistic") else name for name in PROBLEMS]
+)
 def test_gradients_and_hessians_are_differences_of_the_level_below(name):
     problem = PROBLEMS[name]()
     theta, h = _random(problem), 1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape import fits
@@ -137,7 +138,7 @@ def test_problems_without_teachers_are_refused():
     ("make", "expected"),
     [
         (lambda m: ls.tied_student(np.eye(2, 4), m), (2, Regime.NONDEGENERATE)),
-        (lambda m: ls.teacher_student(np.eye(2, 4), m, "abs"), (4, Regime.OVER_PARAMETRISED)),
+        slow(lambda m: ls.teacher_student(np.eye(2, 4), m, "abs"), (4, Regime.OVER_PARAMETRISED)),
     ],
     ids=["tied at the teacher's width", "absolute values above it"],
 )

@@ -18,6 +18,7 @@ def moved(w, seed):
     return w[rng.permutation(len(w))][:, rng.permutation(len(w))] + 1e-4 * rng.normal(size=w.shape)
 
 
+@pytest.mark.slow
 def test_ends_are_sorted_into_families_by_orbit():
     k = 8
     names = ["A", "I", "II", "II", 2]
@@ -43,6 +44,7 @@ def test_an_end_in_no_family_is_listed_as_such(monkeypatch):
     assert other["loss"] == pytest.approx(ls.family_member("I", k).loss, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_families_are_a_study(tmp_path):
     study = SpuriousFamilies(restarts=8, teachers=(6, 7))
     begin(tmp_path, study.manifest(), None)

@@ -19,6 +19,7 @@ from landscape.theory.own_loss.along_kinks import along_kinks
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.kinks import pieces, rests
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
+from landscape.theory.own_loss.room import branches
 from landscape.theory.own_loss.switches import switches
 from landscape.theory.own_loss.view import view
 
@@ -36,6 +37,11 @@ def problem(function, p: int, bound: float | None = None) -> UserLoss:
         (lambda x: jnp.where(x[0] > x[1], x[0] ** 2, x[1] ** 2), [0.7, 0.7], 1),
         (lambda x: jnp.sort(x)[0] ** 2, [0.7, 0.7], 1),
         (lambda x: jnp.max(x * x), [0.7, -0.7], 2),  # each of the two is level with the larger
+        (lambda x: x[jnp.argmax(x)] ** 2, [0.7, 0.7], 2),
+        (lambda x: jnp.sum(jax.lax.top_k(x, 1)[0]), [0.7, 0.7], 2),
+        (lambda x: jnp.sum(jax.lax.cummax(x)), [0.7, 0.7], 1),
+        (lambda x: (x[0] ** 2) ** 0.75 + x[1], [0.0, 0.3], 1),
+        (lambda x: jax.lax.scan(lambda h, _: (relu(h) + x[0], None), x[1], None, length=3)[0], [0.5, 0.0], 1),
         (lambda x: jax.nn.logsumexp(x) + jax.nn.softplus(x[0]), [0.0, 0.0], 0),  # smooth
     ],
 )
@@ -49,6 +55,50 @@ def test_switches_are_zero_on_the_kinks_of_a_loss_and_nowhere_else(function, on,
 def test_switches_are_seen_inside_jitted_functions():
     inner = jax.jit(lambda x: jnp.maximum(x, 0.0))
     assert switches(lambda x: jnp.sum(inner(x)), jnp.array([0.5, -0.5])).tolist() == [0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: jnp.linalg.norm(x),
+        lambda x: jnp.sqrt(x[0] ** 2 + x[1] ** 2),
+        lambda x: jnp.sqrt(x @ x),
+        lambda x: jnp.sum(jnp.linalg.norm(x.reshape(1, 2), axis=1)),
+    ],
+)
+def test_a_norm_has_its_kink_where_all_its_numbers_are_zero(norm):
+    x = jnp.array([0.3, -0.2])
+    assert np.sort(np.abs(switches(norm, x))) == pytest.approx([0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("function", "may_have"),
+    [
+        (lambda x: jnp.sum(x * (x > 0)), True),
+        (lambda x: jax.lax.cond(x[0] > 0, lambda v: v[0], lambda v: -v[0], x), True),
+        (lambda x: jnp.sum(jax.lax.top_k(x, 1)[0]), True),
+        (lambda x: jnp.sum(x[jnp.array([1, 0])] ** 2 * jax.nn.softplus(x)), False),
+    ],
+    ids=["mask", "cond", "largest", "smooth"],
+)
+def test_operations_that_take_branches_are_seen_in_a_program(function, may_have):
+    assert branches(problem(function, 2)) == may_have
+
+
+def test_the_optimum_of_a_group_lasso_is_a_minimum():
+    rng = np.random.default_rng(0)
+    rows, target, size = rng.normal(size=(12, 6)), rng.normal(size=12), 3.0
+    step, best = 1.0 / np.linalg.norm(rows, 2) ** 2, np.zeros(6)
+    for _ in range(5000):  # proximal gradient, a computation of the test's own
+        moved = (best - step * rows.T @ (rows @ best - target)).reshape(3, 2)
+        best = (np.maximum(1.0 - step * size / np.linalg.norm(moved, axis=1, keepdims=True), 0.0) * moved).ravel()
+    assert np.sum(best == 0) == 2  # one group of two on its kink
+    lasso = problem(
+        lambda x: 0.5 * jnp.sum((rows @ x - target) ** 2) + size * jnp.sum(jnp.linalg.norm(x.reshape(3, 2), axis=1)), 6
+    )
+    for theta, is_minimum in ((best, True), (np.zeros(6), False)):
+        claim = judge(lasso, Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+        assert ("minimum" in str(claim.flavour)) == is_minimum
 
 
 def test_newton_steps_on_kinks_come_to_the_optimum_of_a_lasso():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from landscape.problems.from_loss import UserLoss, from_loss
-from landscape.records import Claim, Flavour, Label, Point, Status
+from landscape.records import Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.plateau import only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
@@ -98,3 +98,8 @@ def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
     for off in (1e-6, 1e-8, -1e-9):
         claim = judge(cubic, Point(np.array([off, 1.0]), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
         assert (claim.label, claim.flavour) == (Label.SADDLE, Flavour.DEGENERATE)
+
+
+def test_a_loss_without_an_automatic_gradient_is_refused_in_one_sentence():
+    with pytest.raises(InputError, match="JAX cannot differentiate the loss"):
+        problem(lambda x: jax.lax.while_loop(lambda v: v[0] < 1.0, lambda v: v + 1.0, jnp.abs(x))[0], 2)

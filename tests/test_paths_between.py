@@ -75,6 +75,7 @@ def test_a_string_goes_over_the_saddle_and_not_below_it():
     np.testing.assert_array_equal(pulled[[0, -1]], ends)
 
 
+@pytest.mark.slow
 def test_networks_of_two_minima_are_joined_over_a_transition_state():
     problem = ls.orthonormal_teacher(6)
     found = ls.transition_states(problem, np.eye(6), searches=200)

@@ -49,6 +49,7 @@ def test_splits_of_type_two_have_index_d_less_one(neuron):
     assert seen.least == pytest.approx([-0.180777, -0.236300][neuron], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_index_rises_with_loss_and_the_point_of_type_one_is_found(tmp_path):
     study = SaddleCensus(restarts=600)
     report = study.run(None, False)
@@ -64,6 +65,7 @@ def test_index_rises_with_loss_and_the_point_of_type_one_is_found(tmp_path):
     json.dumps(report.as_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_topology_of_six_neurons_is_kept_and_drawn(tmp_path, capsys):
     where = str(tmp_path / "run")
     small = ("--teacher", "6", "--restarts", "60", "--searches", "200")

@@ -65,6 +65,7 @@ def _root(group, place):
     return group[place]
 
 
+@pytest.mark.slow
 def test_barriers_of_a_loss_from_python_are_those_of_a_flooded_grid(own, capsys):
     folder, file, problem = own
     found = ls.topology_of(folder, problem)

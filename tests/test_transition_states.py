@@ -81,6 +81,7 @@ def test_himmelblau_has_four_states_and_its_maximum_is_none():
     assert np.all(distance.min(axis=1) < 1e-6)  # known to seven digits
 
 
+@pytest.mark.slow
 def test_seven_particles_have_four_minima_and_twelve_states_from_one_minimum():
     problem = clusters.seven()
     found = ls.transition_states(problem, _bipyramid(), searches=300)
@@ -95,6 +96,7 @@ def test_seven_particles_have_four_minima_and_twelve_states_from_one_minimum():
     assert found.unseen[1] < 0.05
 
 
+@pytest.mark.slow
 def test_states_of_networks_are_counted_as_orbits():
     problem = ls.orthonormal_teacher(3)
     found = ls.transition_states(problem, np.eye(3), searches=60)

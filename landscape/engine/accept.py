@@ -206,9 +206,8 @@ class NewtonAcceptance:
     def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Whether every Hessian seen between the end of each descent and its polished point is positive definite."""
         between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
-        return (
-            positive_definite(self.problem, between.reshape(-1, self.problem.p)).reshape(len(between), -1).all(axis=0)
-        )
+        curved = positive_definite(self.problem, between.reshape(-1, self.problem.p))
+        return np.all(curved.reshape(len(between), -1), axis=0)
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""

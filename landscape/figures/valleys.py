@@ -16,7 +16,6 @@ from landscape.figures.style import (
     NEGATIVE,
     UNKNOWN,
     Figure,
-    axes_of,
     headline,
     quiet,
     say_empty,
@@ -27,7 +26,8 @@ from landscape.palette import COLOURS
 def barrier(record: dict[str, Any]) -> AnyFigure:
     """The loss from the bottom of the valley to a global minimum: along the path, and straight, with the wall."""
     found = record["findings"]
-    figure, ax = axes_of(None, (7.6, 4.6))
+    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
     path, straight = np.array(found["path"]), np.array(found["straight"])
     low, high = found["barrier"]["low"], found["barrier"]["high"]
     ax.plot(np.linspace(0, 1, len(straight)), straight, color=FAINT, linewidth=1.4,
@@ -87,7 +87,8 @@ def by_width(record: dict[str, Any]) -> Figure:
 def ranks(record: dict[str, Any]) -> AnyFigure:
     """Ranks of samples of neurons by the number of rows: a plateau where the dimension is finite."""
     found = record["findings"]
-    figure, ax = axes_of(None, (7.6, 4.6))
+    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
     n = np.array(found["rows"])
     order = np.argsort(n)
     for i, row in enumerate(found["activations"]):

@@ -73,7 +73,7 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Al
         """By differences where directions are few: on a kink an automatic gradient is that of one of its sides."""
         k = z.shape[1]
         if k > FEW:
-            return loss.gradients(points(z)) @ flat
+            return np.nan_to_num(loss.gradients(points(z))) @ flat  # that of a norm at zero is 0 / 0 across it
         step = 1e-3 * np.linalg.norm(z, axis=1)[:, None]
         ends = [loss.losses(points((z[:, None] + s * step[:, None] * np.eye(k)).reshape(-1, k))) for s in (1.0, -1.0)]
         return (ends[0] - ends[1]).reshape(-1, k) / (2 * step)

@@ -130,7 +130,8 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    there = next((end for end in on_kinks(loss, u, REACH) if kinks.rests(loss, end)), None)
+    ends = ((end, kinks.subgradients(loss, end)) for end in on_kinks(loss, u, REACH))
+    there, met = next((one for one in ends if one[1].rest), (None, None))
     if there is not None:
         u, known = there, _known(loss, there)
         wrong = _wrong_bound(known)
@@ -138,7 +139,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
             return wrong
         if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"] + _grain(loss, u):
             return _at_bound(problem, loss, u, known)
-    found = kinks.at_kink(loss, u, exact=there is not None)
+    found = kinks.at_kink(loss, u, met)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
     if found.escape is not None:

@@ -130,25 +130,46 @@ def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
     return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
 
 
+class Subgradients(NamedTuple):
+    """Gradients of the pieces met near a point, and their convex combination of least norm.
+
+    Attributes:
+        slopes: The gradients, [r, p].
+        combined: The combination, [p].
+    """
+
+    slopes: Float[np.ndarray, "r p"]
+    combined: Float[np.ndarray, " p"]
+
+    @property
+    def rest(self) -> bool:
+        """Whether the combination is zero, beside the largest of the gradients."""
+        return bool(np.linalg.norm(self.combined) <= REST * np.max(np.linalg.norm(self.slopes, axis=1)))
+
+
+def subgradients(loss: Loss, u: np.ndarray) -> Subgradients:
+    """The gradients of the pieces met near u, combined: most of a label's time where many kinks meet."""
+    slopes = pieces(loss, u)
+    return Subgradients(slopes, least_norm(slopes))
+
+
 def rests(loss: Loss, u: np.ndarray) -> bool:
     """Whether a convex combination of gradients of the pieces met near u is zero, beside the largest of them."""
-    slopes = pieces(loss, u)
-    return bool(np.linalg.norm(least_norm(slopes)) <= REST * np.max(np.linalg.norm(slopes, axis=1)))
+    return subgradients(loss, u).rest
 
 
-def at_kink(loss: Loss, u: np.ndarray, exact: bool = False) -> Found:
+def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Found:
     """The kind of a point at a kink, by evaluations.
 
     Args:
         loss: The loss.
         u: A point, [p].
-        exact: Whether it is on its kinks, and stationary along them, to rounding.
+        given: Its subgradients, where it is on its kinks, and stationary along them, to rounding.
     """
     value, error = loss.loss(u)
-    slopes = pieces(loss, u)
-    combined = least_norm(slopes)
+    exact, (slopes, combined) = given is not None, given or subgradients(loss, u)
     slope = float(np.linalg.norm(combined))
-    still = slope <= REST * float(np.max(np.linalg.norm(slopes, axis=1)))
+    still = Subgradients(slopes, combined).rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
     beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
     left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * beside

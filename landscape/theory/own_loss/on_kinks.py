@@ -20,6 +20,7 @@ CUTS = np.geomspace(1e-9, 1e-3, 7)  # kinks closer than this are taken to meet a
 ROUNDS = 12
 RANK = 1e-9  # kinks whose normals are parallel to this part are one
 FLAT = 1e-10  # curvature below this part of the largest along the kinks: nothing is asked of such directions
+BESIDE = 1e-6  # scales off its kinks at which a loss is asked for derivatives that it does not have on them
 SETTLED = 1e-12  # the last step, in units of the scale
 
 
@@ -87,8 +88,11 @@ def _newton(loss: Loss, u: np.ndarray, active: np.ndarray, reach: float) -> np.n
 
 def _step(loss: Loss, here: np.ndarray, active: np.ndarray) -> np.ndarray | None:
     """The Newton step to the stationary point of the loss where the active switches are zero."""
-    gradient, slopes = loss.gradients(here[None])[0], loss.switch_slopes(here, active)
-    values = loss.switches(here[None])[0][active]
+    slopes, values = loss.switch_slopes(here, active), loss.switches(here[None])[0][active]
+    gradient, beside = loss.gradients(here[None])[0], here
+    if not np.all(np.isfinite(gradient)):  # the automatic gradient of a norm at zero is 0 / 0
+        beside = here + BESIDE * np.sum(slopes, axis=0) / max(float(np.linalg.norm(np.sum(slopes, axis=0))), 1e-300)
+        gradient = loss.gradients(beside[None])[0]
     norms = np.linalg.norm(slopes, axis=1)
     if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(slopes)) and np.all(norms > 0)):
         return None
@@ -99,7 +103,7 @@ def _step(loss: Loss, here: np.ndarray, active: np.ndarray) -> np.ndarray | None
     if not along.size:
         return onto
     weights = (left[:, :rank] @ ((right[:rank] @ gradient) / sizes[:rank])) / norms
-    bend = loss.bend(here, active, weights)
+    bend = loss.bend(beside, active, weights)
     if not np.all(np.isfinite(bend)):
         return None
     curvature, vectors = np.linalg.eigh(along.T @ bend @ along)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
@@ -28,7 +29,17 @@ BRANCHES = frozenset(
         "sign",
         "clamp",
         "select_n",
+        "cond",
+        "lt",
+        "le",
+        "gt",
+        "ge",
         "sort",
+        "top_k",
+        "cummax",
+        "cummin",
+        "reduce_window_max",
+        "reduce_window_min",
         "reduce_max",
         "reduce_min",
         "argmax",
@@ -39,6 +50,7 @@ BRANCHES = frozenset(
         "rem",
         "sqrt",
         "cbrt",
+        "pow",
         "eigh",
         "svd",
     ]
@@ -59,9 +71,15 @@ def _branches(jaxpr: Any, without: set[int]) -> bool:
     for eqn in jaxpr.eqns:
         if eqn.params.get("name") in SMOOTH or id(eqn) in without:
             continue
-        if eqn.primitive.name in BRANCHES or any(_branches(one, without) for one in jaxprs_in_params(eqn.params)):
+        if _chooses(eqn) or any(_branches(one, without) for one in jaxprs_in_params(eqn.params)):
             return True
     return False
+
+
+def _chooses(eqn: Any) -> bool:
+    """Whether an operation takes one of several branches: those of whole numbers are of places in an array."""
+    values = [one.aval.dtype for one in (*eqn.invars, *eqn.outvars)]
+    return eqn.primitive.name in BRANCHES and any(jnp.issubdtype(one, jnp.floating) for one in values)
 
 
 def _ends(problem: UserLoss, thetas: np.ndarray, cache: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:

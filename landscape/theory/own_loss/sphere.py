@@ -92,15 +92,17 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     """
     units = _unit(np.concatenate([starts, -starts]))
     radii = radii[radii <= reach * (1 + 1e-12)]
+    all_ends = function.values(radii[-1] * units)
     if units.shape[1] == 1:
         lows = np.array([[1.0], [-1.0]])
     else:
-        lows = np.concatenate([_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])])
-        lows = _distinct(np.concatenate([lows, units[: min(2 * units.shape[1], MOST)]]))
+        some = [units[: min(2 * units.shape[1], MOST)]]
+        if not _level(function, radii[-1] * units, all_ends):  # else no descent leads anywhere
+            some = [*(_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])), *some]
+        lows = _distinct(np.concatenate(some))
     points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
     values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
-    all_ends = function.values(radii[-1] * units)
     falls = [one for one in rays if one.power is not None]
     down = min(falls, key=_clearness) if falls else None
     least = np.min([one.values - one.errors for one in rays], axis=0)
@@ -118,6 +120,11 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
         later=bool(lower) and all(_begins_later(one) for one in lower),
     )
+
+
+def _level(function: Function, points: np.ndarray, values: np.ndarray) -> bool:
+    """Whether nothing is above or below zero by more than its error: a few points are asked first, as errors cost."""
+    return all(bool(np.all(np.abs(values[one]) <= function.errors(points[one]))) for one in (slice(8), slice(None)))
 
 
 def _clearness(ray: Ray) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from landscape.theory.own_loss.walk import asleep, bind, walk
 
@@ -32,37 +33,100 @@ SMOOTH = frozenset(
 def switches(function: Any, *args: Any) -> jax.Array:
     """The functions whose signs choose the branches of a JAX function, at its arguments, [m].
 
-    Branches inside loops, and those of functions in `SMOOTH`, are not among them; nor are the steps of floor and round.
+    Branches inside `while` and `cond`, and those of functions in `SMOOTH`, are not among them; nor are the steps of
+    floor and round.
 
     Args:
         function: A JAX function of arrays.
         args: Its arguments.
     """
     closed = jax.make_jaxpr(function)(*args)
-    without = asleep(closed.jaxpr)  # the largest that logsumexp takes off, for example
-    found: list[Any] = []
+    _, found = _walked(closed.jaxpr, closed.consts, jax.tree.leaves(args), asleep(closed.jaxpr))
+    return found
+
+
+def _walked(jaxpr: Any, consts: Any, args: Any, without: set[int]) -> tuple[list[Any], jax.Array]:
+    """The results of a program, and its switches but those of operations `without` a derivative."""
+    found: list[Any] = []  # the largest that logsumexp takes off, for example, has no derivative
+    roots: dict[int, tuple[Any, list[Any]]] = {}
 
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
+        if eqn.primitive.name == "scan":
+            outs, inside = _scanned(eqn, ins, without)
+            found.append(jnp.ravel(inside))
+            return outs
         outs = bind(eqn, ins)
-        if id(eqn) not in without and ins and jnp.issubdtype(jnp.result_type(ins[0]), jnp.floating):
-            found.extend(jnp.ravel(one) for one in _of(eqn.primitive.name, eqn.params, ins, outs))
+        floats = bool(ins) and jnp.issubdtype(jnp.result_type(ins[0]), jnp.floating)
+        if floats and outs and (zeros := _roots(eqn, ins, roots)):
+            roots[id(outs[0])] = (outs[0], zeros)  # kept alive, so that its id stays its own
+        if id(eqn) not in without and floats:
+            here = roots[id(ins[0])][1] if eqn.primitive.name == "sqrt" and id(ins[0]) in roots else None
+            found.extend(jnp.ravel(one) for one in here or _of(eqn.primitive.name, eqn.params, ins, outs))
         return outs
 
-    walk(closed.jaxpr, closed.consts, jax.tree.leaves(args), step, SMOOTH)
-    return jnp.concatenate([one.astype(jnp.float64) for one in found]) if found else jnp.zeros(0)
+    outs = walk(jaxpr, consts, args, step, SMOOTH)
+    return outs, jnp.concatenate([one.astype(jnp.float64) for one in found]) if found else jnp.zeros(0)
+
+
+def _scanned(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
+    """The results of a loop of known length, and the switches of all its rounds."""
+    consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    body = eqn.params["jaxpr"]
+
+    def one(held: list[Any], x: list[Any]) -> tuple[list[Any], tuple[list[Any], jax.Array]]:
+        outs, found = _walked(body.jaxpr, body.consts, [*ins[:consts], *held, *x], without)
+        return outs[:carry], (outs[carry:], found)
+
+    start, rows = list(ins[consts : consts + carry]), list(ins[consts + carry :])
+    held, (outs, found) = jax.lax.scan(one, start, rows, eqn.params["length"], eqn.params["reverse"])
+    return [*held, *outs], found
+
+
+def _roots(eqn: Any, ins: list[Any], roots: dict[int, tuple[Any, list[Any]]]) -> list[Any]:
+    """What has to be zero for a result to be: x for x^2, and of sums of squares what each has; none where unknown.
+
+    The square root of a sum of squares, a norm, has its kink there and not just where one number changes its sign.
+    """
+    name = eqn.primitive.name
+    known = [roots[id(one)][1] if id(one) in roots else None for one in ins]
+    if name == "square" or (name == "integer_pow" and eqn.params["y"] == 2):
+        return [ins[0]]
+    if name in ("mul", "dot_general") and ins[0] is ins[1]:
+        return [ins[0]]
+    if name in ("reduce_sum", "reshape", "broadcast_in_dim", "squeeze", "convert_element_type", "copy"):
+        return known[0] or []
+    if name == "add" and known[0] and known[1]:
+        return [*known[0], *known[1]]
+    return []
 
 
 def _of(name: str, params: Any, ins: list[Any], outs: list[Any]) -> list[Any]:
     """The functions of one operation that are zero where it branches."""
     if name in ("max", "min", "lt", "le", "gt", "ge"):
         return [ins[0] - ins[1]]
-    if name in ("abs", "sign"):
+    if name in ("abs", "sign", "sqrt", "cbrt") or (name == "pow" and not _whole(ins[1])):
         return [ins[0]]
     if name == "clamp":
         low, value, high = ins
         return [value - low, value - high]
     if name in ("reduce_max", "reduce_min"):
         return [ins[0] - jnp.expand_dims(outs[0], params["axes"])]
+    if name in ("argmax", "argmin"):
+        best = jnp.max if name == "argmax" else jnp.min
+        return [ins[0] - best(ins[0], axis=params["axes"], keepdims=True)]
+    if name in ("cummax", "cummin"):  # an entry comes up to the largest of those before it
+        before, after = (ins[0], outs[0]) if params["reverse"] else (outs[0], ins[0])
+        axis, length = params["axis"], ins[0].shape[params["axis"]]
+        return [
+            jax.lax.slice_in_dim(after, 1, length, axis=axis) - jax.lax.slice_in_dim(before, 0, length - 1, axis=axis)
+        ]
+    if name == "top_k":
+        return [ins[0] - outs[0][..., -1:]]
     if name == "sort":
         return [jnp.diff(outs[0], axis=params["dimension"])]
     return []
+
+
+def _whole(power: Any) -> bool:
+    """Whether a power is known to be a whole number."""
+    return not isinstance(power, Tracer) and bool(jnp.all(power == jnp.round(power)))
