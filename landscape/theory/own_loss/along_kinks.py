@@ -52,7 +52,7 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Al
         near: The kinks that the program shows.
     """
     size = float(np.max(np.linalg.norm(slopes, axis=1)))
-    _, sizes, rows = np.linalg.svd(slopes - slopes.mean(axis=0))
+    _, sizes, rows = np.linalg.svd(slopes - slopes.mean(axis=0), full_matrices=len(slopes) < len(u))
     rank = int(np.sum(sizes > JUMP * size * np.sqrt(len(slopes))))
     if rank in (0, len(u)):
         return None

@@ -228,8 +228,10 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def _distinct(rows: np.ndarray) -> np.ndarray:
-    kept: list[np.ndarray] = []
-    for row in rows:
-        if all(np.linalg.norm(row - other) > 1e-3 for other in kept):
-            kept.append(row)
-    return np.array(kept)
+    """Unit rows without those that are within 1e-3 of one before."""
+    near = 1.0 - rows @ rows.T < 0.5e-6
+    kept: list[int] = []
+    for i in range(len(rows)):
+        if not near[i, kept].any():
+            kept.append(i)
+    return rows[kept]
