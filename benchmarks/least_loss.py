@@ -52,6 +52,7 @@ def _loss(problem: Any, theta: np.ndarray) -> tuple[float, np.ndarray]:
 
 def main() -> None:
     """Draws, labels, and writes one JSON file and a line after every problem."""
+    from new_file import new_file
     from peers import surroundings
 
     from landscape.problems.empirical import empirical
@@ -62,8 +63,9 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=40)
     parser.add_argument("--starts", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "least-loss-cpu.json")
+    parser.add_argument("--out", type=Path, help="default: a new file in benchmarks/results")
     asked = parser.parse_args()
+    out = asked.out or new_file("least-loss-cpu.json")
     where = surroundings()
     labels, widths, intervals, below, programs, longest = Counter(), 0, 0, 0, [], 0.0
     for i in range(asked.problems):
@@ -87,7 +89,7 @@ def main() -> None:
             "minima": dict(labels), "minima_below_a_bound": below, "programs_median": float(np.median(programs or [0])),
             "programs_most": max(programs, default=0), "search_longest_cpu_seconds": round(longest, 2),
         }  # fmt: skip
-        asked.out.write_text(json.dumps({**result, "environment": where}, indent=1) + "\n")
+        out.write_text(json.dumps({**result, "environment": where}, indent=1) + "\n")
         print(json.dumps(result), flush=True)
 
 

@@ -347,6 +347,21 @@ def _calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, .
             dict(y=v, width=1, regularisation=0.1),
             ("y", "width", "regularisation"),
         ),
+        "from_model": (
+            ls.from_model,
+            dict(
+                model={"a.weight": np.eye(2), "b.weight": np.ones((1, 2))},
+                x=x,
+                y=y,
+                weight_decay=0.1,
+                reduction="mean",
+                bias="free",
+                activation="relu",
+                loss="squared",
+                slope=0.1,
+            ),
+            ("model", "x", "y", "weight_decay", "slope"),
+        ),
         "from_loss": (
             ls.from_loss,
             dict(

@@ -171,6 +171,37 @@ def test_another_network_is_refused_in_one_sentence(model, words):
         ls.from_model(model, X, Y, **TRAINED)
 
 
+def test_a_wide_network_with_nearly_the_activation_is_refused():
+    """A slope of 0.001 on the negative side moves the sum of 1000 neurons by more than rounding does."""
+    rng = np.random.default_rng(1)
+    wide = {"fc1.weight": rng.normal(size=(1000, 2)), "fc2.weight": rng.normal(size=(1, 1000))}
+    wide = {name: one.astype(np.float32) for name, one in wide.items()}
+
+    def leaky(row):
+        z = wide["fc1.weight"] @ row
+        return wide["fc2.weight"] @ jnp.where(z > 0, z, 0.001 * z)
+
+    assert ls.from_model(Module(wide), X, Y, weight_decay=0)[0].activation.name == "relu"
+    with pytest.raises(ls.InputError, match="does not predict"):
+        ls.from_model(Module(wide, leaky), X, Y, weight_decay=0)
+    problem, _ = ls.from_model(Module(wide, leaky), X, Y, weight_decay=0, activation="leaky_relu", slope=0.001)
+    assert problem.activation.slope == 0.001
+
+
+@pytest.mark.parametrize("width", [1, 30, 1000])
+@pytest.mark.parametrize("d", [1, 50])
+def test_rounding_in_float32_is_within_what_is_allowed(width, d):
+    """Of the bound at most a third is used, over many rows, in the order of a plain matrix product."""
+    rng = np.random.default_rng(width + d)
+    hidden, outer = rng.normal(size=(width, d)).astype(np.float32), rng.normal(size=width).astype(np.float32)
+    x = rng.normal(size=(500, d)) * np.geomspace(1e-3, 1e3, 500)[:, None]
+    for name in ("relu", "tanh", "gelu"):
+        act = activation(name)
+        f, error = outputs(ls.Params(hidden, outer), act, x)
+        rounded = np.asarray(act.s(jnp.asarray(x.astype(np.float32) @ hidden.T))).astype(np.float32) @ outer
+        assert np.max(np.abs(f - rounded) / error) < 1 / 3
+
+
 @pytest.mark.parametrize(
     ("left", "words"),
     [("weight_decay", "weight_decay"), ("reduction", "mean, sum or sum_half"), ("bias", "regularised .* or free")],

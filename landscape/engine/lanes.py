@@ -101,7 +101,6 @@ class Group:
         self.taken = np.zeros(places, bool)
         self.book = Restarts.new(np.zeros(places, np.int64))
         self._chunk: Any = None  # compiled
-        self._sent: tuple[bytes, Any] = (b"", None)  # the last numbers of active blocks, and where they are computed
         self.looks = looks
         self.looked: list[dict[str, np.ndarray]] = []  # columns of looks that nobody has fetched yet
         self._asked = _Asked.none()
@@ -212,10 +211,8 @@ class Group:
 
         The lanes of this group are used up by it.
         """
-        active = self.active()
-        if self._sent[0] != active.tobytes():
-            self._sent = active.tobytes(), jax.device_put(active, self.sharding)
-        given: tuple[Any, ...] = (self.lanes, self._sent[1])
+        active = jax.device_put(self.active(), self.sharding)
+        given: tuple[Any, ...] = (self.lanes, active)
         if self.looks is not None:
             given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
         watch = None if self.looks is None else self.looks.watch

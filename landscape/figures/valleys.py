@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure as AnyFigure
 
 from landscape.figures.style import (
     DPI,
@@ -22,7 +23,7 @@ from landscape.figures.style import (
 from landscape.palette import COLOURS
 
 
-def barrier(record: dict[str, Any]) -> Figure:
+def barrier(record: dict[str, Any]) -> AnyFigure:
     """The loss from the bottom of the valley to a global minimum: along the path, and straight, with the wall."""
     found = record["findings"]
     figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
@@ -83,7 +84,7 @@ def by_width(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def ranks(record: dict[str, Any]) -> Figure:
+def ranks(record: dict[str, Any]) -> AnyFigure:
     """Ranks of samples of neurons by the number of rows: a plateau where the dimension is finite."""
     found = record["findings"]
     figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")

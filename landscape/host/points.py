@@ -13,7 +13,7 @@ from landscape.problems.empirical import BIASES, Empirical, converted, empirical
 from landscape.problems.params import Params
 from landscape.problems.porcupine import Porcupine, porcupine, unit_lines
 from landscape.problems.teacher_student import TeacherStudent, teacher_student
-from landscape.records import InputError, Verdict, numbers, real
+from landscape.records import InputError, Verdict, numbers, real, shortened
 
 FIELDS = ("teacher", "hidden", "activation", "slope")
 ON_LINES = ("lines", "teacher", "line_of", "coefficient")
@@ -124,9 +124,9 @@ def _penalties(content: dict[str, Any], path: Path | str) -> tuple[str, str]:
         both = (said if "hidden_bias" in content else "none", said if "outer_bias" in content else "none")
     else:
         both = (said, said)
-    for one in (said, *both) if isinstance(said, str) else both:
-        if one not in BIASES:
-            raise InputError(f"bias {one!r} in {path} is unknown; known are {', '.join(BIASES)}.")
+    for one in both if isinstance(said, dict) else (said, *both):
+        if not isinstance(one, str) or one not in BIASES:
+            raise InputError(f"bias {shortened(one)!r} in {path} is unknown; known are {', '.join(BIASES)}.")
     return both
 
 

@@ -31,6 +31,7 @@ class SplitAndEscape(Reported, Descents):
 
     name: ClassVar[str] = "split-and-escape"
     about: ClassVar[str] = "Safran, Yehudai and Shamir 2021: split a neuron of a spurious minimum, and escape"
+    takes: ClassVar[str] = "25 s of processor time"
     draws: ClassVar[str] = "the spectra of the splits, and where escapes end"
 
     restarts: int = 10
