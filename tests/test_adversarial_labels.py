@@ -17,6 +17,8 @@ KINKS = {
     "where": lambda t: 10 * jnp.where(t > 0, t, -t),
     "cond": lambda t: 10 * jax.lax.cond(t > 0, lambda: t, lambda: -t),
     "top_k": lambda t: 10 * jax.lax.top_k(jnp.array([t, -t]), 1)[0][0],
+    "sort": lambda t: 10 * jnp.sort(jnp.array([t, -t]))[1],
+    "cummax": lambda t: 10 * jax.lax.cummax(jnp.array([t, -t]))[1],
     "argmax": lambda t: 10 * jnp.array([t, -t])[jnp.argmax(jnp.array([t, -t]))],
     "root": lambda t: 10 * (t * t + 1e-300) ** 0.5,
 }

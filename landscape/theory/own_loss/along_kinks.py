@@ -22,6 +22,8 @@ JUMP = 1e-4  # gradients of pieces differ by this part of the largest: over 1e-7
 WITHIN = 0.99  # the cosine with which the normal of a kink lies in the space of the jumps
 CHORDS = 4  # Newton steps back to the kinks, with the slopes at the point
 FEW = 8  # directions in which a gradient is taken by differences
+BESIDE = 1e-2  # how far from the point it is looked whether slopes jump along the kinks too, in scales
+ACROSS = 1e-6  # how far to either side: a kink that bends is left by some BESIDE^2, and four chords leave BESIDE^6
 MEETS = 1e-9  # a kink further than this from the point, in scales, does not pass through it
 
 
@@ -69,6 +71,8 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Al
             here = here - loss.switches(here)[:, numbers] @ back.T
         return here
 
+    covered = covered and _jumps_along(loss, u, points, jumps, flat.shape[1])
+
     def gradients(z: np.ndarray) -> np.ndarray:
         """By differences where directions are few: on a kink an automatic gradient is that of one of its sides."""
         k = z.shape[1]
@@ -86,3 +90,15 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Al
         gradients=gradients,
     )
     return Along(flat.shape[1], function, points, covered)
+
+
+def _jumps_along(
+    loss: Loss, u: np.ndarray, points: Callable[[np.ndarray], np.ndarray], jumps: np.ndarray, k: int
+) -> bool:
+    """Whether slopes jump beside the point as at it. A switch that is zero on one side of its kink leads off it."""
+    z = np.random.default_rng(0).normal(size=(min(4 * k, 32), k))
+    z *= BESIDE / np.linalg.norm(z, axis=1, keepdims=True)
+    here = np.concatenate([u[None], points(z)])[:, None]
+    sides = [loss.gradients((here + s * ACROSS * jumps).reshape(-1, len(u))) for s in (1.0, -1.0)]
+    sizes = np.linalg.norm((sides[0] - sides[1]).reshape(len(here), -1), axis=1)
+    return bool(np.all(sizes[1:] >= 0.5 * sizes[0]))  # false of NaN

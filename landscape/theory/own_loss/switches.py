@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from landscape.theory.own_loss.walk import asleep, bind, walk
@@ -129,4 +130,7 @@ def _of(name: str, params: Any, ins: list[Any], outs: list[Any]) -> list[Any]:
 
 def _whole(power: Any) -> bool:
     """Whether a power is known to be a whole number."""
-    return not isinstance(power, Tracer) and bool(jnp.all(power == jnp.round(power)))
+    if isinstance(power, Tracer):
+        return False
+    known = np.asarray(power)  # by NumPy: where a program is traced, JAX would make a tracer of a known value
+    return bool(np.all(known == np.round(known)))
