@@ -110,6 +110,8 @@ def main() -> None:
     from new_file import new_file
 
     from landscape import gallery
+    from landscape.engine.driver import environment
+    from landscape.engine.settings import Settings
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", nargs="+", default=list(gallery.examples()))
@@ -132,7 +134,11 @@ def main() -> None:
         one = found[name] = compared(name, asked.restarts, asked.seed, asked.optimiser)
         open_ = f"{one['undecided_of_known_type']} of {one['known_type']} open"
         print(f"{name}: {one['wrong_count']} wrong, {open_}, {one['labels']}, {one['seconds']} s", flush=True)
-        whole = {**of, "losses": {key: found[key] for key in gallery.examples() if key in found}}
+        whole = {
+            **of,
+            "environment": environment(Settings()),
+            "losses": {key: found[key] for key in gallery.examples() if key in found},
+        }
         out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
