@@ -87,23 +87,30 @@ def _tyro(study: Any, default: Any, arguments: list[str]) -> tuple[Any, Output]:
     options = dataclasses.make_dataclass(
         "Options", [("study", study, default), ("output", Output, dataclasses.field(default=Output()))], frozen=True
     )
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            read = tyro.cli(
-                tyro.conf.OmitArgPrefixes[options],
-                args=arguments,
-                prog=f"landscape run {study.name}",
-                description=study.about,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise InputError(one_line(errors.getvalue())) from None
+    kind, more = tyro.conf.OmitArgPrefixes[options], "`landscape studies NAME` lists the fields"
+    read = read_options(kind, arguments, f"landscape run {study.name}", study.about, more)
     return read.study, read.output
 
 
-def one_line(message: str, more: str = "`landscape studies NAME` lists the fields") -> str:
+def read_options(kind: Any, arguments: list[str], prog: str, description: str | None, more: str) -> Any:
+    """A record of this kind from options.
+
+    Raises:
+        InputError: tyro's error as one line, and `more`, which says where to read on.
+    """
+    import tyro
+
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(kind, args=arguments, prog=prog, description=description)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(_one_line(errors.getvalue(), more)) from None
+
+
+def _one_line(message: str, more: str) -> str:
     """tyro's framed message without its frame, title and repeated help text, and where to read more."""
     # Frames are of ASCII where the terminal has no other characters.
     lines = [line.strip("│| ") for line in message.splitlines() if not line.startswith(("╭", "╰", "+-"))]

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from landscape.cli import guide, labels, runs, slices, topology
-from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, one_line, use_64_bits
+from landscape.cli.arguments import BAD_INPUT, OK, STOPPED, ascii_digits, read_options, use_64_bits
 from landscape.host import interrupt
 from landscape.host.exhausted import out_of_memory
 from landscape.records import InputError, shortened, version_of
@@ -124,21 +124,13 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    import tyro
-
     ascii_digits(arguments)
     use_64_bits()
     from landscape.host.bench import bench as bench_
     from landscape.host.bench.asked import Bench
 
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            asked = tyro.cli(Bench, args=arguments, prog="landscape bench", description=bench_.__doc__)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise InputError(one_line(errors.getvalue(), "`landscape bench --help` lists the options")) from None
+    more = "`landscape bench --help` lists the options"
+    asked = read_options(Bench, arguments, "landscape bench", bench_.__doc__, more)
     result = bench_.bench(asked, None if asked.json else partial(print, flush=True))
     if asked.json:
         print(json.dumps(result, allow_nan=False))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from landscape.cli.arguments import OK, one_line, use_64_bits
+from landscape.cli.arguments import OK, read_options, use_64_bits
 from landscape.records import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +50,9 @@ class Asked:
 
 def slice_(arguments: list[str]) -> int:
     where = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
-    asked = _parsed(arguments)
+    about = "A picture of the loss around the points of a file or a run, or through them."
+    more = "`landscape slice --help` lists the options"
+    asked = read_options(Asked, arguments, "landscape slice FILE | DIR", about, more)
     if where is None:
         raise InputError(f"slice needs a file of points or the folder of a run; usage: landscape {USAGE}.")
     use_64_bits()
@@ -69,24 +69,6 @@ def slice_(arguments: list[str]) -> int:
     else:
         print(f"{found}\n{out}")
     return OK
-
-
-def _parsed(arguments: list[str]) -> Asked:
-    import tyro
-
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(
-                Asked,
-                args=arguments,
-                prog="landscape slice FILE | DIR",
-                description="A picture of the loss around the points of a file or a run, or through them.",
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise InputError(one_line(errors.getvalue(), "`landscape slice --help` lists the options")) from None
 
 
 def _points(where: Path, chosen: str | None) -> tuple[Problem, np.ndarray]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
 import math
 from pathlib import Path
 
-from landscape.cli.arguments import OK, ascii_digits, one_line, use_64_bits
+from landscape.cli.arguments import OK, ascii_digits, read_options, use_64_bits
 from landscape.cli.brought import problem_in
 from landscape.records import InputError
 
@@ -43,7 +41,9 @@ class Asked:
 def topology(arguments: list[str]) -> int:
     where = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     ascii_digits(arguments)
-    asked = _parsed(arguments)
+    about = "The minima of a run, the barriers between them, and the disconnectivity graph."
+    more = "`landscape topology --help` lists the options"
+    asked = read_options(Asked, arguments, "landscape topology DIR", about, more)
     if where is None:
         raise InputError(f"topology needs the folder of a run; usage: landscape {USAGE}.")
     if asked.level is not None and not math.isfinite(asked.level):
@@ -71,21 +71,3 @@ def topology(arguments: list[str]) -> int:
         print(text_at(found.graph, asked.level))
     print(drawn)
     return OK
-
-
-def _parsed(arguments: list[str]) -> Asked:
-    import tyro
-
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(
-                Asked,
-                args=arguments,
-                prog="landscape topology DIR",
-                description="The minima of a run, the barriers between them, and the disconnectivity graph.",
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise InputError(one_line(errors.getvalue(), "`landscape topology --help` lists the options")) from None
