@@ -83,21 +83,24 @@ from landscape.engine.driver import Driver
 from landscape.engine.settings import Settings
 
 device, cpu = jax.local_devices()
-single, programs = sys.argv[1] == "single", []
+single, programs, wide = sys.argv[1] == "single", [], []
 if single:
     precision.devices = lambda: [device]
     precision.host = lambda: cpu
     precision.has_float64 = lambda one: one is cpu
+    from landscape import restart
     from landscape.engine import driver
-    driver.devices, driver.has_float64 = precision.devices, precision.has_float64
+    driver.devices, driver.has_float64, restart.host = precision.devices, precision.has_float64, precision.host
 
 made = lanes._program
-def program(problem, method, form, watch, given, sharding, wide):
+def program(problem, method, form, watch, given, sharding, blocks):
+    if device in sharding.device_set:
+        sent = [given, jax.tree.map(np.asarray, problem)]
+        wide.extend(str(leaf.shape) for leaf in jax.tree.leaves(sent) if leaf.dtype == np.float64 and leaf.ndim)
     programs.append((str(given[0].theta.dtype), [one.id for one in sorted(sharding.device_set, key=lambda d: d.id)]))
-    return made(problem, method, form, watch, given, sharding, wide)
+    return made(problem, method, form, watch, given, sharding, blocks)
 lanes._program = program
 
-wide = []
 def look(now):
     for one in jax.live_arrays():
         if one.dtype == np.float64 and one.ndim and device in one.devices():

@@ -185,7 +185,13 @@ class Driver:
             limits.restore_original_limits()
 
     def _place_problem(self) -> None:
-        """Puts large arrays of the problem on the device: NumPy's are copied at every call."""
+        """Puts large arrays of the problem on the device: NumPy's are copied at every call.
+
+        A device without float64 gets every array in float32, as the programs there would round it.
+        """
+        if not has_float64(self.devices[0]):
+            self._on_devices = jax.tree.map(_in_float32, self.problem)
+            return
         large = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self.problem)) >= KEPT_THERE
         if large and len(self.devices) == 1:
             with float64():
@@ -247,7 +253,7 @@ class Driver:
                 group.compact()
                 self.clock.own_steps += int(group.taken.sum()) * self.method.chunk
                 self.clock.lane_steps += int(group.active().sum()) * group.size * self.method.chunk
-                running[pool.submit(self.clock.chunk(group.chunk(self._on_devices)))] = group
+                running[pool.submit(self.clock.chunk(group.chunk(self._problem_there(group))))] = group
         return idle
 
     def _dissolved(self, group: Group, queue: Queue, running: dict[Future, Group]) -> bool:
@@ -288,8 +294,9 @@ class Driver:
         if fresh.any():
             begun = restarts.at(fresh)
             theta = self._begins(begun, queue)
-            self.clock.up += group.begin(self._on_devices, places[fresh], theta, begun)
-            group.look_at_starts(self._on_devices, theta, begun)
+            problem = self._problem_there(group)
+            self.clock.up += group.begin(problem, places[fresh], theta, begun)
+            group.look_at_starts(problem, theta, begun)
             self._fetch_looks(group)
         for held, which in restarts.batches():
             row = restarts.row[which]
@@ -308,6 +315,11 @@ class Driver:
         for i in np.flatnonzero([start is not None for start in restarts.start]):
             theta[i] = restarts.start[i]
         return theta
+
+    def _problem_there(self, group: Group) -> Problem:
+        """The problem with its arrays as the programs of a group want them."""
+        on_host = group.dtype != self.dtype and not has_float64(self.devices[0])
+        return self.problem if on_host else self._on_devices
 
     def _there(self, group: Group) -> AbstractContextManager[None]:
         """Inside, what is computed for a group is computed where it is: float64 on the host of a TPU."""
@@ -403,6 +415,11 @@ class Driver:
 def _on_cpu(devices: list[Any]) -> bool:
     """Whether lanes are laid out for the host's cores: small blocks, a group a core."""
     return devices[0].platform == "cpu"
+
+
+def _in_float32(leaf: Any) -> Any:
+    """An array of float64 rounded to float32; everything else as it is."""
+    return np.asarray(leaf, np.float32) if getattr(leaf, "dtype", None) == np.float64 else leaf
 
 
 def _cores() -> int:
