@@ -1,6 +1,6 @@
 """Where numbers are computed: the one door to 64-bit numbers and to the host's own device.
 
-Importing the package changes no global setting.
+Importing the package changes no global setting; what it mends in JAX is said in `closures`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Any
 
 import jax
 
+from landscape.closures import keep_apart
 from landscape.records import InputError
+
+keep_apart()
 
 DOUBLE = ("cpu", "gpu")  # platforms with float64; a TPU emulates it, without factorisations and with float32's range
 

@@ -22,6 +22,7 @@ STAGES = (
     "records",
     "patience",
     "arrays",
+    "closures",
     "precision",
     "problems",
     "restart",
