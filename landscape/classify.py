@@ -87,7 +87,7 @@ def complete(problem: Problem, point: Point, claim: Claim) -> Verdict:
     error = point.loss_error if claim.loss_error is None else claim.loss_error
     if claim.label == Label.GLOBAL and error > OPEN * problem.scale * problem.gradient_scale:
         reason = f"the weights are so large that rounding leaves the loss open by {error:.1e}"
-        claim = Claim(Label.UNDECIDED, reason=reason)
+        claim = replace(claim, label=Label.UNDECIDED, flavour=None, evidence=None, by=None, margin=None, reason=reason)
     return Verdict.of(
         claim,
         loss=float(point.loss),

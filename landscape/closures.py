@@ -19,7 +19,7 @@ def keep_apart() -> None:
     try:
         # There is no public way to it.
         from jax._src import dtypes
-        from jax._src.lib import weakref_lru_cache
+        from jax._src.lib import weakref_lru_cache  # pyright: ignore[reportAttributeAccessIssue]
         from jax._src.literals import TypedNdArray
 
         handlers, kept = dtypes.canonicalize_value_handlers, weakref_lru_cache.weak_key_weak_value_cache
@@ -29,5 +29,5 @@ def keep_apart() -> None:
     def in_one_mode() -> Callable[[np.ndarray], np.ndarray]:
         return kept(lambda array: TypedNdArray(np.asarray(array, dtypes.canonicalize_dtype(array.dtype))))
 
-    single, double = in_one_mode(), in_one_mode()
-    handlers[np.ndarray] = lambda array: (double if jax.config.jax_enable_x64 else single)(array)
+    modes = {"float32": in_one_mode(), "float64": in_one_mode()}  # by what a Python float is there
+    handlers[np.ndarray] = lambda array: modes[jax.dtypes.canonicalize_dtype(float).name](array)

@@ -19,7 +19,8 @@ def ask(when):  # whether the loss still answers, compiled or not, and to a step
     values = compiled(point), plain(point), plain(jnp.asarray(point)), later(point)
     slope = jax.jit(jax.grad(plain))(point)
     step = optax.sgd(0.1).update(slope, optax.sgd(0.1).init(point))[0]
-    asked.append([when, [str(value.dtype) for value in (*values, step)], bool(np.ptp([float(v) for v in values]) < 1e-5)])
+    agree = bool(np.ptp([float(value) for value in values]) < 1e-5)
+    asked.append([when, [str(value.dtype) for value in (*values, step)], agree])
 
 def plain(p):
     return jnp.sum((x @ p - y) ** 2)

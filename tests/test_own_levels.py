@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import landscape as ls
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.limits import at_limits
 from landscape.theory.own_loss.plateau import only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.view import view
@@ -103,3 +105,51 @@ def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
 def test_a_loss_without_an_automatic_gradient_is_refused_in_one_sentence():
     with pytest.raises(InputError, match="JAX cannot differentiate the loss"):
         problem(lambda x: jax.lax.while_loop(lambda v: v[0] < 1.0, lambda v: v + 1.0, jnp.abs(x))[0], 2)
+
+
+# Units that are off: at theta = (slope, threshold, weight) their sum with a constant is level in float64, and each has
+# a way back, since the residual of the best constant is not orthogonal to the unit.
+OFF = {
+    "softplus": (jax.nn.softplus, [1.0, -306.0, 0.0, 0.5]),
+    "gaussian": (lambda x: jnp.exp(-jnp.square(x)), [3.0, -400.0, 0.0, 0.5]),
+    "gaussian, underflown": (lambda x: jnp.exp(-jnp.square(x)), [30.0, -700.0, 0.0, 0.5]),
+    "sigmoid": (jax.nn.sigmoid, [1.0, -400.0, 0.0, 0.5]),
+    "erf": (jax.scipy.special.erf, [1.0, -60.0, 0.0, 0.5]),
+}
+TARGETS = jnp.array([0.0, 1.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_a_unit_that_is_off_makes_no_flat_minimum(name):
+    unit, theta = OFF[name]
+
+    def loss(x):
+        return jnp.mean((unit(x[0] * jnp.arange(4.0) + x[1]) * x[2] + x[3] - TARGETS) ** 2)
+
+    claim = at(loss, theta)
+    assert claim.label in (Label.UNDECIDED, Label.UNCONVERGED, Label.AT_INFINITY)
+    assert claim.flavour is None
+
+
+def test_an_operation_at_its_limit_is_seen_where_it_depends_on_the_parameters():
+    centres = jnp.array([0.0, 40.0])
+
+    def kernel(x):  # exp(-1600) is of the data alone
+        return x @ jnp.exp(-jnp.square(centres[:, None] - centres)) @ x
+
+    def seen(function, theta):
+        return bool(at_limits(function, jnp.array(theta)))
+
+    assert not seen(kernel, [1.0, 2.0])
+    assert not seen(lambda x: jnp.sum(jnp.tanh(x)), [16.0, 0.0])  # 1 - tanh(16) is 114 eps
+    assert seen(lambda x: jnp.sum(jnp.tanh(x)), [19.0, 0.0])
+    assert seen(lambda x: jnp.sum(jnp.tanh(x.astype(jnp.float32))), [9.5, 0.0])
+    assert seen(jax.jit(lambda x: jax.nn.softmax(x)[0]), [0.0, 40.0])
+    assert not seen(lambda x: jax.nn.softmax(jnp.array([x[0], -jnp.inf]))[0], [0.0])  # a mask
+
+
+def test_a_loss_that_rounding_leaves_open_keeps_its_number():
+    found = ls.label(problem(lambda x: (x[0] * x[1] - x[2] * x[3]) ** 2, 4, 0.0), np.full(4, 1e12))
+    assert found.label == Label.UNDECIDED
+    assert 0.0 <= found.loss < 1e16  # products of 1e24 round by 1e8
+    assert "rounding leaves the loss open" in (found.reason or "")

@@ -258,6 +258,9 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
         if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
             reason = "level to within rounding only: further out the loss leaves its level as an exponential does"
             return Claim(Label.UNDECIDED, reason=reason, **known)
+        if flavour != Flavour.STRICT_MINIMUM and loss.at_limits(held.u):
+            reason = "level to within rounding only: an operation (exp, tanh, ...) has come to its limit here"
+            return Claim(Label.UNDECIDED, reason=reason, **known)
         if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
             reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
             return Claim(Label.UNDECIDED, reason=reason, **known)

@@ -134,7 +134,7 @@ class Subgradients(NamedTuple):
     """Gradients of the pieces met near a point, and their convex combination of least norm.
 
     Attributes:
-        slopes: The gradients, [r, p].
+        slopes: The gradients that are finite, [r, p].
         combined: The combination, [p].
     """
 
@@ -144,7 +144,8 @@ class Subgradients(NamedTuple):
     @property
     def rest(self) -> bool:
         """Whether the combination is zero, beside the largest of the gradients."""
-        return bool(np.linalg.norm(self.combined) <= REST * np.max(np.linalg.norm(self.slopes, axis=1)))
+        steepest = np.max(np.linalg.norm(self.slopes, axis=1), initial=0.0)
+        return len(self.slopes) > 0 and bool(np.linalg.norm(self.combined) <= REST * steepest)
 
 
 def subgradients(loss: Loss, u: np.ndarray) -> Subgradients:
@@ -168,6 +169,8 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     """
     value, error = loss.loss(u)
     exact, (slopes, combined) = given is not None, given or subgradients(loss, u)
+    if not len(slopes):
+        return Found(np.inf, False, reason="the automatic gradient is not finite about this point")
     slope = float(np.linalg.norm(combined))
     still = Subgradients(slopes, combined).rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.

@@ -29,7 +29,10 @@ def only_rounding(loss: Loss, u: np.ndarray, flat: Float[np.ndarray, "p k"]) -> 
     """
     if not flat.shape[1]:
         return False
-    lines = np.concatenate([flat.T[:WAYS], -flat.T[:WAYS]])
+    # Mixed ones too: a unit that is off and has no weight in the sum is level in both of these, and not in their sum.
+    mixed = np.random.default_rng(0).normal(size=(WAYS // 2, flat.shape[1])) @ flat.T
+    ways = np.concatenate([flat.T[: WAYS // 2], mixed / np.linalg.norm(mixed, axis=1, keepdims=True)])
+    lines = np.concatenate([ways, -ways])
     value, error = loss.loss(u)
     ends = loss.losses((u + OUT[:, None, None] * lines).reshape(-1, len(u))).reshape(len(OUT), -1)
     for line, seen in zip(lines, (np.abs(ends - value) > SEEN * error).T, strict=True):

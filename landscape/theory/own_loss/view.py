@@ -18,6 +18,7 @@ from jaxtyping import Float
 from landscape.polish import float64
 from landscape.problems.from_loss import UserLoss
 from landscape.problems.problem import QUICK
+from landscape.theory.own_loss.limits import at_limits
 from landscape.theory.own_loss.rounding import disturbed
 from landscape.theory.own_loss.switches import switches
 
@@ -38,6 +39,7 @@ class Loss(NamedTuple):
         derivative_errors: Those of the gradient (Euclidean) and of the Hessian (Frobenius) at a point.
         switches: Functions that are zero at kinks (`switches`) at rows, [r, p] -> [r, m].
         switch_slopes: Gradients of some of them by their numbers, ([p], [k]) -> [k, p].
+        at_limits: Whether an operation has come to its limit by rounding at a point (`limits`), [p] -> bool.
         bend: Hessian of the loss less a combination of them, ([p], numbers [k], weights [k]) -> [p, p].
         scale: What one unit of u is in theta, [p].
         starts: Draws of the problem's own starts, [draws, p], in u.
@@ -53,6 +55,7 @@ class Loss(NamedTuple):
     derivative_errors: Callable[[np.ndarray], tuple[float, float]]
     switches: Callable[[np.ndarray], Float[np.ndarray, "r m"]]
     switch_slopes: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "k p"]]
+    at_limits: Callable[[np.ndarray], bool]
     bend: Callable[[np.ndarray, np.ndarray, np.ndarray], Float[np.ndarray, "p p"]]
     scale: Float[np.ndarray, " p"]
     starts: Float[np.ndarray, "draws p"]
@@ -86,6 +89,7 @@ def view(problem: UserLoss) -> Loss:
         derivative_errors=lambda u: _derivative_errors(problem, unit, u),
         switches=_blocks(partial(_switches, problem, unit)),
         switch_slopes=lambda u, some: _host(_switch_slopes, problem, unit, u, _padded(some))[: len(some)],
+        at_limits=lambda u: bool(_host(_at_limits, problem, unit, u)),
         bend=lambda u, some, weights: _host(_bend, problem, unit, u, _padded(some), _padded(weights, np.zeros(1))),
         scale=unit,
         starts=starts / unit,
@@ -168,6 +172,11 @@ def _bend(problem: UserLoss, unit: Any, u: Any, some: Any, weights: Any) -> Any:
         return problem.loss(v * unit) - weights @ switches(problem.loss, v * unit)[some]
 
     return jax.hessian(held)(u)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _at_limits(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return at_limits(problem.loss, u * unit)
 
 
 @partial(jax.jit, compiler_options=QUICK)

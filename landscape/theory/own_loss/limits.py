@@ -1,0 +1,60 @@
+"""Operations of a loss that have come to their limit by rounding, read off its program: exp(-40), tanh(20).
+
+No such operation is level: its slope is too small for float64. A unit that is off in this way, exp(-x^2) at x = 30, has
+a way back that evaluations seldom meet, since the loss changes in a narrow place far away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from landscape.theory.own_loss.walk import bind, walk
+
+LIMITS = {
+    "exp": (0.0,),
+    "exp2": (0.0,),
+    "expm1": (-1.0,),
+    "tanh": (-1.0, 1.0),
+    "erf": (-1.0, 1.0),
+    "erfc": (0.0, 2.0),
+    "logistic": (0.0, 1.0),
+}
+
+
+NEAR = 4.0  # eps: tanh of XLA stands 3.5 below one from 18 on, and is one from 20 on
+
+
+class _OfArguments:
+    """A value that depends on the arguments of the program: what is computed from data alone may be at any limit."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+def at_limits(function: Any, *args: Any) -> jax.Array:
+    """Whether an operation on the arguments of a JAX function is within `NEAR` of its limit, at a finite argument.
+
+    Bodies of loops and branches are not looked into.
+
+    Args:
+        function: A JAX function of arrays.
+        args: Its arguments.
+    """
+    closed = jax.make_jaxpr(function)(*args)
+    found: list[Any] = []
+
+    def step(eqn: Any, ins: list[Any]) -> list[Any]:
+        known = [one.value if isinstance(one, _OfArguments) else one for one in ins]
+        outs = bind(eqn, known)
+        if not any(isinstance(one, _OfArguments) for one in ins):
+            return outs
+        for limit in LIMITS.get(eqn.primitive.name, ()):
+            near = jnp.abs(outs[0] - limit) <= NEAR * jnp.finfo(outs[0].dtype).eps
+            found.append(jnp.any(near & jnp.isfinite(known[0])))
+        return [_OfArguments(out) for out in outs]
+
+    walk(closed.jaxpr, closed.consts, [_OfArguments(one) for one in jax.tree.leaves(args)], step)
+    return jnp.any(jnp.array(found)) if found else jnp.array(False)
