@@ -85,7 +85,12 @@ class _Each(NamedTuple):
     rate_scatter: float
 
 
-def exponent(loss: np.ndarray, grad_norm: np.ndarray, floor: np.ndarray, window: Window = Window()) -> Law:  # noqa: B008
+def exponent(
+    loss: np.ndarray,
+    grad_norm: np.ndarray,
+    floor: np.ndarray | float,
+    window: Window = Window(),  # noqa: B008
+) -> Law:
     """The Lojasiewicz exponent: the slope of log |grad L| against log L.
 
     Args:
@@ -105,7 +110,12 @@ def exponent(loss: np.ndarray, grad_norm: np.ndarray, floor: np.ndarray, window:
     return _law(each, window, timed=False)
 
 
-def rate(time: np.ndarray, loss: np.ndarray, floor: np.ndarray, window: Window = Window()) -> Law:  # noqa: B008
+def rate(
+    time: np.ndarray,
+    loss: np.ndarray,
+    floor: np.ndarray | float,
+    window: Window = Window(),  # noqa: B008
+) -> Law:
     """The rate: minus the slope of log L against log (t + s), the origin of time s fitted too.
 
     A flow does not know when its clock was started: without s the slope of (t - 5)^-3 would be -3 only at late times.
@@ -128,7 +138,7 @@ def rate(time: np.ndarray, loss: np.ndarray, floor: np.ndarray, window: Window =
     return _law(each, window, timed=True)
 
 
-def _inside(loss: np.ndarray, other: np.ndarray, floor: np.ndarray, window: Window) -> np.ndarray:
+def _inside(loss: np.ndarray, other: np.ndarray, floor: np.ndarray | float, window: Window) -> np.ndarray:
     """Which looks are fitted, boolean [r, t]."""
     if loss.shape != other.shape:
         raise InputError(f"losses of shape {loss.shape} and {other.shape} do not belong together.")
@@ -140,7 +150,7 @@ def _inside(loss: np.ndarray, other: np.ndarray, floor: np.ndarray, window: Wind
 
 
 def _enough(log_loss: np.ndarray) -> bool:
-    return len(log_loss) >= LEAST_LOOKS and np.ptp(log_loss) >= LEAST_DECADES * np.log(10)
+    return len(log_loss) >= LEAST_LOOKS and bool(np.ptp(log_loss) >= LEAST_DECADES * np.log(10))
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

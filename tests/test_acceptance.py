@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from slow import slow
 
 import landscape as ls
+from landscape.descent.lane import Lane
 from landscape.engine.driver import Driver
 from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
 from landscape.engine.settings import Schedule, Settings
@@ -115,7 +117,9 @@ def test_candidates_are_joined_and_chosen_by_columns():
 
 def test_restarts_that_go_on_are_found_by_what_holds_their_lanes():
     restarts = _some([1, 2, 3, 4]).restarts
-    one, other = Parked(None), Parked(None)
+    column = jnp.zeros(4)
+    lanes = Lane(jnp.zeros((2, 4)), None, column, column, column, column)
+    one, other = Parked(lanes), Parked(lanes)
     restarts.parked[[0, 3]], restarts.parked[1] = one, other
     found = [(parked, which.tolist()) for parked, which in restarts.batches()]
     assert found == [(one, [0, 3]), (other, [1])]

@@ -68,6 +68,7 @@ def test_levels_of_another_problem_stand_in_rows_of_their_own_and_a_plain_differ
     assert spurious.differs  # 12 of 60 against none
 
 
+@pytest.mark.wrong_types
 def test_only_censuses_are_compared(runs):
     with pytest.raises(ls.InputError, match="compare takes two censuses; b is a dict"):
         ls.compare(runs["flow"], {})

@@ -11,7 +11,7 @@ from finite_networks import finished, problem_of
 import landscape as ls
 from landscape.classify import settle
 from landscape.problems.empirical import empirical
-from landscape.records import Flavour, Label
+from landscape.records import Flavour, Label, Verdict
 from landscape.theory.convex import labels
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import forward, independent
@@ -72,7 +72,7 @@ def test_an_undecided_minimum_is_called_strict_or_flat(monkeypatch):
         verdict = label(problem, theta)
         assert (verdict.label, verdict.flavour) == (Label.UNDECIDED, Flavour.MINIMUM_NOT_CLEAR)
         # A lower loss that is seen makes it spurious, and no clearer.
-        settled = settle(verdict, 0.5 * here.loss, 0.0)
+        settled = settle(Verdict.of(verdict), 0.5 * here.loss, 0.0)
         assert (settled.label, settled.flavour) == (Label.SPURIOUS, Flavour.NOT_CLEAR)
 
 

@@ -98,7 +98,7 @@ def test_senseless_splits_are_refused(fields, words):
         SplitAndEscape(**fields).manifest()
 
 
-@pytest.mark.parametrize("teachers", [(), (2,), (6.5,)])
+@pytest.mark.parametrize("teachers", [(), (2,), pytest.param((6.5,), marks=pytest.mark.wrong_types)])
 def test_senseless_sizes_are_refused(teachers):
     with pytest.raises(ls.InputError, match="teachers must"):
         SpuriousFamilies(teachers=teachers).cells()

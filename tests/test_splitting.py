@@ -226,8 +226,12 @@ def test_counts_are_those_of_brute_force(r, m):
     assert counts.global_manifolds(r, m) == len(names)
 
 
-def test_counts_stay_exact_beyond_float64_and_refuse_senseless_sizes():
+def test_counts_stay_exact_beyond_float64():
     assert ls.critical_manifolds(30, 30) == factorial(30)
+
+
+@pytest.mark.wrong_types
+def test_counts_refuse_senseless_sizes():
     critical_, global_ = ls.critical_manifolds, ls.global_manifolds
     for count, sizes in ((critical_, (3, 2)), (global_, (0, 2)), (global_, (2, 2.5))):
         with pytest.raises(ls.InputError, match="must be"):

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
 
 from landscape.census.census import Census
@@ -22,7 +23,7 @@ SINGLE_CURVES = 200  # more descents than this are drawn as median and quantiles
 
 def draw_curves(
     curves: Curves, problem: Problem, census: Census | None = None, axes: tuple[Axes, Axes] | None = None
-) -> Figure:
+) -> _Figure:
     """Two panels over the step: the loss above its lower bound (above zero if none is known), the gradient norm.
 
     Losses below the rounding floor are drawn on it. More than 200 descents are drawn as median and 10% to 90%

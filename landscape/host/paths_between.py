@@ -37,7 +37,7 @@ class Way:
         saddle: Loss of the transition state that the highest point of the string leads to, where descents from it
             lead to these very two minima, up to symmetry; else None.
         points: Way-points of the string, [t, p], from the first point to the matched copy of the second.
-        sampled_points: Those of dynamic string sampling, [t, p], where it found a path.
+        sampled_points: Those of dynamic string sampling, [s, p], where it found a path.
         edge: The lowest of the bounds.
     """
 
@@ -48,7 +48,7 @@ class Way:
     sampled: Height | None
     saddle: float | None
     points: Float[np.ndarray, "t p"]
-    sampled_points: Float[np.ndarray, "t p"] | None
+    sampled_points: Float[np.ndarray, "s p"] | None
     edge: Edge
 
 

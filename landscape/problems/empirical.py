@@ -186,8 +186,8 @@ class Empirical(Problem):
 
         return canonical
 
-    def _split(self, theta: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
-        """Hidden [m, d], outer [m], b0 (0 where there is none)."""
+    def _split(self, theta: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray | np.floating]:
+        """Hidden [m, d], outer [m], b0 (0 where there is none; one number of a NumPy theta is no array)."""
         m, d = self.width, self.d
         b0 = theta[-1] if self.outer_bias != "none" else jnp.zeros((), theta.dtype)
         return theta[: m * d].reshape(m, d), theta[m * d : m * (d + 1)], b0

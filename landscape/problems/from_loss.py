@@ -250,10 +250,7 @@ def from_loss(
         theta, _ = ravel_pytree(params)
         theta = theta.astype(jnp.float64)
         unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
-
-        def chart(flat: Array) -> Any:
-            # A float32 descent hands in float32; ravel's own chart insists on the dtype it was made with.
-            return jax.tree.map(lambda leaf: leaf.astype(flat.dtype), unravel(flat.astype(jnp.float64)))
+        chart = partial(_params_at, unravel)  # goes to other processes by its name, as a function made here would not
 
         try:
             value = loss(chart(theta))
@@ -272,6 +269,11 @@ def from_loss(
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
     return replace(whole, steepness=_steepness(whole))
+
+
+def _params_at(unravel: Callable[[Any], Any], theta: AnyArray) -> Any:
+    """params at theta [p], in its dtype: a float32 descent hands in float32, and `unravel` takes float64 alone."""
+    return jax.tree.map(lambda leaf: leaf.astype(theta.dtype), unravel(theta.astype(jnp.float64)))
 
 
 def _through(split: Partition, function: Callable[..., Any], into: bool = False, out: bool = False) -> Any:

@@ -423,7 +423,24 @@ def teacher_rows(teacher: Any) -> np.ndarray:
     return teacher
 
 
-def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> TeacherStudent:
+@overload
+def orthonormal_teacher(
+    k: int,
+    width: int | None = None,
+    d: int | None = None,
+    *,
+    activation: str | Activation = "relu",
+    slope: float = 0.01,
+) -> TeacherStudent: ...
+
+
+@overload
+def orthonormal_teacher(k: int, width: int | None = None, d: int | None = None, **options: Any) -> Any: ...
+
+
+def orthonormal_teacher(
+    k: int, width: int | None = None, d: int | None = None, **options: Any
+) -> TeacherStudent | OuterWeights:
     """`teacher_student` for the teacher e_1, ..., e_k in R^d (d = k by default): Safran and Shamir's problem.
 
     Raises:

@@ -14,6 +14,7 @@ from landscape.studies.study import once
 
 if TYPE_CHECKING:
     from landscape.census.census import Census
+    from landscape.problems.outer_weights import OuterWeights
     from landscape.problems.teacher_student import TeacherStudent
 
 BAD_LOSS = 1e-3  # Safran and Shamir call a run bad when its loss is at least this
@@ -23,7 +24,7 @@ BAD_LOSS = 1e-3  # Safran and Shamir call a run bad when its loss is at least th
 class Teachers(Descents):
     """Descents on one teacher-student problem; their share by the paper's rule is found too."""
 
-    def title(self, problem: TeacherStudent) -> str:
+    def title(self, problem: TeacherStudent | OuterWeights) -> str:
         """Beside the progress bar."""
         return f"k = {len(problem.teacher)}, n = {problem.width}"
 
@@ -60,7 +61,7 @@ class TeacherStudy(Teachers):
     outer: str = "one"
     teacher_outer: str = "one"
 
-    def problem(self) -> TeacherStudent:
+    def problem(self) -> TeacherStudent | OuterWeights:
         """The landscape.
 
         Raises:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from landscape.arrays import AnyArray
 from landscape.problems.problem import Problem
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.problems.tied import TiedStudent, masses
@@ -16,7 +17,7 @@ from landscape.records import InputError
 STRAY = 0.1  # a student further than this from its teacher, in radians, is astray
 
 
-def matching(problem: Problem) -> dict[str, Callable[[Array], Array]]:
+def matching(problem: Problem) -> dict[str, Callable[[AnyArray], Array]]:
     """What to look at along descents: how students gather around teachers, by functions of theta [p].
 
     Each student belongs to the teacher it has the least angle to (T_i of Zhou, Ge and Jin); up to sign for absolute
@@ -39,7 +40,7 @@ def matching(problem: Problem) -> dict[str, Callable[[Array], Array]]:
         raise InputError("students are matched to teachers for homogeneous activations over Gaussian inputs only.")
     teacher = np.asarray(problem.teacher, np.float64)
 
-    def gathered(theta: Array) -> dict[str, Array]:
+    def gathered(theta: AnyArray) -> dict[str, Array]:
         w = theta.reshape(-1, teacher.shape[1])
         z = masses(w)[1] if tied else w
         v = jnp.asarray(teacher, theta.dtype)

@@ -127,7 +127,7 @@ def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
         return False
     before = max(first - 1, 0)
     expected = remainder[first] * (PROBES[before] / PROBES[first]) ** float(np.median(powers))
-    return first == 0 or expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected
+    return first == 0 or bool(expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected)
 
 
 class Subgradients(NamedTuple):
