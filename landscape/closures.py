@@ -19,7 +19,7 @@ def keep_apart() -> None:
     try:
         # There is no public way to it.
         from jax._src import dtypes
-        from jax._src.lib import weakref_lru_cache  # pyright: ignore[reportAttributeAccessIssue]
+        from jax._src.lib import weakref_lru_cache  # pyright: ignore[reportPrivateImportUsage]
         from jax._src.literals import TypedNdArray
 
         handlers, kept = dtypes.canonicalize_value_handlers, weakref_lru_cache.weak_key_weak_value_cache
