@@ -1,15 +1,21 @@
 """Tests run in 64-bit, as the command line does; hypothesis draws the same examples every time and never on a clock.
 
 A process of the suite compiles thousands of programs; old ones are let go between files (see `_few_programs_are_kept`).
+No program is compiled twice: the processes of a run, and those that tests start, share what they compile (see
+`_kept_programs`).
 
 With LANDSCAPE_TYPES=1, every call of the package's functions in the test process is checked against the types and
 shapes of its annotations. Processes that a test starts are not, nor tests that are marked `wrong_types`.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every program that is read back is a line on stderr
+
 
 import jax
 import jaxtyping
@@ -21,6 +27,25 @@ if os.environ.get("LANDSCAPE_TYPES") == "1":
     jaxtyping.install_import_hook("landscape", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 jax.config.update("jax_enable_x64", True)
+
+
+def _kept_programs() -> None:
+    """Where compiled programs are kept, for this process, the workers of the run and the processes that tests start.
+
+    A folder that is given is kept for the next run; else it goes with this one. Who reads what another is still writing
+    is warned, and compiles.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="compiled-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+_kept_programs()
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
 
@@ -43,16 +68,3 @@ def _few_programs_are_kept():
     """Compiled programs of earlier files are forgotten when they are many."""
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY_MAPPINGS:
         jax.clear_caches()
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _equal_programs_are_compiled_once(tmp_path_factory):
-    """A program that this process compiled before, for a function made anew or forgotten since, is read back.
-
-    Two of five compilations of the suite are such. Every process has a folder of its own: none reads what another is
-    about to write.
-    """
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

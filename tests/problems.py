@@ -299,4 +299,15 @@ def _families():
 
 
 FAMILIES: dict[str, Family] = dict(_families())
+# Parts of names: one line of every activation, loss and form; the others are their mixtures.
+SOME = (
+    "width = k",
+    "trained",
+    "data, squared",
+    "parallel, quadratic",
+    "own subnetwork",
+    "matrix",
+    "porcupine, matched, equal",
+    "from_loss",
+)
 ONE_EACH = [name for name in FAMILIES if name in {family.like for family in FAMILIES.values()}]

@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.wrong_types
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_bad_input_is_refused_in_one_sentence(kind, here):
-    assert _trials(kind, 0, 40 if kind is bad_input.label_case else 150, here) == {}
+    assert _trials(kind, 0, 20 if kind is bad_input.label_case else 80, here) == {}
 
 
 @pytest.mark.slow

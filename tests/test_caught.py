@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from reference import call
+from slow import slow
 
 import landscape as ls
 from landscape.figures import valleys as figures
@@ -42,19 +43,19 @@ def test_the_bottom_of_the_valley_and_what_lies_below_its_wall_is_caught():
     assert min(levels) < 31 / 6 < max(levels)
 
 
-def test_no_descent_leaves_a_valley_that_it_is_said_to_be_caught_in():
-    """Gradient descent with small steps from caught starts at width 1 and 2 never ends at the least loss."""
-    for width in (1, 2):
-        problem = FOUND.problem.of_width(width)
-        goal = goal_of(problem)
-        starts = np.random.default_rng(1).normal(size=(300, problem.p))
-        starts[:, -width:] = np.abs(starts[:, -width:])
-        starts = np.array([one for one in starts if caught(problem, one, goal).caught])
-        assert len(starts) >= 3
-        census = ls.explore(problem, starts=starts, progress=False)
-        assert census.labels()["global"] == 0
-        assert census.best_seen is not None
-        assert census.best_seen > goal.loss + 1e-6
+@pytest.mark.parametrize("width", [1, slow(2)])
+def test_no_descent_leaves_a_valley_that_it_is_said_to_be_caught_in(width):
+    """Gradient descent with small steps from caught starts never ends at the least loss."""
+    problem = FOUND.problem.of_width(width)
+    goal = goal_of(problem)
+    starts = np.random.default_rng(1).normal(size=(300, problem.p))
+    starts[:, -width:] = np.abs(starts[:, -width:])
+    starts = np.array([one for one in starts if caught(problem, one, goal).caught])
+    assert len(starts) >= 3
+    census = ls.explore(problem, starts=starts, progress=False)
+    assert census.labels()["global"] == 0
+    assert census.best_seen is not None
+    assert census.best_seen > goal.loss + 1e-6
 
 
 def test_above_outputs_of_zero_and_at_a_global_minimum_nobody_is_caught():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from finite_data import A
 from finite_networks import around, check, degenerate, finished, problem_of, theta_of
+from slow import slow
 
 from landscape.problems.empirical import empirical
 from landscape.records import Label
@@ -72,7 +73,7 @@ def test_a_small_neuron_that_is_about_to_vanish_is_no_part_of_a_minimum():
                 assert label(problem, base).label in (Label.SADDLE, Label.UNCONVERGED)
 
 
-@pytest.mark.parametrize("kind", ["random", "duplicate", "antipodal", "one-hot", "grid"])
+@pytest.mark.parametrize("kind", ["random", "duplicate", slow("antipodal"), slow("one-hot"), slow("grid")])
 def test_labels_on_small_data(kind):
     """Optima of random sets of cells, with neurons split or zero, and where `finish` leads from random networks."""
     rng = np.random.default_rng(len(kind))

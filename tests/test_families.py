@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 from jax import monitoring
-from problems import FAMILIES, ONE_EACH
+from problems import FAMILIES, ONE_EACH, SOME
 from reference import central_differences
+from slow import mostly_slow
 
 import landscape as ls
 from landscape.descent import OPTIMISERS
@@ -18,7 +19,7 @@ from landscape.polish import newton_to_stationary
 from landscape.problems.problem import QUICK
 from landscape.records import Flavour, InputError, Label
 
-every_family = pytest.mark.parametrize("name", FAMILIES)
+every_family = pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SOME))
 
 
 @cache

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from slow import slow
+from slow import mostly_slow
 
 import landscape as ls
 from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at
@@ -74,9 +74,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [slow(name) if name in ("deep", "quadratic, two outputs, logistic") else name for name in PROBLEMS]
-)
+@pytest.mark.parametrize("name", mostly_slow(PROBLEMS, "matrix", "relu, two outputs"))
 def test_gradients_and_hessians_are_differences_of_the_level_below(name):
     problem = PROBLEMS[name]()
     theta, h = _random(problem), 1e-6

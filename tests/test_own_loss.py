@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.nn import relu
-from slow import slow
+from slow import mostly_slow, slow
 
 from landscape import gallery
 from landscape.host.explore import explore
@@ -271,7 +271,7 @@ UNITS = [
 @pytest.mark.parametrize(
     ("loss_unit", "unit"), [slow(1e-6, 1.0), slow(1e6, 1.0), slow(1.0, 1e-3), slow(1.0, 1e3), (1e6, 1e-3)]
 )
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", mostly_slow(UNITS, "tilted-well", "relu-pair", "separable"))
 def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, unit):
     example = gallery.examples()[name]
 

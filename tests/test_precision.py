@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import FAMILIES
+from problems import FAMILIES, SOME
+from slow import mostly_slow
 
 import landscape as ls
 from landscape import descent
@@ -41,7 +42,7 @@ def test_a_careless_product_is_seen_through_loops_and_maps():
     assert len(careless(jax.vmap(loop), jnp.ones((5, 2, 2), jnp.float32))) == 1
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SOME))
 def test_no_family_has_a_product_of_default_precision(name):
     problem = FAMILIES[name].make(0)
     one, many = jnp.ones(problem.p, jnp.float32), jnp.ones((3, problem.p), jnp.float32)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import mostly_slow
 
 import landscape as ls
 from landscape.precision import float64
@@ -21,7 +22,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", mostly_slow(PROBLEMS, "relu", "trained outer weights"))
 def test_fresh_inputs_give_loss_and_gradient_on_average(name):
     problem = PROBLEMS[name]()
     theta = ls.start_points(problem, 0, np.arange(1))[0]

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import FAMILIES
+from problems import FAMILIES, ONE_EACH
 from reference import call
+from slow import mostly_slow
 
 import landscape as ls
 from landscape import gallery
@@ -22,7 +23,7 @@ def _student(seed=0):
     return np.random.default_rng(seed).normal(size=(3, 3))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *ONE_EACH))
 def test_every_family_is_sliced_and_the_loss_is_that_of_the_point_named(name):
     problem = FAMILIES[name].make(0)
     theta = np.asarray(problem.start(jax.random.key(3), "gaussian", 1.0))
@@ -34,7 +35,7 @@ def test_every_family_is_sliced_and_the_loss_is_that_of_the_point_named(name):
         assert found.loss[i, j] == pytest.approx(float(problem.loss(there)), rel=1e-10, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *ONE_EACH))
 def test_every_filter_of_a_random_direction_is_as_long_as_that_of_the_point(name):
     problem = FAMILIES[name].make(0)
     theta = np.asarray(problem.start(jax.random.key(3), "gaussian", 1.0))

@@ -44,7 +44,7 @@ def _followed(problem, method, theta, at):
 
 # 2 neurons stand on the last axis of a block, 8 on rows.
 @pytest.mark.parametrize("k", [slow(2), 8])
-@pytest.mark.parametrize("optimiser", ["gradient-descent", "flow", "lbfgs", "adam"])
+@pytest.mark.parametrize("optimiser", [slow("gradient-descent"), "flow", "lbfgs", slow("adam")])
 def test_a_look_is_what_one_descent_shows_after_so_many_gradients(k, optimiser):
     problem = ls.orthonormal_teacher(k)
     at = (0, 1, 2, 7, 30, 119, 120, 121, 200)
