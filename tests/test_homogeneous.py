@@ -74,7 +74,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", mostly_slow(PROBLEMS, "matrix", "relu, two outputs"))
+@pytest.mark.parametrize("name", mostly_slow(PROBLEMS, "matrix"))
 def test_gradients_and_hessians_are_differences_of_the_level_below(name):
     problem = PROBLEMS[name]()
     theta, h = _random(problem), 1e-6
