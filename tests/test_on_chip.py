@@ -83,6 +83,7 @@ def test_there_is_a_kernel_for_what_fits_on_chip_only():
     assert not fits(ls.empirical(np.eye(3), np.ones(3), 2), flow)
 
 
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")  # by JAX 0.12, which has it still
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", METHODS)
 def test_it_lowers_to_triton(name, dtype):
