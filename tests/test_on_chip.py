@@ -87,7 +87,9 @@ def test_there_is_a_kernel_for_what_fits_on_chip_only():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", METHODS)
 def test_it_lowers_to_triton(name, dtype):
-    """No GPU is needed for that: every operation of gradient and step has a form there, in powers of two."""
+    """Every operation of gradient and step has a form there, in powers of two."""
+    if jax.__version_info__ >= (0, 11) and jax.default_backend() != "gpu":
+        pytest.skip("from JAX 0.11 on kernels are lowered where a GPU is only")
     problem, method = ls.orthonormal_teacher(20), METHODS[name]
     begun = lanes(problem, method, 3, dtype)
     program = jax.jit(lambda begun: on_chip.advance(problem, method, begun, 60))
