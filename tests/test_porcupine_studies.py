@@ -311,6 +311,8 @@ def test_random_lines_of_a_draw_are_nested_and_the_paper_says_half_the_loss():
         (["porcupine-landscape", "--teachers", "6"], "must be pairs"),
         (["porcupine-landscape", "--teachers"], "has no cell"),
         (["porcupine-approximation", "--teachers", "0"], "teachers must be"),
+        (["porcupine-approximation", "--teachers", "1000000"], "teachers must be at most 1000"),
+        (["porcupine-approximation", "--teachers", "1000"], "8000 cells, and 1000 are the most"),
         (["porcupine-mismatch", "--restarts", "0"], "restarts must be"),
         (["porcupine-likelihood", "--step-size", "-1"], "step_size must be"),
     ],

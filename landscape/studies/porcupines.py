@@ -14,7 +14,7 @@ from landscape.problems.defaults import ON_LINES
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
 from landscape.studies.lines import known, on_lines, reached, region_table
-from landscape.studies.study import check_drawable, once
+from landscape.studies.study import MOST_CELLS, check_drawable, once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,11 +168,13 @@ class _LinesTable(_Starts):
         """The studies of the single cells by folder.
 
         Raises:
-            InputError: There are none.
+            InputError: There are none, or too many.
         """
         cells = self.each()
         if not cells:
             raise InputError(f"{self.name} has no cell: each list of sizes must name at least one.")
+        if len(cells) > MOST_CELLS:
+            raise InputError(f"{self.name} has {len(cells)} cells, and {MOST_CELLS} are the most.")
         return cells
 
     def common(self, **others: Any) -> dict[str, Any]:
@@ -257,7 +259,7 @@ class PorcupineApproximation(_LinesTable):
 
     def each(self) -> dict[str, PorcupineStudy]:
         """A cell a number of lines and teacher."""
-        whole("teachers", self.teachers, 1)
+        whole("teachers", self.teachers, 1, most=MOST_CELLS)
         sizes = {"neurons": (2,), "teacher": str(self.teacher), "dimension": self.dimension}
         return {
             f"r{r:05d}-teacher{draw}": PorcupineStudy(**self.common(lines=str(r), draw=draw, **sizes))

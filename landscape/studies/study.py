@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from landscape.host.cluster import Pool
 
 T = TypeVar("T")
+MOST_CELLS = 1000  # of a table: each is a folder, and a line of it
 
 
 def once(method: Callable[[Any], T]) -> Callable[[Any], T]:
