@@ -94,6 +94,25 @@ def test_a_bottom_beyond_a_million_scales_is_no_end_at_infinity():
     assert at(lambda x: (1e-8 * x[0] - 1.0) ** 4 + x[1] ** 2, [0.0, 0.0]).label == Label.UNCONVERGED
 
 
+HINGED = {  # losses of t that are least and level from five on, and from beyond the last distance that is asked
+    "hinge": lambda t: jax.nn.relu(5.0 - t) + jax.nn.relu(4.0 - t),
+    "squared hinge": lambda t: jax.nn.relu(5.0 - t) ** 2,
+    "ramp": lambda t: jnp.clip(5.0 - t, 0.0, 6.0),
+    "smooth step": lambda t: jnp.where(t < 5.0, (1.0 - t / 5.0) ** 2 * (1.0 + 2.0 * t / 5.0), 0.0),
+    "far hinge": lambda t: jax.nn.relu(3e7 - t),
+}
+
+
+@pytest.mark.parametrize("kind", HINGED)
+def test_a_ray_to_a_level_that_is_attained_is_no_end_at_infinity(kind):
+    assert at(lambda x: HINGED[kind](x[0]) + x[1] ** 2, [1.0, 0.0]).label == Label.UNCONVERGED
+
+
+def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
+    """The largest loss on the way, over the least that a loss can be above zero, is beyond float64."""
+    assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM
+
+
 def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
     """Beside zero of -x^3 the curvature shows at a distance where the slope, of 1e-18, does not."""
     cubic = problem(lambda x: 2.0 - 2.0 * x[0] ** 3 + x[0] ** 6 + (x[1] - 1.0) ** 2, 2)

@@ -1,8 +1,8 @@
 """Does the loss keep falling while the parameters diverge? Along rays, and along the descent's own curve.
 
 A ray counts from a point where no step of Newton's comes to an end, if the loss falls along it without a rise from the
-first step up to a million scales, or until it is within rounding of its limit. Growth with time plays no part: the norm
-of a separable logistic regression grows like log t.
+first step up to a million scales, or comes to within rounding of its limit as an exponential does. Growth with time
+plays no part: the norm of a separable logistic regression grows like log t.
 """
 
 from __future__ import annotations
@@ -121,15 +121,15 @@ def _fall(loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray
     steps = np.append(error, errors)
     if np.any(np.diff(whole) > steps[1:] + steps[:-1]) or not value - values[-1] > 4.0 * (error + errors[-1]):
         return None
-    # Still falling far out, or there already within rounding: a loss that is constant from some place on above
-    # rounding has a bottom there, and it is attained.
-    far = DISTANCES >= FAR
-    left = np.append(values[:-1] - values[1:], 0.0)
-    falling = left[far] > errors[far]
-    settled = np.abs(values[far] - limit) <= 2.0 * errors[far]
-    if not np.any(falling) and not _tail(whole, np.append(error, errors)):
-        return None
-    if not (np.any(falling) or np.all(settled[-1:])) or (_grows(values) and _rises_later(loss, u, ray, values[-1])):
+    # Still falling at the last distance; or there before, and come to as an exponential comes to its limit. What
+    # hinges, ramps and powers of them come to is attained, however far away.
+    above = np.flatnonzero(values - values[-1] > errors + errors[-1])
+    there = int(above[-1]) + 2 if len(above) else 1
+    if there < len(values):
+        way = DISTANCES[there] * ray
+        if not _approached(loss, u + way, way, float(values[there]), float(errors[: there + 1].max())) > 0.0:
+            return None
+    elif _grows(values) and _ends_later(loss, u, ray, values[-1]):
         return None
     return Escape(ray, limit, value - limit)
 
@@ -139,18 +139,12 @@ def _grows(values: np.ndarray) -> bool:
     return bool(values[-2] - values[-1] > values[-9] - values[-8])
 
 
-def _rises_later(loss: Loss, u: np.ndarray, ray: np.ndarray, last: float) -> bool:
-    """Whether the loss rises on a ray beyond `DISTANCES`, as far as it is finite."""
+def _ends_later(loss: Loss, u: np.ndarray, ray: np.ndarray, last: float) -> bool:
+    """Whether the loss rises on a ray beyond `DISTANCES`, as far as it is finite, or does not change any more."""
     values = loss.losses(u + ray * FURTHER[:, None])
     values = np.append(last, values[: int(np.argmin(np.append(np.isfinite(values), False)))])
-    return bool(np.any(np.diff(values) > 1e-6 * np.abs(values[:-1])))
-
-
-def _tail(values: np.ndarray, errors: np.ndarray) -> bool:
-    """Whether the last of the fall that is seen goes on smaller and smaller, and does not stop at once."""
-    falls = values[:-1] - values[1:]
-    seen = np.flatnonzero(falls > errors[:-1] + errors[1:])
-    return len(seen) > 3 and bool(falls[seen[-1]] < 0.5 * np.max(falls[seen]))
+    level = len(values) == len(FURTHER) + 1 and values[-9] - values[-1] <= 1e-6 * (values[0] - values[-1])
+    return bool(level or np.any(np.diff(values) > 1e-6 * np.abs(values[:-1])))
 
 
 def _limit(values: np.ndarray) -> float:
@@ -234,7 +228,8 @@ def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if abs(excess(np.array([middle]))[0]) > floor else (low, middle)
     before = float(excess(np.array([0.999 * low]))[0])
-    steep = np.log(max(abs(before), floor) / floor) < 0.1 * np.log(float(np.max(sizes)) / floor)
+    # Differences of logarithms: a quotient by the least floor overflows.
+    steep = np.log(max(abs(before), floor)) - np.log(floor) < 0.1 * (np.log(float(np.max(sizes))) - np.log(floor))
     return float(np.sign(before)) if steep else 0.0
 
 
