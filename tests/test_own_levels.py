@@ -113,6 +113,12 @@ def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
     assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM
 
 
+def test_the_end_of_a_descent_is_never_where_the_loss_is_none():
+    """x y / |x|^2 + |x|^2 falls on towards zero, where it is 0 / 0 and the slopes about it cancel."""
+    claim = at(lambda x: x[0] * x[1] / jnp.linalg.norm(x) ** 2 + 0.01 * jnp.sum(x**2), [1e-7, -1e-7])
+    assert np.isfinite(claim.loss)
+
+
 def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
     """Beside zero of -x^3 the curvature shows at a distance where the slope, of 1e-18, does not."""
     cubic = problem(lambda x: 2.0 - 2.0 * x[0] ** 3 + x[0] ** 6 + (x[1] - 1.0) ** 2, 2)

@@ -130,7 +130,9 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    ends = ((end, kinks.subgradients(loss, end)) for end in on_kinks(loss, u, REACH))
+    # At the tip of w / |w| the loss itself is none, and the slopes about it cancel.
+    finite = (end for end in on_kinks(loss, u, REACH) if np.isfinite(loss.losses(end[None])[0]))
+    ends = ((end, kinks.subgradients(loss, end)) for end in finite)
     there, met = next((one for one in ends if one[1].rest), (None, None))
     if there is not None:
         u, known = there, _known(loss, there)
