@@ -127,3 +127,15 @@ def test_models_of_libraries_come_back_as_they_went(library):
         float(jnp.sum(jax.vmap(model)(rows) ** 2)), rel=1e-6
     )
     assert float(jnp.linalg.norm(problem.gradient(jnp.asarray(theta)))) > 0
+
+
+@pytest.mark.parametrize(("inside", "descent"), [("float32", "float64"), ("float64", "float32")])
+def test_a_loss_may_have_another_type_than_its_descent(inside, descent):
+    """float64 data make the loss of a descent in float32 float64; a cast makes that of one in float64 float32."""
+
+    def loss(x):
+        return jnp.sum((x.astype(inside) ** 2 - np.array([1.0, 2.0], inside)) ** 2)
+
+    problem = ls.from_loss(loss, lambda key: jax.random.normal(key, (2,)), 0.0)
+    census = ls.explore(problem, restarts=4, dtype=descent)
+    assert census.labels()["global"] == 4
