@@ -100,6 +100,21 @@ def test_a_loss_that_jax_cannot_differentiate_is_one_sentence(loss):
         ls.from_loss(loss, lambda key: ab())
 
 
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        (lambda key: np.arange(6.0)[jax.random.permutation(key, 6)[:2]], "JAX cannot follow init"),
+        (lambda key: jnp.ones(2) if jax.random.uniform(key) > 0.5 else jnp.zeros(2), "JAX cannot follow init"),
+        (lambda key: np.random.default_rng().normal(size=2), "other parameters at the same key"),
+    ],
+    ids=["NumPy", "if", "another generator"],
+)
+def test_starts_that_do_not_come_from_the_key_are_one_sentence(init, words):
+    """Restarts are drawn by a traced init: what another generator draws would be the same for all of them."""
+    with pytest.raises(ls.InputError, match=rf"^[^\n]*{words}[^\n]*$"):
+        ls.from_loss(lambda x: jnp.sum(x**2), init)
+
+
 def test_a_plain_number_beside_a_function_is_not_taken_for_a_setting():
     with pytest.raises(ls.InputError, match="a plain number at 'b'"):
         ls.from_loss(lambda p: p["act"](p["a"]) * p["b"], lambda key: {"a": jnp.ones(()), "b": 1.0, "act": jnp.sin})
