@@ -113,6 +113,20 @@ def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
     assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM
 
 
+@pytest.mark.parametrize(
+    ("function", "theta", "label"),
+    [
+        (lambda x: 1.0 + jnp.sum(x[1:] ** 2) / jnp.sum(x**2), [3.0, 1e-8, 1e-8], Label.GLOBAL),
+        (lambda x: 1.0 + (x[1] * jnp.tanh(x[0]) - 1.0) ** 2, [20.0, 1.0], Label.GLOBAL),
+        (lambda x: 1.0 + (jnp.tanh(x[0]) - 1.0) ** 2 + (x[1] - 1.0) ** 2, [20.0, 1.0], Label.AT_INFINITY),
+    ],
+    ids=["scale of no effect", "weight behind a saturated unit", "saturated unit"],
+)
+def test_a_bound_that_is_attained_across_the_way_to_infinity_is_global(function, theta, label):
+    claim = judge(problem(function, len(theta), 1.0), Point(np.array(theta), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+    assert claim.label == label
+
+
 def test_the_end_of_a_descent_is_never_where_the_loss_is_none():
     """x y / |x|^2 + |x|^2 falls on towards zero, where it is 0 / 0 and the slopes about it cancel."""
     claim = at(lambda x: x[0] * x[1] / jnp.linalg.norm(x) ** 2 + 0.01 * jnp.sum(x**2), [1e-7, -1e-7])
