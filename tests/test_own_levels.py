@@ -127,10 +127,24 @@ def test_a_bound_that_is_attained_across_the_way_to_infinity_is_global(function,
     assert claim.label == label
 
 
-def test_the_end_of_a_descent_is_never_where_the_loss_is_none():
-    """x y / |x|^2 + |x|^2 falls on towards zero, where it is 0 / 0 and the slopes about it cancel."""
-    claim = at(lambda x: x[0] * x[1] / jnp.linalg.norm(x) ** 2 + 0.01 * jnp.sum(x**2), [1e-7, -1e-7])
+@pytest.mark.parametrize(
+    ("function", "theta"),
+    [
+        (lambda x: x[0] * x[1] / jnp.linalg.norm(x) ** 2 + 0.01 * jnp.sum(x**2), [1e-7, -1e-7]),
+        (lambda x: -1.0 / jnp.linalg.norm(x), [1e-9, 0.0]),
+    ],
+    ids=["0 / 0", "pole"],
+)
+def test_beside_a_place_where_the_loss_is_none_there_is_no_minimum(function, theta):
+    """The first falls on towards zero, where the slopes about it cancel; the other falls without end."""
+    claim = at(function, theta)
     assert np.isfinite(claim.loss)
+    assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)
+
+
+def test_a_point_that_leads_into_a_pole_leads_nowhere():
+    verdict = ls.label(problem(lambda x: -1.0 / jnp.linalg.norm(x), 2), np.array([1.0, 1.0]))
+    assert (verdict.label, verdict.polished) == ("unconverged", None)
 
 
 def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
