@@ -142,6 +142,15 @@ def test_beside_a_place_where_the_loss_is_none_there_is_no_minimum(function, the
     assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)
 
 
+def test_rounding_does_not_move_the_place_of_a_median():
+    """Of |d - 5| the middle is that of d = 1, with slope one. Its place is computed, 0.5 (5 - 1), but not rounded."""
+    data = np.array([0.0, 1.0, 2.0, 3.0, 10.0])
+    claim = at(lambda x: jnp.median(jnp.abs(data - x[0])) + x[1] ** 2, [5.0, 0.0])
+    assert claim.label == Label.UNCONVERGED
+    assert claim.loss_error is not None
+    assert claim.loss_error < 1e-13
+
+
 def test_a_point_that_leads_into_a_pole_leads_nowhere():
     verdict = ls.label(problem(lambda x: -1.0 / jnp.linalg.norm(x), 2), np.array([1.0, 1.0]))
     assert (verdict.label, verdict.polished) == ("unconverged", None)
