@@ -94,6 +94,68 @@ def test_a_bottom_beyond_a_million_scales_is_no_end_at_infinity():
     assert at(lambda x: (1e-8 * x[0] - 1.0) ** 4 + x[1] ** 2, [0.0, 0.0]).label == Label.UNCONVERGED
 
 
+HINGED = {  # losses of t that are least and level from five on, and from beyond the last distance that is asked
+    "hinge": lambda t: jax.nn.relu(5.0 - t) + jax.nn.relu(4.0 - t),
+    "squared hinge": lambda t: jax.nn.relu(5.0 - t) ** 2,
+    "ramp": lambda t: jnp.clip(5.0 - t, 0.0, 6.0),
+    "smooth step": lambda t: jnp.where(t < 5.0, (1.0 - t / 5.0) ** 2 * (1.0 + 2.0 * t / 5.0), 0.0),
+    "far hinge": lambda t: jax.nn.relu(3e7 - t),
+}
+
+
+@pytest.mark.parametrize("kind", HINGED)
+def test_a_ray_to_a_level_that_is_attained_is_no_end_at_infinity(kind):
+    assert at(lambda x: HINGED[kind](x[0]) + x[1] ** 2, [1.0, 0.0]).label == Label.UNCONVERGED
+
+
+def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
+    """The largest loss on the way, over the least that a loss can be above zero, is beyond float64."""
+    assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM
+
+
+@pytest.mark.parametrize(
+    ("function", "theta", "label"),
+    [
+        (lambda x: 1.0 + jnp.sum(x[1:] ** 2) / jnp.sum(x**2), [3.0, 1e-8, 1e-8], Label.GLOBAL),
+        (lambda x: 1.0 + (x[1] * jnp.tanh(x[0]) - 1.0) ** 2, [20.0, 1.0], Label.GLOBAL),
+        (lambda x: 1.0 + (jnp.tanh(x[0]) - 1.0) ** 2 + (x[1] - 1.0) ** 2, [20.0, 1.0], Label.AT_INFINITY),
+    ],
+    ids=["scale of no effect", "weight behind a saturated unit", "saturated unit"],
+)
+def test_a_bound_that_is_attained_across_the_way_to_infinity_is_global(function, theta, label):
+    claim = judge(problem(function, len(theta), 1.0), Point(np.array(theta), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+    assert claim.label == label
+
+
+@pytest.mark.parametrize(
+    ("function", "theta"),
+    [
+        (lambda x: x[0] * x[1] / jnp.linalg.norm(x) ** 2 + 0.01 * jnp.sum(x**2), [1e-7, -1e-7]),
+        (lambda x: -1.0 / jnp.linalg.norm(x), [1e-9, 0.0]),
+    ],
+    ids=["0 / 0", "pole"],
+)
+def test_beside_a_place_where_the_loss_is_none_there_is_no_minimum(function, theta):
+    """The first falls on towards zero, where the slopes about it cancel; the other falls without end."""
+    claim = at(function, theta)
+    assert np.isfinite(claim.loss)
+    assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)
+
+
+def test_rounding_does_not_move_the_place_of_a_median():
+    """Of |d - 5| the middle is that of d = 1, with slope one. Its place is computed, 0.5 (5 - 1), but not rounded."""
+    data = np.array([0.0, 1.0, 2.0, 3.0, 10.0])
+    claim = at(lambda x: jnp.median(jnp.abs(data - x[0])) + x[1] ** 2, [5.0, 0.0])
+    assert claim.label == Label.UNCONVERGED
+    assert claim.loss_error is not None
+    assert claim.loss_error < 1e-13
+
+
+def test_a_point_that_leads_into_a_pole_leads_nowhere():
+    verdict = ls.label(problem(lambda x: -1.0 / jnp.linalg.norm(x), 2), np.array([1.0, 1.0]))
+    assert (verdict.label, verdict.polished) == ("unconverged", None)
+
+
 def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
     """Beside zero of -x^3 the curvature shows at a distance where the slope, of 1e-18, does not."""
     cubic = problem(lambda x: 2.0 - 2.0 * x[0] ** 3 + x[0] ** 6 + (x[1] - 1.0) ** 2, 2)

@@ -100,6 +100,21 @@ def test_a_loss_that_jax_cannot_differentiate_is_one_sentence(loss):
         ls.from_loss(loss, lambda key: ab())
 
 
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        (lambda key: np.arange(6.0)[jax.random.permutation(key, 6)[:2]], "JAX cannot follow init"),
+        (lambda key: jnp.ones(2) if jax.random.uniform(key) > 0.5 else jnp.zeros(2), "JAX cannot follow init"),
+        (lambda key: np.random.default_rng().normal(size=2), "other parameters at the same key"),
+    ],
+    ids=["NumPy", "if", "another generator"],
+)
+def test_starts_that_do_not_come_from_the_key_are_one_sentence(init, words):
+    """Restarts are drawn by a traced init: what another generator draws would be the same for all of them."""
+    with pytest.raises(ls.InputError, match=rf"^[^\n]*{words}[^\n]*$"):
+        ls.from_loss(lambda x: jnp.sum(x**2), init)
+
+
 def test_a_plain_number_beside_a_function_is_not_taken_for_a_setting():
     with pytest.raises(ls.InputError, match="a plain number at 'b'"):
         ls.from_loss(lambda p: p["act"](p["a"]) * p["b"], lambda key: {"a": jnp.ones(()), "b": 1.0, "act": jnp.sin})
@@ -127,3 +142,15 @@ def test_models_of_libraries_come_back_as_they_went(library):
         float(jnp.sum(jax.vmap(model)(rows) ** 2)), rel=1e-6
     )
     assert float(jnp.linalg.norm(problem.gradient(jnp.asarray(theta)))) > 0
+
+
+@pytest.mark.parametrize(("inside", "descent"), [("float32", "float64"), ("float64", "float32")])
+def test_a_loss_may_have_another_type_than_its_descent(inside, descent):
+    """float64 data make the loss of a descent in float32 float64; a cast makes that of one in float64 float32."""
+
+    def loss(x):
+        return jnp.sum((x.astype(inside) ** 2 - np.array([1.0, 2.0], inside)) ** 2)
+
+    problem = ls.from_loss(loss, lambda key: jax.random.normal(key, (2,)), 0.0)
+    census = ls.explore(problem, restarts=4, dtype=descent)
+    assert census.labels()["global"] == 4

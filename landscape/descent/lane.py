@@ -135,7 +135,9 @@ class _Gradient:
 
     def __init__(self, problem: Loss, method: Method, dtype: Any, trailing: bool):
         self.tables, self.dtype = method.tables, dtype
-        self.loss = jax.vmap(problem.loss, in_axes=-1) if trailing else problem.loss
+        loss = jax.vmap(problem.loss, in_axes=-1) if trailing else problem.loss
+        # A user's loss has the type of its last operation: float64 data make it float64, a cast inside float32.
+        self.loss = lambda theta: loss(theta).astype(dtype)
         self.at = problem.gradient_lanes if trailing else partial(_gradient, problem)
 
         self.problem = problem

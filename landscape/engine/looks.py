@@ -123,4 +123,5 @@ def look_at_starts(problem: Loss, watch: Watch, theta: Any) -> Look:
     """The look at descents that have not begun, from their starting points [m, p]."""
     zero = jnp.zeros(len(theta), theta.dtype)
     norms = jax.vmap(euclidean_norm)(problem.gradients(theta))
-    return watch.of(Lane(theta, (), zero, jax.vmap(problem.loss)(theta), norms, zero), trailing=False)
+    losses = jax.vmap(problem.loss)(theta).astype(theta.dtype)
+    return watch.of(Lane(theta, (), zero, losses, norms, zero), trailing=False)

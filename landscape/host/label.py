@@ -159,10 +159,10 @@ def _label(problem: Problem, theta: np.ndarray) -> Verdict:
     if given.label != Label.UNCONVERGED:
         return replace(given, polished=None, moved=0.0)
     end = _stationary(problem, theta) if exact is None else exact.down(problem, theta)
-    polished = given if end is None else overflow.checked(problem, judge(problem, end))
-    if end is None or polished.label == Label.UNCONVERGED:
+    polished = given if end is None else judge(problem, end)
+    if end is None or polished.label == Label.UNCONVERGED:  # a descent into a pole leads nowhere
         return given
-    return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
+    return replace(given, polished=overflow.checked(problem, polished), moved=float(np.linalg.norm(end - theta)))
 
 
 def _judge_exactly(problem: Problem, theta: np.ndarray) -> Verdict:

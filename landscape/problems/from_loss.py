@@ -225,8 +225,9 @@ def from_loss(
             is: directions of zero curvature along them are known to be flat, once the loss has been asked.
 
     Raises:
-        InputError: The loss is not JAX, not a scalar, not finite at a first draw of `init`, or has no parameters; or a
-            scale is not positive or not of the shape of params.
+        InputError: The loss is not JAX, not a scalar, not finite at a first draw of `init`, or has no parameters;
+            `init` is not JAX, or draws by something else than its key; or a scale is not positive or not of the shape
+            of params.
     """
     for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
         if not (callable(function) or (name == "symmetry" and function is None)):
@@ -261,6 +262,7 @@ def from_loss(
         if not np.isfinite(float(value)):
             raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
         _traced(lambda flat: loss(chart(flat)), theta)
+        _drawn(init, theta)
     bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     sizes = None if scale is None else _sizes(scale, params)
     whole = UserLoss(
@@ -296,6 +298,20 @@ def _traced(loss: Callable[[Array], Any], theta: Array) -> None:
             f"JAX cannot differentiate the loss ({type(error).__name__}: {shortened(why, 60, 160)}); it must be "
             "written in jax.numpy, without NumPy, PyTorch, float() or `if` on parameters: `landscape guide own-loss`."
         ) from error
+
+
+def _drawn(init: Callable[[Array], Any], theta: Array) -> None:
+    """Raises InputError unless JAX can follow `init`, and its key alone decides what it gives: theta at the first."""
+    key = jax.random.key(0, impl="threefry2x32")
+    try:
+        jax.eval_shape(lambda one: ravel_pytree(init(one))[0], key)
+    except Exception as error:  # NumPy, float() and `if` each fail in their own way
+        raise InputError(
+            f"JAX cannot follow init ({type(error).__name__}); it must draw by jax.random from its key and be written "
+            "in jax.numpy, without NumPy, float() or `if` on what it draws."
+        ) from error
+    if not np.array_equal(ravel_pytree(init(key))[0], theta, equal_nan=True):
+        raise InputError("init gives other parameters at the same key; it must draw by jax.random from its key.")
 
 
 def _same_form(given: dict[str, np.ndarray], own: dict[str, np.ndarray]) -> None:

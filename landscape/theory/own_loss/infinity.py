@@ -1,8 +1,8 @@
 """Does the loss keep falling while the parameters diverge? Along rays, and along the descent's own curve.
 
 A ray counts from a point where no step of Newton's comes to an end, if the loss falls along it without a rise from the
-first step up to a million scales, or until it is within rounding of its limit. Growth with time plays no part: the norm
-of a separable logistic regression grows like log t.
+first step up to a million scales, or comes to within rounding of its limit as an exponential does. Growth with time
+plays no part: the norm of a separable logistic regression grows like log t.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from landscape.theory.own_loss.stationary import REACH
 from landscape.theory.own_loss.view import Loss
 
 DISTANCES = np.geomspace(1e-2, 1e6, 65)  # eight to a decade, in scales
 FURTHER = np.geomspace(1e6, 1e15, 73)[1:]  # asked where the fall still grows from one distance to the next
+BEFORE = 0.7  # of the way to where a loss is within rounding of its limit: an exponential stands 1e5 above that there
+STEPS = 3  # Newton steps across the way: each takes an exponential by 1 / e only
+ACROSS = 1e-6  # of the largest curvature: what is less is that along the way
 FAR = 2.0  # a bottom nearer to zero than this, in scales, is not looked at as an end at infinity
 
 
@@ -121,15 +125,16 @@ def _fall(loss: Loss, u: np.ndarray, value: float, error: float, ray: np.ndarray
     steps = np.append(error, errors)
     if np.any(np.diff(whole) > steps[1:] + steps[:-1]) or not value - values[-1] > 4.0 * (error + errors[-1]):
         return None
-    # Still falling far out, or there already within rounding: a loss that is constant from some place on above
-    # rounding has a bottom there, and it is attained.
-    far = DISTANCES >= FAR
-    left = np.append(values[:-1] - values[1:], 0.0)
-    falling = left[far] > errors[far]
-    settled = np.abs(values[far] - limit) <= 2.0 * errors[far]
-    if not np.any(falling) and not _tail(whole, np.append(error, errors)):
-        return None
-    if not (np.any(falling) or np.all(settled[-1:])) or (_grows(values) and _rises_later(loss, u, ray, values[-1])):
+    # Still falling at the last distance; or there before, and come to as an exponential comes to its limit. What
+    # hinges, ramps and powers of them come to is attained, however far away.
+    above = np.flatnonzero(values - values[-1] > errors + errors[-1])
+    there = int(above[-1]) + 2 if len(above) else 1
+    if there < len(values):
+        way = DISTANCES[there] * ray
+        sign, _ = _approached(loss, u + way, way, float(values[there]), float(errors[: there + 1].max()))
+        if not sign > 0.0:
+            return None
+    elif _grows(values) and _ends_later(loss, u, ray, values[-1]):
         return None
     return Escape(ray, limit, value - limit)
 
@@ -139,18 +144,12 @@ def _grows(values: np.ndarray) -> bool:
     return bool(values[-2] - values[-1] > values[-9] - values[-8])
 
 
-def _rises_later(loss: Loss, u: np.ndarray, ray: np.ndarray, last: float) -> bool:
-    """Whether the loss rises on a ray beyond `DISTANCES`, as far as it is finite."""
+def _ends_later(loss: Loss, u: np.ndarray, ray: np.ndarray, last: float) -> bool:
+    """Whether the loss rises on a ray beyond `DISTANCES`, as far as it is finite, or does not change any more."""
     values = loss.losses(u + ray * FURTHER[:, None])
     values = np.append(last, values[: int(np.argmin(np.append(np.isfinite(values), False)))])
-    return bool(np.any(np.diff(values) > 1e-6 * np.abs(values[:-1])))
-
-
-def _tail(values: np.ndarray, errors: np.ndarray) -> bool:
-    """Whether the last of the fall that is seen goes on smaller and smaller, and does not stop at once."""
-    falls = values[:-1] - values[1:]
-    seen = np.flatnonzero(falls > errors[:-1] + errors[1:])
-    return len(seen) > 3 and bool(falls[seen[-1]] < 0.5 * np.max(falls[seen]))
+    level = len(values) == len(FURTHER) + 1 and values[-9] - values[-1] <= 1e-6 * (values[0] - values[-1])
+    return bool(level or np.any(np.diff(values) > 1e-6 * np.abs(values[:-1])))
 
 
 def _limit(values: np.ndarray) -> float:
@@ -197,10 +196,30 @@ def saturated(loss: Loss, u: np.ndarray) -> Saturated | None:
     level = np.max(off.reshape(-1, 3), axis=1) <= 0.0
     found = None
     for way, one in zip(ways, level, strict=True):
-        sign = _approached(loss, u, way, value, error) if one else 0.0
-        if sign and (found is None or sign < 0.0):
+        sign, part = _approached(loss, u, way, value, error) if one else (0.0, 0.0)
+        if sign > 0.0 and (found is not None or _attained(loss, u - (1.0 - BEFORE * part) * way, value + error)):
+            continue
+        if sign:
             found = Saturated(way / np.linalg.norm(way), sign > 0.0)
     return found
+
+
+def _attained(loss: Loss, place: np.ndarray, low: float) -> bool:
+    """Whether the loss comes down to a value by Newton steps across, beside a place on the way where it is above it.
+
+    Then the rest of the way is not what makes it low: f(w / |w|) stands above its least by what w is off in other
+    directions, and a weight behind a saturated unit makes up for what the unit is short of its limit.
+    """
+    here = place
+    for _ in range(STEPS):
+        gradient, hessian = loss.gradients(here[None])[0], loss.hessian(here)
+        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+            return False
+        values, vectors = np.linalg.eigh(hessian)
+        across = values > ACROSS * max(float(values[-1]), 0.0)
+        here = here - vectors[:, across] @ ((vectors[:, across].T @ gradient) / values[across])
+    value, error = loss.loss(here)
+    return bool(np.linalg.norm(here - place) <= REACH and value <= low + error)
 
 
 def _part(u: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -209,8 +228,10 @@ def _part(u: np.ndarray, where: np.ndarray) -> np.ndarray:
     return row
 
 
-def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error: float) -> float:
+def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error: float) -> tuple[float, float]:
     """The sign of what the loss is above its value at u on the way there, where it goes as an exponential does; else 0.
+
+    With the part of the way at which it comes to within rounding of that value.
 
     Args:
         loss: The loss.
@@ -228,14 +249,15 @@ def _approached(loss: Loss, u: np.ndarray, way: np.ndarray, value: float, error:
     sizes = np.abs(excess(parts))
     above = np.flatnonzero(sizes > floor)
     if not len(above) or above[-1] == len(parts) - 1:
-        return 0.0
+        return 0.0, 0.0
     low, high = parts[above[-1]], parts[above[-1] + 1]
     for _ in range(50):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if abs(excess(np.array([middle]))[0]) > floor else (low, middle)
     before = float(excess(np.array([0.999 * low]))[0])
-    steep = np.log(max(abs(before), floor) / floor) < 0.1 * np.log(float(np.max(sizes)) / floor)
-    return float(np.sign(before)) if steep else 0.0
+    # Differences of logarithms: a quotient by the least floor overflows.
+    steep = np.log(max(abs(before), floor)) - np.log(floor) < 0.1 * (np.log(float(np.max(sizes))) - np.log(floor))
+    return (float(np.sign(before)) if steep else 0.0), float(low)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

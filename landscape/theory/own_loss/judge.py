@@ -130,8 +130,13 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    ends = ((end, kinks.subgradients(loss, end)) for end in on_kinks(loss, u, REACH))
-    there, met = next((one for one in ends if one[1].rest), (None, None))
+    ends, nowhere = [], False
+    for end in on_kinks(loss, u, REACH):
+        finite = bool(np.isfinite(loss.losses(end[None])[0]))  # not at the pole of 1 / |x|, the tip of w / |w|
+        nowhere |= not finite
+        ends += [end] if finite else []
+    tried = ((end, kinks.subgradients(loss, end)) for end in ends)
+    there, met = next((one for one in tried if one[1].rest), (None, None))
     if there is not None:
         u, known = there, _known(loss, there)
         wrong = _wrong_bound(known)
@@ -155,6 +160,9 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
             escape=found.escape * loss.scale,
             **known,
         )
+    if nowhere and there is None:
+        reason = "beside this point, within a thousandth of the scale, the loss is not finite"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = _Held(u, known["loss"] - known["loss_error"] - found.left, np.zeros((len(u), 0)))

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from landscape.theory.own_loss.walk import bind, walk
+from landscape.theory.own_loss.walk import OfArguments, bind, values_of, walk
 
 LIMITS = {
     "exp": (0.0,),
@@ -27,13 +27,6 @@ LIMITS = {
 NEAR = 4.0  # eps: tanh of XLA stands 3.5 below one from 18 on, and is one from 20 on
 
 
-class _OfArguments:
-    """A value that depends on the arguments of the program: what is computed from data alone may be at any limit."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-
 def at_limits(function: Any, *args: Any) -> jax.Array:
     """Whether an operation on the arguments of a JAX function is within `NEAR` of its limit, at a finite argument.
 
@@ -47,14 +40,14 @@ def at_limits(function: Any, *args: Any) -> jax.Array:
     found: list[Any] = []
 
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
-        known = [one.value if isinstance(one, _OfArguments) else one for one in ins]
+        known = values_of(ins)
         outs = bind(eqn, known)
-        if not any(isinstance(one, _OfArguments) for one in ins):
+        if not any(isinstance(one, OfArguments) for one in ins):
             return outs
         for limit in LIMITS.get(eqn.primitive.name, ()):
             near = jnp.abs(outs[0] - limit) <= NEAR * jnp.finfo(outs[0].dtype).eps
             found.append(jnp.any(near & jnp.isfinite(known[0])))
-        return [_OfArguments(out) for out in outs]
+        return [OfArguments(out) for out in outs]
 
-    walk(closed.jaxpr, closed.consts, [_OfArguments(one) for one in jax.tree.leaves(args)], step)
+    walk(closed.jaxpr, closed.consts, [OfArguments(one) for one in jax.tree.leaves(args)], step)
     return jnp.any(jnp.array(found)) if found else jnp.array(False)

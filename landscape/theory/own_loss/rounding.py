@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from landscape.theory.own_loss.walk import bind, walk
+from landscape.theory.own_loss.walk import OfArguments, bind, values_of, walk
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(
@@ -82,7 +82,8 @@ SUMS = frozenset(["dot_general", "reduce_sum", "cumsum", "conv_general_dilated",
 def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
     """The value of a function with every rounding replaced by a random one of relative size eps.
 
-    Bodies of loops and branches are run as they are and their results disturbed.
+    Bodies of loops and branches are run as they are and their results disturbed. What is computed without the arguments
+    is a number of the function's own, as the place of a median among its entries is, and is not disturbed.
 
     Args:
         function: A JAX function of arrays.
@@ -98,14 +99,16 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
         return value * (1 + jnp.finfo(value.dtype).eps * _signs(seed, next(count), jnp.shape(value), value.dtype))
 
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
-        name = eqn.primitive.name
+        if not any(isinstance(one, OfArguments) for one in ins):
+            return bind(eqn, ins)
+        name, ins = eqn.primitive.name, values_of(ins)
         if name in SUMS:
             ins = [jolt(_as_wide(ins[0], eqn.outvars[0].aval.dtype)), *ins[1:]]
         outs = bind(eqn, ins)
-        return [jolt(out) for out in outs] if name not in EXACT or _narrowed(eqn) else outs
+        return [OfArguments(jolt(out) if name not in EXACT or _narrowed(eqn) else out) for out in outs]
 
-    out = walk(closed.jaxpr, closed.consts, jax.tree.leaves(args), step)
-    return jax.tree.unflatten(jax.tree.structure(shape), out)
+    out = walk(closed.jaxpr, closed.consts, [OfArguments(one) for one in jax.tree.leaves(args)], step)
+    return jax.tree.unflatten(jax.tree.structure(shape), values_of(out))
 
 
 def _signs(seed: Array, count: int, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -9,6 +9,18 @@ import jax.extend.core
 from jax.extend.core import jaxprs_in_params
 
 
+class OfArguments:
+    """A value that depends on the arguments of a program, and is not computed from its data alone."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+def values_of(some: list[Any]) -> list[Any]:
+    """The values themselves."""
+    return [one.value if isinstance(one, OfArguments) else one for one in some]
+
+
 def walk(
     jaxpr: Any, consts: Any, args: Any, step: Callable[[Any, list[Any]], list[Any]], whole: Collection[str] = ()
 ) -> list[Any]:
