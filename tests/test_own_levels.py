@@ -215,3 +215,20 @@ def test_a_loss_that_rounding_leaves_open_keeps_its_number():
     assert found.label == Label.UNDECIDED
     assert 0.0 <= found.loss < 1e16  # products of 1e24 round by 1e8
     assert "rounding leaves the loss open" in (found.reason or "")
+
+
+def test_exp_that_comes_to_its_limit_within_a_scale_attains_no_bound():
+    """Features of size 1e3, as pixels are: exp(-1e3 x) is nothing beside x^2 from 0.04 on, and zero from 0.75 on."""
+
+    def loss(x):
+        return jnp.exp(-1e3 * x[0]) + x[1] ** 2
+
+    for theta in ([1.88, 0.0], [0.4, 1e-83], [0.1, 1e-9], [5e114, 1e-82]):
+        claim = judge(problem(loss, 2, 0.0), Point(np.array(theta), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+        assert claim.label in (Label.AT_INFINITY, Label.UNCONVERGED, Label.UNDECIDED), (theta, claim)
+    # A saturated unit that a weight makes up for attains the bound all the same.
+    claim = judge(
+        problem(lambda x: (x[1] * jnp.tanh(30 * x[0]) - 1.0) ** 2, 2, 0.0),
+        Point(np.array([1.5, 1.0]), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED),
+    )
+    assert claim.label == Label.GLOBAL

@@ -20,7 +20,7 @@ FURTHER = np.geomspace(1e6, 1e15, 73)[1:]  # asked where the fall still grows fr
 BEFORE = 0.7  # of the way to where a loss is within rounding of its limit: an exponential stands 1e5 above that there
 STEPS = 3  # Newton steps across the way: each takes an exponential by 1 / e only
 ACROSS = 1e-6  # of the largest curvature: what is less is that along the way
-FAR = 2.0  # a bottom nearer to zero than this, in scales, is not looked at as an end at infinity
+FAR = 2.0  # scales: nearer to zero a bottom is an end at infinity only where an operation has come to its limit
 
 
 class Escape(NamedTuple):
@@ -172,7 +172,7 @@ class Saturated(NamedTuple):
     falls: bool
 
 
-def saturated(loss: Loss, u: np.ndarray) -> Saturated | None:
+def saturated(loss: Loss, u: np.ndarray, within: float = 0.0) -> Saturated | None:
     """A direction in which the loss reaches its value at u by rounding alone, from below if any; None without one.
 
     On the line from zero to u, in all or some of the parameters, where does the loss come to its last value? One that
@@ -182,12 +182,16 @@ def saturated(loss: Loss, u: np.ndarray) -> Saturated | None:
     Args:
         loss: The loss.
         u: A point, [p].
+        within: Losses that differ by no more than this are one level, beside the error of the loss.
     """
     value, error = loss.loss(u)
+    error = max(error, within)
     ways = [u]
     ways += [_part(u, leaf) for leaf in loss.leaves if len(loss.leaves) > 1]
     ways += [_part(u, np.array([i])) for i in np.argsort(-np.abs(u))[:32]]
-    ways = [way for way in ways if np.linalg.norm(way) >= FAR]
+    # Features of size 1e3 bring exp to its limit within a scale.
+    near = 0.0 if loss.at_limits(u) else FAR
+    ways = [way for way in ways if np.linalg.norm(way) > near]
     # Beyond u nothing may change: that leaves few ways, and none at a point that is isolated.
     ends = np.array([u + way * factor for way in ways for factor in (0.1, 1.0, 3.0)]).reshape(-1, len(u))
     if not len(ends):

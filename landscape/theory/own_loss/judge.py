@@ -28,6 +28,7 @@ NOT_ATTAINED = (
 )
 CURVATURE = "curvature"
 OUT = 1e6  # scales: as far as rays to infinity are followed
+FAR_OUT = "the parameters are a million scales away, where the loss does not change any more"
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -49,14 +50,15 @@ def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Cl
 def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     loss = view(problem)
     u = np.asarray(point.theta, np.float64) / loss.scale
-    if not np.all(np.isfinite(u)) or not np.isfinite(loss.losses(u[None])[0]):
-        return Claim(Label.UNCONVERGED, reason="the loss is not finite here")
+    value = float(loss.losses(u[None])[0]) if np.all(np.isfinite(u)) else np.nan
+    if not np.isfinite(value):
+        return Claim(Label.UNCONVERGED, loss=value, reason="the loss is not finite here")
     known = _known(loss, u)
     wrong = _wrong_bound(known)
     if wrong is not None:
         return wrong
     if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"]:
-        return _at_bound(problem, loss, u, known)
+        return _at_bound(problem, loss, u, known, known["loss_error"])
     if false_gradient(loss, u):
         reason = "the automatic gradient is not the slope of the loss: a stop_gradient, or a derivative of your own"
         return Claim(label=Label.UNDECIDED, reason=reason, **known)
@@ -65,8 +67,9 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
         return _moving(problem, loss, u, there, known, path)
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
         return _kink(problem, loss, u, known)
-    if loss.bound is not None and there.loss - loss.bound <= there.error + 2.0 * there.left + _grain(loss, there.u):
-        return _at_bound(problem, loss, there.u, known)
+    short = there.error + 2.0 * there.left + _grain(loss, there.u)
+    if loss.bound is not None and there.loss - loss.bound <= short:
+        return _at_bound(problem, loss, there.u, known, short)
     return _smooth(problem, loss, there, known)
 
 
@@ -92,16 +95,21 @@ def _wrong_bound(known: dict[str, Any]) -> Claim | None:
     return Claim(label=Label.UNDECIDED, reason=reason, **known)
 
 
-def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    """GLOBAL, unless the bound is reached by rounding alone and never attained, or starts lead to a loss below it."""
+def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any], short: float) -> Claim:
+    """GLOBAL, unless the bound is reached by rounding alone and never attained, or starts lead to a loss below it.
+
+    The least loss there may be lower than that of u by `short`: what goes to zero far below that is at its end.
+    """
     best = witness(problem)
     assert loss.bound is not None
     if best.loss + best.error < loss.bound:
         reason = f"at the lower bound that was given, but a loss {loss.bound - best.loss:.3g} below it was seen"
         return Claim(label=Label.UNDECIDED, reason=reason, **known)
-    way = saturated(loss, u)
+    way = saturated(loss, u, short)
     if way is not None and way.falls:
         return _runs_away(loss, way.direction, known, "bound within rounding, approached like an exponential", None)
+    if np.linalg.norm(u) > OUT and loss.at_limits(u):
+        return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 
@@ -142,8 +150,9 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         wrong = _wrong_bound(known)
         if wrong is not None:
             return wrong
-        if loss.bound is not None and known["loss"] - loss.bound <= known["loss_error"] + _grain(loss, u):
-            return _at_bound(problem, loss, u, known)
+        short = known["loss_error"] + _grain(loss, u)
+        if loss.bound is not None and known["loss"] - loss.bound <= short:
+            return _at_bound(problem, loss, u, known, short)
     found = kinks.at_kink(loss, u, met)
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
@@ -167,7 +176,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = _Held(u, known["loss"] - known["loss_error"] - found.left, np.zeros((len(u), 0)))
     if loss.bound is not None and there is not None and held.least <= loss.bound:
-        return _at_bound(problem, loss, u, known)
+        return _at_bound(problem, loss, u, known, known["loss"] - held.least)
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
 
 
@@ -194,7 +203,7 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = held._replace(least=held.least - found.left)
     if loss.bound is not None and held.least <= loss.bound:
-        return _at_bound(problem, loss, there.u, known)
+        return _at_bound(problem, loss, there.u, known, there.loss - held.least)
     return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
 
 
@@ -255,8 +264,7 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     """
     if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
         if np.linalg.norm(held.u) > OUT:
-            reason = "the parameters are a million scales away, where the loss does not change any more"
-            return Claim(Label.UNCONVERGED, reason=reason, **known)
+            return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
         way = saturated(loss, held.u)
         if way is not None and way.falls:
             return _runs_away(loss, way.direction, known, "limit within rounding, approached like an exponential", None)
