@@ -160,6 +160,7 @@ def curvature_needed(bound: Any, distance: Any, grad_norm: Any, scale: float) ->
         return np.maximum(bound * reach, np.cbrt(3.0 * np.square(bound) * grad_norm * reach))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # ends of descents that went to infinity are looked at, and left
 def polish(
     problem: Problem,
     theta: np.ndarray,

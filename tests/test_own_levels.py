@@ -232,3 +232,9 @@ def test_exp_that_comes_to_its_limit_within_a_scale_attains_no_bound():
         Point(np.array([1.5, 1.0]), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED),
     )
     assert claim.label == Label.GLOBAL
+
+
+def test_a_census_of_descents_to_infinity_warns_of_nothing():
+    """Where the loss overflows at starts, too: `filterwarnings` makes an error of every warning."""
+    found = ls.explore(problem(lambda x: jnp.exp(-1e3 * x[0]) + x[1] ** 2, 2, 0.0), 12, progress=False)
+    assert found.labels()["global"] == found.labels()["spurious"] == 0

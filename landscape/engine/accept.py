@@ -90,6 +90,7 @@ class NewtonAcceptance:
         together = min(self.schedule.together, WAITING // self.problem.p)
         return len(candidates.loss) >= (max(batch, together) if new else batch)
 
+    @np.errstate(over="ignore", invalid="ignore")  # of descents that are on their way to infinity
     def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that are at their end: all that approach a known point, and one batch polished.
 
