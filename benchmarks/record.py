@@ -35,6 +35,7 @@ MENTIONED = 12  # differences of one run that are printed
 
 # The command line of each run, by name; together they are every study, every optimiser and every activation.
 COMMANDS = {
+    "a sweep": "run {sweep}",
     "gradient-descent": "run safran-shamir --teacher 6 --restarts 12",
     "float32, width above k": "run safran-shamir --teacher 3 --width 5 --restarts 6 --dtype float32",
     "many, several batches": "run safran-shamir --teacher 8 --restarts 40 --lanes 8 --optimiser flow",
@@ -173,7 +174,7 @@ def _check_complete() -> None:
     from landscape.descent import OPTIMISERS
     from landscape.studies import STUDIES
 
-    words = {word for command in COMMANDS.values() for word in command.split()} | {"gradient-descent"}
+    words = {word.strip("{}") for command in COMMANDS.values() for word in command.split()} | {"gradient-descent"}
     missing = [name for name in (*STUDIES, *OPTIMISERS) if name not in words]
     assert not missing, f"no run of {', '.join(missing)} is recorded"
 
@@ -244,7 +245,8 @@ def _files(folder: Path) -> dict[str, str]:
     }
     for name, content in contents.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
-    return {name: str(folder / f"{name}.json") for name in contents}
+    (folder / "sweep.toml").write_text('study = "safran-shamir"\nteacher = [2, 3]\nrestarts = 4\n')
+    return {name: str(folder / f"{name}.json") for name in contents} | {"sweep": str(folder / "sweep.toml")}
 
 
 # -- from Python -------------------------------------------------------------------------------------------------------
