@@ -296,27 +296,6 @@ def test_units_of_single_parameters_do_not_matter_where_their_scale_is_given():
     assert falls(landscape, np.zeros(2), verdict)
 
 
-# -- cost --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("p", "seconds"), [(50, 0.05), (500, 1.0)])
-def test_a_label_costs_little_once_compiled(p, seconds):
-    import time
-
-    rows = np.random.default_rng(0).normal(size=(2 * p, p)) / np.sqrt(p)
-    landscape = problem(lambda x: jnp.sum(jnp.log1p((rows @ (x - 1.0)) ** 2)), p, 0.0)
-    loose = problem(lambda x: 1.0 + jnp.sum(jnp.log1p((rows @ (x - 1.0)) ** 2)), p)
-    for one in (landscape, loose):
-        at(one, np.ones(p))  # compiles, and looks for a lower loss once
-        times = []
-        for _ in range(3):
-            begin = time.process_time()  # a busy machine does not lengthen it
-            at(one, np.ones(p))
-            times.append(time.process_time() - begin)
-        assert min(times) < seconds
-
-
 @pytest.mark.parametrize("x", [-300.0, slow(-1e4), slow(-8e4), -1e6])
 def test_a_valley_that_bends_and_falls_like_one_over_the_distance_is_no_minimum(x):
     # Beale's function falls along y = 1 + 0.95 / -x to 0.452009; within a scale, far out, that is less than rounding.

@@ -138,13 +138,15 @@ def _moving(
 
 
 def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
-    ends, nowhere = [], False
+    there, met, nowhere = None, None, False
     for end in on_kinks(loss, u, REACH):
-        finite = bool(np.isfinite(loss.losses(end[None])[0]))  # not at the pole of 1 / |x|, the tip of w / |w|
-        nowhere |= not finite
-        ends += [end] if finite else []
-    tried = ((end, kinks.subgradients(loss, end)) for end in ends)
-    there, met = next((one for one in tried if one[1].rest), (None, None))
+        if not np.isfinite(loss.losses(end[None])[0]):  # at the pole of 1 / |x|, at the tip of w / |w|
+            nowhere = True
+            continue
+        slopes = kinks.subgradients(loss, end)
+        if slopes.rest:
+            there, met = end, slopes
+            break
     if there is not None:
         u, known = there, _known(loss, there)
         wrong = _wrong_bound(known)
