@@ -214,6 +214,8 @@ def _stored(folder: Path) -> dict[str, Any]:
 
     rows: dict[str, Any] = {}
     for path in sorted(folder.rglob("*.parquet")):
+        if not set(COLUMNS) <= set(pq.read_schema(path).names):
+            continue  # looks at descents on their way
         place = str(path.parent.parent.relative_to(folder))
         columns = pq.read_table(path, columns=list(COLUMNS)).to_pydict()
         for values in zip(*columns.values(), strict=True):
