@@ -191,11 +191,10 @@ class Driver:
         """
         if not has_float64(self.devices[0]):
             self._on_devices = jax.tree.map(_in_float32, self.problem)
-            return
-        large = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self.problem)) >= KEPT_THERE
+        large = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._on_devices)) >= KEPT_THERE
         if large and len(self.devices) == 1:
             with float64():
-                self._on_devices = jax.device_put(self.problem, self.devices[0])
+                self._on_devices = jax.device_put(self._on_devices, self.devices[0])
 
     def _first(
         self, idle: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
