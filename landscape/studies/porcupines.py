@@ -14,7 +14,7 @@ from landscape.problems.defaults import ON_LINES
 from landscape.records import InputError, whole
 from landscape.studies.descents import Descents
 from landscape.studies.lines import known, on_lines, reached, region_table
-from landscape.studies.study import MOST_CELLS, check_drawable, once
+from landscape.studies.study import MOST_CELLS, check_cells, check_drawable, once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -173,8 +173,7 @@ class _LinesTable(_Starts):
         cells = self.each()
         if not cells:
             raise InputError(f"{self.name} has no cell: each list of sizes must name at least one.")
-        if len(cells) > MOST_CELLS:
-            raise InputError(f"{self.name} has {len(cells)} cells, and {MOST_CELLS} are the most.")
+        check_cells(self.name, len(cells))
         return cells
 
     def common(self, **others: Any) -> dict[str, Any]:

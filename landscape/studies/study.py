@@ -19,6 +19,12 @@ T = TypeVar("T")
 MOST_CELLS = 1000  # of a table: each is a folder, and a line of it
 
 
+def check_cells(table: str, count: int) -> None:
+    """Raises InputError unless a table has at most `MOST_CELLS` cells."""
+    if count > MOST_CELLS:
+        raise InputError(f"{table} has {count} cells, and {MOST_CELLS} are the most.")
+
+
 def once(method: Callable[[Any], T]) -> Callable[[Any], T]:
     """Works a method's value out at the first call on an object and keeps it there: a study's fields never change."""
     key = f"once {method.__qualname__}"

@@ -14,7 +14,7 @@ from landscape.census.printed import number
 from landscape.records import InputError, shortened
 from landscape.studies.descents import Descents
 from landscape.studies.given import build, keyed, study_named
-from landscape.studies.study import MOST_CELLS, Study, check_drawable, once
+from landscape.studies.study import Study, check_cells, check_drawable, once
 from landscape.studies.table import Table, cells_in, run_cells, table_manifest
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ class Sweep(Study):
         if twice := sorted(set(axes) & set(fixed)):
             raise InputError(f"field {twice[0]!r} is both fixed and swept over.")
         count = math.prod(len(values) for values in axes.values())
-        if count > MOST_CELLS:
-            raise InputError(f"the sweep has {count} cells, and {MOST_CELLS} are the most.")
+        check_cells("the sweep", count)
         found: dict[str, Descents] = {}
         for i, values in enumerate(itertools.product(*axes.values())):
             cell = build(study, fixed | dict(zip(axes, values, strict=True)))
