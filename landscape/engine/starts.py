@@ -25,7 +25,8 @@ class Starts:
             given: Starting points, [restarts, p], instead of random ones.
         """
         self._problem, self._settings, self._seed, self._given = problem, settings, seed, given
-        self._numbers, self._points = np.zeros(0, np.int64), np.zeros((0, problem.p))
+        self._points = np.zeros((0, problem.p))
+        self._numbers = self._rows = np.zeros(0, np.int64)  # of the drawn ones, ascending, and the row of each
 
     def of(self, numbers: np.ndarray, upcoming: np.ndarray) -> np.ndarray:
         """Where restarts with these numbers [m] begin, [m, p].
@@ -36,15 +37,15 @@ class Starts:
         """
         if self._given is not None:
             return self._given[numbers]
-        missing = numbers[~np.isin(numbers, self._numbers)]
-        if len(missing):
+        at = np.searchsorted(self._numbers, numbers)
+        drawn = (at < len(self._numbers)) & (np.append(self._numbers, -1)[at] == numbers)
+        if not drawn.all():
             room = max(1, AHEAD // (BLOCK * self._problem.p)) * BLOCK
-            fills = -len(missing) % BLOCK  # the last block, at no cost
-            more = upcoming[: max(fills, room - len(missing))]
+            fills = -len(numbers) % BLOCK  # the last block, at no cost
+            now = np.concatenate([numbers, upcoming[: max(fills, room - len(numbers))]])
             init = self._settings.init, self._settings.init_scale
-            drawn = start_points(self._problem, self._seed, np.concatenate([missing, more]), *init)
-            kept = np.isin(self._numbers, numbers)
-            self._numbers = np.concatenate([self._numbers[kept], missing, more])
-            self._points = np.concatenate([self._points[kept], drawn])
-        order = np.argsort(self._numbers)
-        return self._points[order[np.searchsorted(self._numbers, numbers, sorter=order)]]
+            self._points = start_points(self._problem, self._seed, now, *init)
+            self._rows = np.argsort(now)
+            self._numbers = now[self._rows]
+            at = np.searchsorted(self._numbers, numbers)
+        return self._points[self._rows[at]]
