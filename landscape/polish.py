@@ -251,15 +251,34 @@ def polish(
         )
 
 
-def positive_definite(problem: Problem, thetas: np.ndarray) -> np.ndarray:
-    """Whether the Hessian at each of some points [m, p] has a Cholesky factor, [m]."""
-    b = batch_size(thetas.shape[1])
-    found = []
+def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]:
+    """Whether the Hessians at all points of each of some rows [m, points, p] have a Cholesky factor, [m].
+
+    Eigenvalues of two Hessians differ by no more than the Hessians do in the Frobenius norm (Weyl). The factor of one
+    Hessian of a row, less its distance to the others, therefore answers for all where they are close.
+    """
+    m, points, p = thetas.shape
+    b, found = batch_size(p), np.zeros(m, bool)
+    together = max(1, b // points)  # rows
     with float64():
-        for i in range(0, len(thetas), b):
-            _, _, hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))
-            found.append(_definite(hessian, np.zeros(b)))
-    return np.concatenate(found)[: len(thetas)]
+        for i in range(0, m, together):
+            some = np.resize(thetas[i : i + together], (together * points, p))
+            parts = [_derivatives(problem, np.resize(some[j : j + b], (b, p)))[2] for j in range(0, len(some), b)]
+            hessians = [hessian for part in parts for hessian in np.asarray(part)]  # views: nothing is copied on a CPU
+            for row in range(i, min(m, i + together)):
+                found[row] = _row_definite(hessians[(row - i) * points :][:points])
+    return found
+
+
+def _row_definite(hessians: list[np.ndarray]) -> bool:
+    """Whether each of a few Hessians [p, p] has a Cholesky factor."""
+    middle = hessians[len(hessians) // 2]
+    apart = np.max([np.linalg.norm(hessian - middle) for hessian in hessians])  # NaN where one is not finite
+    # A matrix whose least eigenvalue is beyond rounding has a factor.
+    rounding = 4.0 * len(middle) * np.finfo(float).eps * np.linalg.norm(middle)
+    if _factor(middle, -(apart + rounding)) is not None:
+        return True
+    return all(_factor(hessian, 0.0) is not None for hessian in hessians)
 
 
 def derivatives(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

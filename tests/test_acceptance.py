@@ -14,7 +14,7 @@ from landscape.engine.driver import Driver
 from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
 from landscape.engine.settings import Schedule, Settings
 from landscape.engine.starts import BLOCK, Starts
-from landscape.polish import evaluate, polish
+from landscape.polish import all_definite, evaluate, polish
 from landscape.restart import start_points
 
 PROBLEM = ls.orthonormal_teacher(8)
@@ -165,3 +165,17 @@ def test_few_numbers_come_to_the_host_for_a_restart():
     list(driver.run(np.arange(256)))
     # theta of each stop, and two numbers a look; 14 of 6 p each crossed when the whole lane came.
     assert driver.clock.down < 256 * 4 * PROBLEM.p * 8
+
+
+def test_rows_of_points_are_definite_where_each_hessian_is():
+    """Close by one factor answers for a row, further away each point is asked, and a saddle on the way is seen."""
+    problem = ls.orthonormal_teacher(3)
+    least, rng = np.eye(3).reshape(-1), np.random.default_rng(0)
+    rows = np.stack([least + size * rng.normal(size=(4, 9)) for size in (1e-6, 1e-3, 0.05, 0.1, 0.3, 1.0, 1.0)])
+    rows[-1, 1:] = least  # the first point alone is not at the minimum
+    definite = [[np.linalg.eigvalsh(evaluate(problem, point)[1])[0] > 1e-9 for point in row] for row in rows]
+    assert definite[0] == [True] * 4
+    assert definite[-1] == [False, True, True, True]
+    rows = np.concatenate([rows, rows[:1]])
+    rows[-1, 3, :3] = 0.0  # no Hessian at a dead neuron
+    assert all_definite(problem, rows).tolist() == [all(row) for row in definite] + [False]

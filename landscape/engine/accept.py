@@ -19,12 +19,12 @@ from landscape.engine.rows import Batch, row, text
 from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.polish import (
     Polished,
+    all_definite,
     batch_size,
     curvature_needed,
     levels,
     newton_to_stationary,
     polish,
-    positive_definite,
 )
 from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
@@ -206,9 +206,8 @@ class NewtonAcceptance:
 
     def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Whether every Hessian seen between the end of each descent and its polished point is positive definite."""
-        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)])
-        curved = positive_definite(self.problem, between.reshape(-1, self.problem.p))
-        return np.all(curved.reshape(len(between), -1), axis=0)
+        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)], axis=1)
+        return all_definite(self.problem, between)
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""
