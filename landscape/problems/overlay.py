@@ -15,7 +15,7 @@ import numpy as np
 from landscape.problems.isomorphism import Graph, edge_sums, sums_slack
 from landscape.problems.symmetry import Symmetry
 
-MANY = 32  # points laid over at once: their inner products stay in a core's cache
+MANY = 64  # points laid over at once: their inner products stay in a core's cache
 
 
 class _Script(NamedTuple):
