@@ -211,8 +211,7 @@ class Group:
 
         The lanes of this group are used up by it.
         """
-        active = jax.device_put(self.active(), self.sharding)
-        given: tuple[Any, ...] = (self.lanes, active)
+        given: tuple[Any, ...] = (self.lanes, self.active())
         if self.looks is not None:
             given += tuple(jax.device_put(x, self.sharding) for x in self._stops(self.looks))
         watch = None if self.looks is None else self.looks.watch
