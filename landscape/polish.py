@@ -276,7 +276,7 @@ def _row_definite(hessians: list[np.ndarray]) -> bool:
     apart = np.max([np.linalg.norm(hessian - middle) for hessian in hessians])  # NaN where one is not finite
     # A matrix whose least eigenvalue is beyond rounding has a factor.
     rounding = 4.0 * len(middle) * np.finfo(float).eps * np.linalg.norm(middle)
-    if _factor(middle, -(apart + rounding)) is not None:
+    if _factor(middle, -float(apart + rounding)) is not None:
         return True
     return all(_factor(hessian, 0.0) is not None for hessian in hessians)
 
