@@ -224,6 +224,22 @@ def test_a_minimum_on_a_kink_and_a_roof_are_told_apart(near):
     assert verdict.label in (Label.TRAP, Label.UNCONVERGED)
 
 
+@pytest.mark.parametrize(
+    ("loss", "label"),
+    [
+        (lambda x: x[1] ** 2 - jnp.abs(x[0]) ** (4 / 3), Label.SADDLE),
+        (lambda x: x[1] ** 2 - jnp.abs(x[0]) ** 1.2 + x[0] ** 2, Label.SADDLE),
+        (lambda x: x[1] ** 2 - 1e-3 * jnp.abs(x[0]) - x[0] ** 2, Label.TRAP),
+    ],
+)
+def test_a_way_down_without_a_slope_is_a_saddle_and_one_that_bends_is_a_trap(loss, label):
+    """Powers of the fall between one and two are those of a law, or of a slope and what bends it."""
+    landscape = problem(loss, 2)
+    verdict = at(landscape, [0.0, 0.0])
+    assert verdict.label == label
+    assert falls(landscape, [0.0, 0.0], verdict)
+
+
 def test_a_flat_piece_beside_a_slope_is_no_minimum():
     """A dead unit: the gradient is zero at the kink and on one side of it."""
     dead = problem(lambda x: 1.0 - relu(x[0]) + relu(x[0] - 1.0) * 2 + x[1] ** 2, 2)

@@ -28,7 +28,9 @@ CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of th
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
 EXACT = 1e-12  # Newton steps on kinks come this near to their end, in scales
-FIRST_ORDER = 1.4  # a fall with a power below this has a slope
+FIRST_ORDER = 1.4  # a fall with a power below this has a slope, unless it is a law of its own (`_sloped`)
+LINEAR = 1.1  # a power below this is that of a slope, beside what second order adds to it
+CLEAR = 1e3  # of its error: powers of a fall are then known to some 0.003
 REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
 
 
@@ -228,7 +230,21 @@ def _down(loss: Loss, u: np.ndarray, ray: Ray, points: Callable[[np.ndarray], np
     end = points(ray.radii[ray.best] * ray.direction[None])[0]
     (value, error), (low, low_error) = loss.loss(u), loss.loss(end)
     drop = value - low - error - low_error
-    return Found(np.nan, False, escape=end - u, drop=drop, first_order=ray.power < FIRST_ORDER) if drop > 0 else None
+    return Found(np.nan, False, escape=end - u, drop=drop, first_order=_sloped(ray)) if drop > 0 else None
+
+
+def _sloped(ray: Ray) -> bool:
+    """Whether a fall has a slope at zero: -|x| - x^2 has one, and -|x|^(4/3) has none.
+
+    The power q of s r + c r^2 grows by (q - 1)(2 - q) with the logarithm of r, and that of a law of its own does not.
+    """
+    assert ray.power is not None
+    clear = np.flatnonzero(-ray.values > CLEAR * ray.errors)[:3]
+    if ray.power >= FIRST_ORDER or len(clear) < 3:
+        return ray.power < FIRST_ORDER
+    steps = np.diff(np.log(ray.radii[clear]))
+    first, second = np.diff(np.log(-ray.values[clear])) / steps
+    return bool(first < LINEAR or second - first > 0.25 * (first - 1.0) * (2.0 - first) * steps[1])
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
