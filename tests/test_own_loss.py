@@ -248,6 +248,12 @@ def test_a_flat_piece_beside_a_slope_is_no_minimum():
     assert falls(dead, [0.0, 0.0], verdict)
 
 
+def test_descents_across_the_kink_of_a_cond_end_on_it_and_warn_of_nothing():
+    """Steps across it shrink to nothing, and what they leave of an inverse Hessian overflows; warnings are errors."""
+    landscape = problem(lambda x: jax.lax.cond(x[0] > 0, lambda z: z, lambda z: -2 * z, x[0]) + x[1] ** 2, 2, bound=0.0)
+    assert explore(landscape, restarts=12).labels()["global"] == 12
+
+
 @pytest.mark.slow
 @settings(max_examples=5)
 @given(st.integers(0, 10**6), st.integers(2, 5))

@@ -14,6 +14,7 @@ from landscape.theory.own_loss.kinks import least_norm, pieces
 from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.view import Loss
 
+LONGEST = 1e100  # steps across a kink are ever shorter, and may leave an inverse Hessian whose steps overflow
 ROUNDS = 400
 NEAR = 1e-3  # how far, in scales, the end of a descent may be from the stationary point that it leads to
 DESCENT, SLOPE = 1e-4, 0.9  # the two constants of the weak Wolfe conditions (Nocedal and Wright, chapter 3)
@@ -61,7 +62,7 @@ def _bfgs(loss: Loss, u: np.ndarray, centre: np.ndarray, reach: float) -> np.nda
             return here
         way = -inverse @ grad
         slope = float(grad @ way)
-        found = _step(loss, here, value, slope, way) if slope < 0 else None
+        found = _step(loss, here, value, slope, way) if slope < 0 and np.max(np.abs(way)) < LONGEST else None
         if found is None:
             if fresh:
                 return here
