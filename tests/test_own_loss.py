@@ -3,6 +3,7 @@ inputs that were once labelled wrong, singular points whose type is known by con
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -207,6 +208,18 @@ def test_a_symmetry_that_does_not_hold_is_not_believed():
     along = lambda x, small: x + jnp.array([0.0, small])  # noqa: E731
     landscape = problem(lambda x: x[0] ** 2 - x[1] ** 4, 2, invariances=(along,))
     assert at(landscape, [0.0, 0.0]).label == Label.SADDLE
+
+
+def test_a_loss_that_no_restart_ended_at_is_named_where_a_label_rests_on_it():
+    """All starts lead to the upper of two wells; draws of `init` show the lower one."""
+    wells = problem(lambda x: (x[0] ** 2 - 1) ** 2 + 0.3 * x[0], 1)
+    upper = explore(wells, restarts=3, starts=np.full((3, 1), 0.9))
+    assert upper.labels()["spurious"] == 3
+    seen = re.search(r"best seen (\S+) of restarts, (\S+) or less elsewhere", str(upper))
+    assert seen is not None
+    lowest = np.roots([4.0, 0.0, -4.0, 0.3]).min()
+    np.testing.assert_allclose(float(seen[2]), (lowest**2 - 1) ** 2 + 0.3 * lowest, rtol=1e-5)  # six digits are printed
+    assert "elsewhere" not in str(explore(wells, restarts=2, starts=np.array([[0.9], [-0.9]])))
 
 
 # -- kinks -------------------------------------------------------------------------------------------------------------

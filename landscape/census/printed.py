@@ -112,6 +112,14 @@ def _rest(levels: list[Level]) -> list[str]:
     return [f"... and {many} (restarts: {ends}); --json has all"]
 
 
+def _lower_seen(census: Any) -> str:
+    """That a loss below those of all restarts was seen, where a label rests on one: no restart has ended there."""
+    rows = census.rows
+    witnessed = np.array([by is not None and str(by).endswith("lower loss seen") for by in rows["by"]], bool)
+    least = np.min(rows["loss"][witnessed] - rows["margin"][witnessed], initial=np.inf)
+    return f" of restarts, {least:.6g} or less elsewhere" if least < census.best_seen else ""
+
+
 def below(census: Any) -> list[str]:
     """Shares of labels, the lower bound, unseen mass, time."""
     said = [
@@ -123,7 +131,7 @@ def below(census: Any) -> list[str]:
     if census.lower_bound is not None:
         lines.append(f"lower bound {census.lower_bound['value']:g} ({census.lower_bound['by']}){_wrong_bound(census)}")
     elif census.best_seen is not None:
-        lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}")
+        lines.append(f"no lower bound is known; best seen {census.best_seen:.12g}{_lower_seen(census)}")
     lines.append(f"unseen mass {100 * census.unseen[0]:.2g}%, at most {100 * census.unseen[1]:.2g}% (95%)")
     seconds = census.seconds
     if seconds["total"]:  # a run read from its folder took no time
