@@ -118,6 +118,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_where_the_device_has_no_float64_the_host_finishes_what_it_descends():
     flags = "--xla_force_host_platform_device_count=2"
     both, single = (said_by(SINGLE, which, flags=flags) for which in ("both", "single"))

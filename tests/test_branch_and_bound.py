@@ -28,6 +28,7 @@ def test_least_loss_by_branch_and_bound_is_the_census_one(data):
         assert len(best.outer) <= width
 
 
+@pytest.mark.slow
 def test_least_losses_of_a_by_branch_and_bound():
     data, record = fixture_and_data("relu_A_n8_d2")
     for width, minima in ((width, minima_of_a(width)) for width in (1, 2, 3, 4)):

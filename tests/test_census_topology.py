@@ -89,6 +89,7 @@ def test_a_folder_without_a_topology_says_so(tmp_path):
         topology.read(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_published_valley_has_a_barrier_of_known_bounds_in_the_graph_of_its_census():
     """Descents of two neurons on the eight rows: a wall stands between the valley and the global minimum."""
     found = valley()

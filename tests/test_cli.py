@@ -115,6 +115,7 @@ def test_json_is_one_object_of_the_stated_shape(capsys):
     assert said["problem"]["parameters"] == 9
 
 
+@pytest.mark.slow
 def test_a_toml_file_and_the_same_options_give_the_same_census(tmp_path, capsys):
     path = tmp_path / "study.toml"
     path.write_text(

@@ -94,6 +94,7 @@ def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(alone,
     assert not [child for child in psutil.Process().children() if "landscape.host.worker" in child.cmdline()]
 
 
+@pytest.mark.slow
 def test_the_work_of_a_killed_worker_is_done_by_others(alone, tmp_path, capsys):
     folder = tmp_path / "run"
     # The script has no `if __name__ == "__main__"`, and need not.

@@ -58,6 +58,7 @@ def test_two_ways_down_are_compared_level_by_level_and_start_by_start(runs):
     assert "<table>" in found._repr_html_()
 
 
+@pytest.mark.slow
 def test_levels_of_another_problem_stand_in_rows_of_their_own_and_a_plain_difference_is_seen(runs):
     wider = ls.explore(ls.orthonormal_teacher(8, width=9), 60, seed=3, progress=False)
     found = ls.compare(runs["gradient-descent"], wider)

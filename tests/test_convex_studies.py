@@ -76,6 +76,7 @@ def test_a_study_runs_is_shown_resumed_and_drawn(name, ran, capsys):
     assert "m* = 4" in text
 
 
+@pytest.mark.slow
 def test_ends_by_width_agree_with_the_enumeration_of_all_minima(ran, capsys):
     """Every minimum that a restart found is listed, and no label contradicts the least of them."""
     found = shown(capsys, ran("hidden-convex"))["findings"]

@@ -74,6 +74,7 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
     return inside
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_census_of_an_undisturbed_one(tmp_path, undisturbed):
     _kill_and_resume(tmp_path / "run", undisturbed, kills=2, seed=0)
 

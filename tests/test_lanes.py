@@ -85,6 +85,7 @@ def test_labels_and_losses_do_not_depend_on_the_number_of_lanes():
     np.testing.assert_allclose(narrow["loss"], wide["loss"], rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_restart_alone_ends_where_it_ends_in_company():
     problem = ls.orthonormal_teacher(6)
     together = finished(problem, np.arange(20))
@@ -93,6 +94,7 @@ def test_a_restart_alone_ends_where_it_ends_in_company():
     assert alone["steps"][0] == together["steps"][13]
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_labels_of_one():
     code = """
 import os, sys

@@ -33,6 +33,7 @@ def test_ends_are_sorted_into_families_by_orbit():
         assert (one["least"] > 0) == (one["family"] in ("A", "I", "II", "2"))
 
 
+@pytest.mark.slow
 def test_an_end_in_no_family_is_listed_as_such(monkeypatch):
     k = 7
     start = moved(ls.family_member("I", k).matrix(), 0).reshape(1, -1)

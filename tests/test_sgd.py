@@ -44,6 +44,7 @@ def _ends(problem, restarts, **settings):
     return census, census.rows["loss"][order]
 
 
+@pytest.mark.slow
 def test_a_restart_draws_by_seed_and_number_whatever_the_lanes():
     problem = PROBLEMS["relu"]()
     _, ends = _ends(problem, 6)

@@ -257,6 +257,7 @@ def test_random_bit_flips_are_found_and_other_shards_kept(run):
     assert_holds(store.read(run), [1, 4, 5, *range(10, 60)])
 
 
+@pytest.mark.slow
 def test_every_bit_flip_in_the_footer_is_found(run):
     name = store.append(run, {"restart": np.arange(2)}, {})
     path = shard_path(run, name)
@@ -696,6 +697,7 @@ def child(code: str, **values) -> list[str]:
     return [sys.executable, "-c", (PRELUDE + code).format(tests=str(Path(__file__).parent), **values)]
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_acknowledged(run):
     rng = np.random.default_rng(1)
     acknowledged: set[int] = set()

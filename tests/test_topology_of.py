@@ -98,6 +98,7 @@ def _heads(true, level, losses):
     return [not any(true[i, j] <= level for j in here if j < i) for i in here]
 
 
+@pytest.mark.slow
 def test_the_barrier_of_the_certified_valley_comes_out_of_a_census():
     census = ls.explore(valley().problem, 40, 0, progress=False)
     found = ls.topology_of(census)

@@ -102,6 +102,7 @@ def test_the_time_of_plain_descent_is_that_of_its_steps_and_a_descent_begun_agai
     np.testing.assert_allclose(looked.loss[0], 60.0 * factor ** (2.0 * np.array([0, 1, 10, 100])), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_descents_of_one_length_show_the_same():
     problem = ls.orthonormal_teacher(4)
     curves = sample_curves(problem, ls.Settings(), 0, 5, steps=240)
@@ -156,6 +157,7 @@ def test_the_command_keeps_looks_and_resume_goes_on_with_them(tmp_path, capsys):
     np.testing.assert_array_equal(stored_trace(out, load(out)).loss, first.loss)
 
 
+@pytest.mark.slow
 def test_every_cell_of_a_table_is_looked_at(tmp_path):
     small = ["--teachers", "2", "3", "--extra", "0", "--restarts", "2", "--quiet"]
     assert call("run", "safran-shamir-table", *small, "--out", str(tmp_path / "t"), "--trace") == 0
