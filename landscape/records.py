@@ -66,6 +66,8 @@ class Flavour(enum.StrEnum):
     DEGENERATE = "degenerate"  # a saddle that only terms of third or higher order leave
 
 
+LOWER_SEEN = "lower loss seen"  # the last words of `by` where a loss shows that a minimum is not the least
+
 # What an undecided minimum is called once a lower loss has been seen.
 WITNESSED = {
     Flavour.STRICT_MINIMUM: Flavour.STRICT,

@@ -10,6 +10,7 @@ import numpy as np
 from landscape import markup
 from landscape.census.levels import Level, name_of
 from landscape.census.text import text_table
+from landscape.records import LOWER_SEEN
 
 SHOWN_LEVELS = 30  # rows that a printed census shows; the rest is counted, and in `--json`
 LEFT = ("label", "evidence", "by")  # columns of words
@@ -115,7 +116,7 @@ def _rest(levels: list[Level]) -> list[str]:
 def _lower_seen(census: Any) -> str:
     """That a loss below those of all restarts was seen, where a label rests on one: no restart has ended there."""
     rows = census.rows
-    witnessed = np.array([by is not None and str(by).endswith("lower loss seen") for by in rows["by"]], bool)
+    witnessed = np.array([by is not None and str(by).endswith(LOWER_SEEN) for by in rows["by"]], bool)
     least = np.min(rows["loss"][witnessed] - rows["margin"][witnessed], initial=np.inf)
     return f" of restarts, {least:.6g} or less elsewhere" if least < census.best_seen else ""
 

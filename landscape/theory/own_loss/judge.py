@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landscape.problems.from_loss import UserLoss
-from landscape.records import WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
+from landscape.records import LOWER_SEEN, WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
@@ -291,7 +291,7 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             label=Label.SPURIOUS,
             flavour=WITNESSED[flavour],
             evidence=Evidence.NUMERICAL,
-            by=f"{by}, lower loss seen",
+            by=f"{by}, {LOWER_SEEN}",
             margin=margin,
             **known,
         )
