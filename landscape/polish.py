@@ -21,16 +21,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import get_lapack_funcs
 
-from landscape.precision import double_devices, float64
+from landscape.precision import double_on_cpu, float64
 from landscape.problems.problem import QUICK, Problem
 
 DECENT = {"xla_backend_optimization_level": 2}  # half the time to compile, none lost in running
 _POTRF, _POTRS = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
-
-
-def _on_cpu() -> bool:
-    """Whether float64 is computed on a CPU."""
-    return double_devices()[0].platform == "cpu"
 
 
 class Polished(NamedTuple):
@@ -63,7 +58,7 @@ def _derivatives(problem: Problem, theta: Any) -> Any:
 
 def _steps(hessian: Any, grad: np.ndarray, shift: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """-(H + shift)^-1 g, [b, p], of the wanted ones; NaN where H + shift has no Cholesky factor, or is not wanted."""
-    if not _on_cpu():
+    if not double_on_cpu():
         return np.where(wanted[:, None], np.asarray(_batched_steps(hessian, grad, shift)), np.nan)
     # LAPACK on the host: half the time of the same in XLA, and nothing for those that are done.
     found, hessian = np.full(grad.shape, np.nan), np.asarray(hessian)
@@ -76,7 +71,7 @@ def _steps(hessian: Any, grad: np.ndarray, shift: np.ndarray, wanted: np.ndarray
 
 def _definite(hessian: Any, shift: np.ndarray) -> Bool[np.ndarray, " b"]:
     """Whether H + shift has a Cholesky factor, [b]."""
-    if not _on_cpu():
+    if not double_on_cpu():
         return np.all(np.isfinite(np.asarray(_batched_steps(hessian, np.ones(hessian.shape[:2]), shift))), axis=1)
     return np.array([_factor(h, mu) is not None for h, mu in zip(np.asarray(hessian), shift, strict=True)])
 
@@ -144,7 +139,7 @@ def batch_size(p: int) -> int:
     1 MB of them on a CPU, the cache of a core (at p = 400 one at a time costs half as much as four at once); 256 MB on
     an accelerator.
     """
-    on_cpu = _on_cpu()
+    on_cpu = double_on_cpu()
     fits = (2**17 if on_cpu else 2**25) / max(1, p) ** 2
     return int(np.clip(1 << int(np.log2(max(1.0, fits))), 1, 16 if on_cpu else 256))
 
@@ -260,6 +255,8 @@ def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]
     m, points, p = thetas.shape
     b, found = batch_size(p), np.zeros(m, bool)
     together = max(1, b // points)  # rows
+    if not double_on_cpu():
+        return np.all(_each_definite(problem, thetas.reshape(m * points, p)).reshape(m, points), axis=1)
     with float64():
         for i in range(0, m, together):
             some = np.resize(thetas[i : i + together], (together * points, p))
@@ -268,6 +265,16 @@ def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]
             for row in range(i, min(m, i + together)):
                 found[row] = _row_definite(hessians[(row - i) * points :][:points])
     return found
+
+
+def _each_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]:
+    """Whether the Hessian at each of some points [m, p] has a Cholesky factor: on the device, no Hessian leaves it."""
+    b, found = batch_size(thetas.shape[1]), []
+    with float64():
+        for i in range(0, len(thetas), b):
+            hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))[2]
+            found.append(_definite(hessian, np.zeros(b)))
+    return np.concatenate(found)[: len(thetas)]
 
 
 def _row_definite(hessians: list[np.ndarray]) -> bool:

@@ -55,6 +55,11 @@ def double_devices() -> list[Any]:
     return [cpu]
 
 
+def double_on_cpu() -> bool:
+    """Whether float64 is computed on a CPU."""
+    return double_devices()[0].platform == "cpu"
+
+
 @contextmanager
 def float64() -> Iterator[None]:
     """Float64 inside, whatever the caller's setting; on the host where the device has none (a TPU).

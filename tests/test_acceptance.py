@@ -151,6 +151,8 @@ def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monke
 
     plain, _ = rows()
     monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
+    for module in ("polish", "engine.accept", "problems.overlay"):  # the host's part too, as beside an accelerator
+        monkeypatch.setattr(f"landscape.{module}.double_on_cpu", lambda: False)
     blocks, clock = rows(schedule=Schedule(block=4, wide=4))
     for name in ("restart", "steps", "label", "evidence", "basin"):
         np.testing.assert_array_equal(plain[name], blocks[name])
@@ -158,6 +160,17 @@ def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monke
     # The last stragglers of both groups share blocks of four lanes; 32 lanes of one block a group would be under half.
     assert clock.own_steps == blocks["steps"].sum()
     assert clock.own_steps > 0.85 * clock.lane_steps
+
+
+def test_hessians_that_stay_on_the_device_are_as_definite_as_those_on_the_host(monkeypatch):
+    problem = ls.orthonormal_teacher(3)
+    rng = np.random.default_rng(2)
+    rows = np.eye(3).reshape(-1) + rng.choice([0.01, 0.3, 1.0], size=(40, 1, 1)) * rng.normal(size=(40, 3, 9))
+    rows[3, 1] = np.nan
+    host = all_definite(problem, rows)
+    assert 5 < host.sum() < 35
+    monkeypatch.setattr("landscape.polish.double_on_cpu", lambda: False)
+    np.testing.assert_array_equal(all_definite(problem, rows), host)
 
 
 def test_few_numbers_come_to_the_host_for_a_restart():

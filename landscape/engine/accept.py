@@ -26,6 +26,7 @@ from landscape.polish import (
     newton_to_stationary,
     polish,
 )
+from landscape.precision import double_on_cpu
 from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
 from landscape.theory.nearby import losses
@@ -99,7 +100,8 @@ class NewtonAcceptance:
         """
         with self.clock.running("classify"):
             rows, rest = self._recognise(candidates, queue)
-        batch, later = self._deal(rest)
+        with self.clock.running("polish"):
+            batch, later = self._deal(self._without_passing(rest, queue))
         if not batch:
             return rows, later
         with self.clock.running("polish"):
@@ -147,6 +149,30 @@ class NewtonAcceptance:
             "basin": np.array([text(basin) for basin in basins[ends]], object),
         }
         return [(columns, image[ends])], candidates.at(~waits)
+
+    def _without_passing(self, candidates: Candidates, queue: Queue) -> Candidates:
+        """The candidates without those that only pass a saddle, which go on.
+
+        The polish would leave these as they are. On an accelerator, where a Hessian costs as much as a batch of them,
+        they are not dealt to it.
+        """
+        passing = self._convex_only(candidates)
+        if double_on_cpu() or not passing.any():
+            return candidates
+        passing[passing] = ~all_definite(self.problem, candidates.theta[passing][:, None])
+        self._wait(candidates.at(passing), queue)
+        return candidates.at(~passing)
+
+    def _convex_only(self, candidates: Candidates) -> np.ndarray:
+        """Whether a polish can be accepted only where the Hessian at the candidate is positive definite, [m].
+
+        Elsewhere its descent is not shown to end close by, nor is the way there convex; and a global point within reach
+        would take a curvature below minus one, in units of the scale. It goes on by itself.
+        """
+        problem, reach = self.problem, self.tolerances.reach * self.problem.scale
+        least = -np.inf if problem.lower_bound is None else problem.lower_bound.value
+        within = candidates.grad_norm * reach + 0.5 * reach**2 * problem.gradient_scale / problem.scale
+        return self._goes_on(candidates) & (candidates.loss - within > least) & problem.third_derivative_known
 
     def _deal(self, candidates: Candidates) -> tuple[Candidates, Candidates]:
         """Those to polish now, of different losses as far as they can be recognised by them, and those for later."""
@@ -240,18 +266,14 @@ class NewtonAcceptance:
     def _polished(self, candidates: Candidates, target: float) -> Polished:
         """The candidates polished, but for those whose polish cannot be accepted: they are left as they are."""
         problem, size, reach = self.problem, batch_size(self.problem.p), self.tolerances.reach * self.problem.scale
-        least = -np.inf if problem.lower_bound is None else problem.lower_bound.value
-        # Where the Hessian at a candidate is not positive definite, its descent is not shown to end close by, nor is
-        # the way there convex; and a global point within reach would take a curvature below minus one, in units of
-        # the scale. It goes on by itself.
-        within = candidates.grad_norm * reach + 0.5 * reach**2 * problem.gradient_scale / problem.scale
-        convex_only = self._goes_on(candidates) & (candidates.loss - within > least) & problem.third_derivative_known
+        convex_only = self._convex_only(candidates)
         ends = []
         for i in range(0, len(candidates.loss), size):
             # Padding repeats the points, which are stationary as soon as they are.
             batch = np.resize(candidates.theta[i : i + size], (size, problem.p))
-            noise = np.array([problem.loss_error(theta) for theta in batch])
+            noise = np.array([problem.loss_error(theta) for theta in candidates.theta[i : i + size]])
             only = np.resize(convex_only[i : i + size], size)
+            noise = np.resize(noise, size)
             ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
             # At every look loss and gradient, at every step the step.
             self.clock.down += 8 * size * (2 * problem.p + 1) * (1 + int(ends[-1].steps.max()))

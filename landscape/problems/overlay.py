@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape.precision import double_on_cpu, float64
+from landscape.problems import overlay_compiled
 from landscape.problems.isomorphism import Graph, edge_sums, sums_slack
 from landscape.problems.symmetry import Symmetry
 
@@ -58,6 +60,7 @@ class Overlay:
         self._rows: list[np.ndarray] = []  # students of each known point
         self._labels = np.zeros(0, int)
         self._tables: tuple[np.ndarray, ...] | None = None
+        self._held: overlay_compiled.Tables | None = None  # the same on an accelerator
 
     def add(self, point: Graph, theta: np.ndarray) -> None:
         """Takes in a known point theta [p] with its graph."""
@@ -66,7 +69,7 @@ class Overlay:
         self._labels = point.labels
         self._scripts.append(_script(self._nodes(theta[None])[0], point, self._anchors, self._tolerance))
         self._rows.append(np.reshape(theta, self._symmetry.shape))
-        self._tables = None
+        self._tables = self._held = None
 
     def over(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
         """The known points with these places [m] laid over the points [m, p]; NaN where the guess is no group element.
@@ -76,16 +79,27 @@ class Overlay:
             thetas: Points, [m, p].
         """
         images = np.full(thetas.shape, np.nan)
-        if self.determined:
-            # Those of long scripts first: a step is done for the points that have it.
-            lengths = np.array([len(script.plain) for script in self._scripts])
-            units = np.array([script.unit for script in self._scripts])
-            order = np.lexsort((-lengths[known], units[known]))
-            for unit in np.unique(units[known]):
-                some = order[units[known][order] == unit]
-                for i in range(0, len(some), MANY):
-                    images[some[i : i + MANY]] = self._laid(known[some[i : i + MANY]], thetas[some[i : i + MANY]], unit)
+        if not self.determined:
+            return images
+        if not double_on_cpu():
+            return self.over_there(known, thetas)
+        # Those of long scripts first: a step is done for the points that have it.
+        lengths = np.array([len(script.plain) for script in self._scripts])
+        units = np.array([script.unit for script in self._scripts])
+        order = np.lexsort((-lengths[known], units[known]))
+        for unit in np.unique(units[known]):
+            some = order[units[known][order] == unit]
+            for i in range(0, len(some), MANY):
+                images[some[i : i + MANY]] = self._laid(known[some[i : i + MANY]], thetas[some[i : i + MANY]], unit)
         return images
+
+    def over_there(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
+        """The same as `over` up to rounding, in one program on the device."""
+        with float64():
+            if self._held is None:
+                units = np.array([script.unit for script in self._scripts])
+                self._held = overlay_compiled.tables(np.stack(self._rows), *_padded(self._scripts), units)
+            return overlay_compiled.over(self._held, self._symmetry, self._inverse, self._labels, known, thetas)
 
     def _nodes(self, thetas: np.ndarray) -> np.ndarray:
         """Students [m, n, d] of points [m, p]; with free signs +w and -w side by side, [m, 2 n, d]."""

@@ -71,16 +71,24 @@ def _walked(jaxpr: Any, consts: Any, args: Any, without: set[int]) -> tuple[list
 
 def _scanned(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
     """The results of a loop of known length, and the switches of all its rounds."""
-    consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
     body = eqn.params["jaxpr"]
+    inside = getattr(body, "jaxpr", body)
+    # JAX 0.11 has the numbers of them under other names than 0.10: a row of what is scanned has one axis less.
+    carry = len(eqn.outvars) - _stepped(eqn.outvars, inside.outvars)
+    consts = len(eqn.invars) - _stepped(eqn.invars, inside.invars) - carry
 
     def one(held: list[Any], x: list[Any]) -> tuple[list[Any], tuple[list[Any], jax.Array]]:
-        outs, found = _walked(body.jaxpr, body.consts, [*ins[:consts], *held, *x], without)
+        outs, found = _walked(inside, getattr(body, "consts", ()), [*ins[:consts], *held, *x], without)
         return outs[:carry], (outs[carry:], found)
 
     start, rows = list(ins[consts : consts + carry]), list(ins[consts + carry :])
     held, (outs, found) = jax.lax.scan(one, start, rows, eqn.params["length"], eqn.params["reverse"])
     return [*held, *outs], found
+
+
+def _stepped(outside: list[Any], inside: list[Any]) -> int:
+    """How many values of a loop have a row a round."""
+    return sum(whole.aval.ndim > row.aval.ndim for whole, row in zip(outside, inside, strict=True))
 
 
 def _roots(eqn: Any, ins: list[Any], roots: dict[int, tuple[Any, list[Any]]]) -> list[Any]:
