@@ -119,10 +119,10 @@ def _levels(problem: Problem, theta: Any) -> Any:
 
 def levels(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Loss and gradient norm at several points [m, p], in float64, [m] each."""
-    found = []
+    found, many = [], 64 if double_on_cpu() else 1024
     with float64():
-        for i in range(0, len(thetas), 64):  # blocks of one size: one program
-            block = np.resize(np.asarray(thetas[i : i + 64], np.float64), (64, thetas.shape[1]))
+        for i in range(0, len(thetas), many):  # blocks of one size: one program
+            block = np.resize(np.asarray(thetas[i : i + many], np.float64), (many, thetas.shape[1]))
             found.append(np.stack([np.asarray(x) for x in _levels(problem, block)]))
     loss, grad_norm = np.concatenate(found, axis=1)[:, : len(thetas)]
     return loss, grad_norm

@@ -59,6 +59,7 @@ class NewtonAcceptance:
         self.book = OrbitBook(problem, tolerances.same_point * problem.scale)
         self.period = schedule.settle
         self._single = jnp.dtype(settings.dtype) == jnp.float32
+        self._left = np.zeros(0, np.int64)  # restarts that the last deal left for later
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
     def warm(self) -> None:
@@ -183,6 +184,11 @@ class NewtonAcceptance:
             apart = np.diff(candidates.loss[order], prepend=-np.inf) > 1e-6 * self.problem.scale**2
             chosen = np.zeros(m, bool)
             chosen[order[apart][:most]] = True
+            if not double_on_cpu():
+                # A batch costs as much as one. Whoever was left to be recognised, and was not, is polished too.
+                left = np.flatnonzero(~chosen & np.isin(candidates.restarts.number, self._left))
+                chosen[left[: most - int(chosen.sum())]] = True
+        self._left = candidates.restarts.number[~chosen]
         return candidates.at(chosen), candidates.at(~chosen)
 
     def _goes_on(self, candidates: Candidates) -> np.ndarray:
