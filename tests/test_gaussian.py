@@ -3,6 +3,7 @@
 The reference is 60-digit arithmetic (tests/reference.py), which is itself checked here against quadrature.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -273,7 +274,8 @@ def test_compiled_matrix_vector_products_of_a_large_batch_are_right(batch, shape
     """jax 0.10.2 returns numbers wrong by a factor of 15,000 here on CPU (jax issue 39103)."""
     rng = np.random.default_rng(11)
     matrix, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(batch, shape[1])).astype(dtype)
-    found = jax.jit(jax.vmap(lambda row: jnp.sum((matrix @ row) ** 2)))(x)
+    product = partial(jnp.matmul, precision="highest")  # a GPU multiplies float32 by one TF32 product else
+    found = jax.jit(jax.vmap(lambda row: jnp.sum(product(matrix, row) ** 2)))(x)
     expected = np.sum((x.astype(float) @ matrix.T.astype(float)) ** 2, axis=1)
     # A sum of squares of sums of at most 6 products; the inner sums may cancel.
     size = np.sum((np.abs(x).astype(float) @ np.abs(matrix.T).astype(float)) ** 2, axis=1)

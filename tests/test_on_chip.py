@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -97,15 +98,19 @@ def test_it_lowers_to_triton(name, dtype):
     assert "__gpu$xla.gpu.triton" in text or "triton_kernel_call" in text
 
 
-def test_it_is_chosen_where_it_is_asked_for_on_a_gpu_only(monkeypatch):
-    problem, method = ls.orthonormal_teacher(6), METHODS["flow"]
-    assert kernels.form(problem, method, np.float32, "gpu") is kernels.Form.LAST_AXIS
-    monkeypatch.setenv(kernels.OPT_IN, "1")
-    assert kernels.form(problem, method, np.float32, "gpu") is kernels.Form.ON_CHIP
-    assert kernels.form(problem, method, np.float32, "cpu") is kernels.Form.LAST_AXIS
-    assert kernels.form(ls.orthonormal_teacher(40), method, np.float32, "gpu") is kernels.Form.ROWS
+def test_it_is_chosen_where_it_was_measured_to_be_faster():
+    hopper, older, amd, cpu = (SimpleNamespace(compute_capability=name) for name in ("9.0", "7.5", "gfx942", ""))
+    flow, at_20 = METHODS["flow"], ls.orthonormal_teacher(20)
+    assert kernels.form(at_20, flow, np.float32, hopper) is kernels.Form.ON_CHIP
+    assert kernels.form(at_20, flow, np.float32, hopper, looked=True) is kernels.Form.ROWS
+    assert kernels.form(at_20, flow, np.float64, hopper) is kernels.Form.ROWS
+    assert kernels.form(ls.orthonormal_teacher(6), flow, np.float32, hopper) is kernels.Form.LAST_AXIS
+    assert kernels.form(ls.orthonormal_teacher(40), flow, np.float32, hopper) is kernels.Form.ROWS
+    for device in (older, amd, cpu, SimpleNamespace()):
+        assert kernels.form(at_20, flow, np.float32, device) is kernels.Form.ROWS
 
 
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 def test_a_census_on_chip_is_that_of_the_plain_form(monkeypatch):
     problem, how = ls.orthonormal_teacher(8), dict(restarts=24, seed=1, optimiser="flow", lanes=8, progress=False)
     plain = ls.explore(problem, **how)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from reference import ALL, HOMOGENEOUS
+from same import same
 from scipy.stats import ortho_group
 
 from landscape.problems.activation import ACTIVATIONS, activation
@@ -145,7 +146,7 @@ def test_automatic_derivatives_of_the_loss_are_the_analytic_ones(act):
     for name, (w, v) in CONFIGURATIONS.items():
         problem, theta = teacher_student(v, 3, act), w.reshape(-1)
         slope, curvature = of_loss(problem, theta)
-        np.testing.assert_array_equal(slope, gradient(problem, theta), err_msg=name)
+        same(slope, gradient(problem, theta), err_msg=name)
         size = {"quadratic": 400, "leaky_relu": 100}.get(act.name, 10)
         # The same terms in another order.
         np.testing.assert_allclose(curvature, hessian(problem, theta), rtol=0, atol=32 * EPS * size, err_msg=name)

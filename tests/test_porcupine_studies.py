@@ -299,7 +299,7 @@ def test_random_lines_of_a_draw_are_nested_and_the_paper_says_half_the_loss():
         (["porcupine", "--teacher", "[[1, 0]]", "--dimension", "3"], "the rows of the given teacher have 2 numbers"),
         (["porcupine", "--lines", "3"], "3 lines need a dimension of at least 2"),
         (["porcupine", "--colour", "red"], "--colour"),
-        (["porcupine", "--neurons", "900000000"], "GiB"),
+        (["porcupine", "--neurons", "900000000000"], "GiB"),
         (["porcupine", "--neurons", "0"], "at least 1, found 0"),
         (["porcupine", "--lines", "3", "--dimension", "2", "--neurons", "2", "0", "1"], "line 1 has no neuron"),
         (["porcupine", "--neurons", "2", "2"], "neurons_per_line must be one number or 1"),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import call
+from same import same
 from slow import slow
 
 import landscape as ls
@@ -119,7 +120,7 @@ def test_looks_are_kept_and_a_run_that_was_cut_short_has_the_same_when_it_goes_o
     whole = ls.trace(problem, 20, 0, **given)
     kept = ls.trace(problem, 20, 0, out=tmp_path / "run", **given)
     for name in ("loss", "grad_norm", "theta", "restarts", "steps"):
-        np.testing.assert_array_equal(getattr(kept, name), getattr(whole, name))
+        same(getattr(kept, name), getattr(whole, name), ulps=2**10)  # of hundreds of gradients
     np.testing.assert_allclose(kept.time, whole.time, rtol=1e-13)  # a sum that neighbours cut at other places
     # As after a kill: rows are lost, looks are there, and more of them come.
     for shard in (tmp_path / "run" / store.SHARDS).iterdir():

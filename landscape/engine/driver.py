@@ -224,7 +224,7 @@ class Driver:
         share = -(-each // len(used))
         size = min(self.problem.block if on_cpu else self.schedule.block, share)
         blocks = len(used) * -(-share // size)
-        wide = 1 if on_cpu else min(self.schedule.wide, blocks // len(used))
+        wide = () if on_cpu else tuple(many for many in self.schedule.wide if many <= blocks // len(used))
         sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
         make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks, self.noise)
         return [make() for _ in range(count)]

@@ -69,7 +69,7 @@ class Group:
         blocks: int,
         size: int,
         sharding: NamedSharding,
-        wide: int = 1,
+        wide: tuple[int, ...] = (),
         looks: Looks | None = None,
         noise: np.ndarray | None = None,
     ):
@@ -82,7 +82,8 @@ class Group:
             blocks: On all devices together.
             size: Lanes of a block.
             sharding: Over the devices.
-            wide: Blocks that are computed as one while so many have lanes, and nobody looks at them on their way.
+            wide: Numbers of blocks that are computed as one while so many have lanes, and nobody looks at them on their
+                way; descending, each divides the one before.
             looks: When lanes are looked at on their way, and at what; None where they are not.
             noise: `restart.noise_key` of the run, for methods that draw random numbers; zero by default.
         """
@@ -90,7 +91,7 @@ class Group:
         self._wide = wide
         self._noise = np.zeros(2, np.uint32) if noise is None else noise
         self.method, self.dtype, self.size, self.sharding = method, dtype, size, sharding
-        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)).platform, looks is not None)
+        self.form = kernels.form(problem, method, dtype, next(iter(sharding.device_set)), looks is not None)
         self.trailing = self.form is Form.LAST_AXIS
         devices = sharding.mesh.size
         # Places in the order they are filled: the first blocks of every device, then the second ones.
@@ -283,7 +284,7 @@ def _program(
     watch: Watch | None,
     given: tuple[Any, ...],
     sharding: NamedSharding,
-    wide: int,
+    wide: tuple[int, ...],
 ) -> Any:
     """The compiled chunk for a problem, and lanes and looks of these shapes; runs of one shape share it."""
     leaves, facts = jax.tree.flatten((problem, given))
@@ -304,8 +305,10 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane, active: Any) -> tuple[Lane, None]:
-    """The lanes of the first `active` blocks, a chunk of gradients later: `wide` blocks at a time, then one by one."""
+def _chunk(
+    method: Method, form: Form, wide: tuple[int, ...], problem: Problem, lanes: Lane, active: Any
+) -> tuple[Lane, None]:
+    """The lanes of the first `active` blocks, a chunk of gradients later: so many `wide` at a time, then one by one."""
     trailing = form is Form.LAST_AXIS
     size = lanes.loss.shape[1]
 
@@ -325,11 +328,12 @@ def _chunk(method: Method, form: Form, wide: int, problem: Problem, lanes: Lane,
         one = kernels.advance(form, problem, method, jax.tree.map(joined, lanes), method.chunk)
         return jax.tree.map(parted, one, lanes)
 
-    if wide == 1:
-        return jax.lax.fori_loop(0, active[0], partial(advanced, 1), lanes), None
-    whole = active[0] // wide
-    lanes = jax.lax.fori_loop(0, whole, partial(advanced, wide), lanes)
-    return jax.lax.fori_loop(whole * wide, active[0], partial(advanced, 1), lanes), None
+    done: Any = 0
+    for many in (*wide, 1):
+        whole = active[0] // many
+        lanes = jax.lax.fori_loop(done // many, whole, partial(advanced, many), lanes)
+        done = whole * many
+    return lanes, None
 
 
 def _looked_chunk(

@@ -13,7 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
+
+try:
+    from jax.experimental.pallas import triton
+except ImportError:  # deprecated in JAX 0.11, which has it still
+    triton = None
 
 from landscape.descent import Lane, Method
 from landscape.descent.lane import euclidean_norm
@@ -21,6 +25,12 @@ from landscape.problems.problem import HIGHEST, Loss, Tile
 
 X3 = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3  # float32 by three products of tensor cores: no digit is lost
 WARPS = 2  # of a program: best of a sketch of this kernel on an H200, in float32 at k = 6 and 20
+
+
+def runs_on(device: Any) -> bool:
+    """Whether the kernel is compiled for this device: NVIDIA's from Ampere on, which have TF32."""
+    capability = str(getattr(device, "compute_capability", ""))  # "9.0"; of AMD's "gfx942"
+    return triton is not None and capability.replace(".", "", 1).isdigit() and float(capability) >= 8.0
 
 
 def applies(problem: Loss, method: Method, dtype: Any) -> bool:
@@ -57,7 +67,7 @@ def advance(problem: Loss, method: Method, lanes: Lane, steps: int, interpret: b
         out_specs=[_of_a_lane(leaf) for leaf in wide],
         out_shape=[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in wide],
         interpret=interpret,
-        compiler_params=None if interpret else triton.CompilerParams(num_warps=WARPS),
+        compiler_params=None if interpret or triton is None else triton.CompilerParams(num_warps=WARPS),
     )(*wide, *constants)
     narrow = [_unpadded(tile, leaf, p) if leaf.ndim == 2 else leaf for leaf in found]
     theta, memory, step_scale = jax.tree.unflatten(structure, narrow)

@@ -114,8 +114,9 @@ class Schedule(NamedTuple):
         several: Candidates of different losses that are polished before the others are looked at again.
         together: Candidates that wait for each other before known minima are laid over them, while new restarts begin.
         block: Lanes of a block on an accelerator; the last stragglers cost no more than one.
-        wide: Blocks that are computed as one there while so many are full. On an H200 2048 lanes take 15 ms a chunk of
-            the flow at k = n = 20, and 8192 take 48: fewer at once leave it idle, more bring a quarter at most.
+        wide: Numbers of blocks that are computed as one there while so many are full; each divides the one before. On
+            an H200 2048 lanes take 15 ms a chunk of the flow at k = n = 20, and 8192 take 48: fewer at once leave it
+            idle, more bring nothing.
         tail: Lanes of the block for the last stragglers on a CPU.
         patience: Gradients that the last stragglers have a wide block for, before they get the narrow one.
         halvings: How often a diverging restart is begun again with half the step.
@@ -127,7 +128,7 @@ class Schedule(NamedTuple):
     several: int = 16
     together: int = 64
     block: int = 256
-    wide: int = 8
+    wide: tuple[int, ...] = (32, 8)
     tail: int = 4
     patience: int = 4800
     halvings: int = 10
