@@ -1,5 +1,7 @@
 """Orbits are counted once, and a known point is laid over a new one by an element of the group."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from orbit_reference import TOLERANCE, block_matrix, circulant, orthonormal_symmetry, random_image
@@ -82,22 +84,25 @@ def test_images_are_the_group_element_that_lays_a_known_point_over_an_approximat
     assert (index.images(far, np.ones(12), np.full(12, 1.0), 1e-2)[0] == -1).all()
 
 
-def test_threads_beside_an_accelerator_lay_points_as_one_does(monkeypatch):
-    """On points with and without ties, near images and near nothing, in more than one batch: to the last bit."""
+@pytest.mark.parametrize("flips", [False, True])
+def test_the_program_of_accelerators_lays_points_as_numpy_does(flips):
+    """On points with and without ties, near images and near nothing: the same guesses, and the same ones refused."""
     rng = np.random.default_rng(5)
     k = 6
+    symmetry = replace(orthonormal_symmetry(k, k), flips=flips)
     points = [np.eye(k), block_matrix(k, 1, rng.normal(size=6)), circulant(rng.normal(size=k)), rng.normal(size=(k, k))]
-    index = OrbitIndex(orthonormal_symmetry(k, k), TOLERANCE)
+    index = OrbitIndex(symmetry, TOLERANCE)
     for place, point in enumerate(points):
         index.add(point.ravel(), float(place))
-    known = np.tile(np.arange(4), 50)
+    overlay = index._overlay
+    known = np.tile(np.arange(4), 20)
     thetas = np.array([random_image(rng, points[i], k).ravel() for i in known])
     thetas[::7] = rng.normal(size=(len(thetas[::7]), k * k))
     thetas += 1e-5 * rng.normal(size=thetas.shape)
-    alone = index._overlay.over(known, thetas)
-    assert 100 < np.isfinite(alone).all(axis=1).sum() < 200  # both kinds are there
-    monkeypatch.setattr("landscape.problems.overlay.double_on_cpu", lambda: False)
-    np.testing.assert_array_equal(index._overlay.over(known, thetas), alone)
+    plain, there = overlay.over(known, thetas), overlay.over_there(known, thetas)
+    assert (np.isnan(plain).any(axis=1) == np.isnan(there).any(axis=1)).all()
+    assert 40 < np.isfinite(plain).all(axis=1).sum() < 80  # both kinds are there
+    np.testing.assert_allclose(there, plain, rtol=0, atol=1e-13)  # a permutation and a product with one, to rounding
 
 
 def test_images_claim_nothing_where_a_rotation_is_free():

@@ -310,8 +310,11 @@ class Driver:
 
     def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
         """Where restarts begin, [m, p]: at their starting points, or where their descent in float32 ended."""
-        theta = self.starts.of(restarts.number, queue.upcoming(queue.new))
-        for i in np.flatnonzero([start is not None for start in restarts.start]):
+        moved = np.array([start is not None for start in restarts.start], bool)
+        theta = np.empty((len(moved), self.problem.p))
+        if not moved.all():
+            theta[~moved] = self.starts.of(restarts.number[~moved], queue.upcoming(queue.new))
+        for i in np.flatnonzero(moved):
             theta[i] = restarts.start[i]
         return theta
 

@@ -17,9 +17,9 @@ from landscape.engine import on_chip
 from landscape.precision import devices
 from landscape.problems.problem import Loss
 
-# Coordinates from which the kernel on chip is faster, in float32. On an H200, by the flow, ns a gradient of 16384 lanes,
-# rows and on chip: 6.8 and 5.3 at k = n = 8, 15 and 5.8 at 16, 21 and 14 at 17, 48 and 13 at 32; at k = 6 rows take 2.4 to
-# 4.1 and the kernel 5 to 6. In float64 rows win: 47 and 54 at k = 20, 6 and 11 at k = 6.
+# Coordinates from which the kernel on chip is faster, in float32. On an H200, by the flow, ns a gradient of 16384
+# lanes, rows and on chip: 6.8 and 5.3 at k = n = 8, 15 and 5.8 at 16, 21 and 14 at 17, 48 and 13 at 32; at k = 6 rows
+# take 2.4 to 4.1 and the kernel 5 to 6. In float64 rows win: 47 and 54 at k = 20, 6 and 11 at k = 6.
 ON_CHIP_FROM = 64
 
 

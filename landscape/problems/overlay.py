@@ -8,16 +8,15 @@ they are free, and the orthogonal map that permutes the anchors as the bijection
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from landscape.precision import double_on_cpu
+from landscape.precision import double_on_cpu, float64
+from landscape.problems import overlay_compiled
 from landscape.problems.isomorphism import Graph, edge_sums, sums_slack
 from landscape.problems.symmetry import Symmetry
 
-THREADS = 8  # that lay points side by side beside an accelerator
 MANY = 64  # points laid over at once: their inner products stay in a core's cache
 
 
@@ -61,6 +60,7 @@ class Overlay:
         self._rows: list[np.ndarray] = []  # students of each known point
         self._labels = np.zeros(0, int)
         self._tables: tuple[np.ndarray, ...] | None = None
+        self._held: overlay_compiled.Tables | None = None  # the same on an accelerator
 
     def add(self, point: Graph, theta: np.ndarray) -> None:
         """Takes in a known point theta [p] with its graph."""
@@ -69,7 +69,7 @@ class Overlay:
         self._labels = point.labels
         self._scripts.append(_script(self._nodes(theta[None])[0], point, self._anchors, self._tolerance))
         self._rows.append(np.reshape(theta, self._symmetry.shape))
-        self._tables = None
+        self._tables = self._held = None
 
     def over(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
         """The known points with these places [m] laid over the points [m, p]; NaN where the guess is no group element.
@@ -81,29 +81,25 @@ class Overlay:
         images = np.full(thetas.shape, np.nan)
         if not self.determined:
             return images
+        if not double_on_cpu():
+            return self.over_there(known, thetas)
         # Those of long scripts first: a step is done for the points that have it.
         lengths = np.array([len(script.plain) for script in self._scripts])
         units = np.array([script.unit for script in self._scripts])
         order = np.lexsort((-lengths[known], units[known]))
-        batches = []
         for unit in np.unique(units[known]):
             some = order[units[known][order] == unit]
-            batches += [(some[i : i + MANY], unit) for i in range(0, len(some), MANY)]
-
-        def lay(batch: tuple[np.ndarray, float]) -> None:
-            some, unit = batch
-            images[some] = self._laid(known[some], thetas[some], unit)
-
-        # Beside an accelerator the host's cores are free; NumPy lets threads run side by side.
-        threads = 1 if double_on_cpu() else min(THREADS, len(batches))
-        if threads > 1:
-            self._laid_tables()
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lay, batches))
-        else:
-            for batch in batches:
-                lay(batch)
+            for i in range(0, len(some), MANY):
+                images[some[i : i + MANY]] = self._laid(known[some[i : i + MANY]], thetas[some[i : i + MANY]], unit)
         return images
+
+    def over_there(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
+        """The same as `over` up to rounding, in one program on the device."""
+        with float64():
+            if self._held is None:
+                units = np.array([script.unit for script in self._scripts])
+                self._held = overlay_compiled.tables(np.stack(self._rows), *_padded(self._scripts), units)
+            return overlay_compiled.over(self._held, self._symmetry, self._inverse, self._labels, known, thetas)
 
     def _nodes(self, thetas: np.ndarray) -> np.ndarray:
         """Students [m, n, d] of points [m, p]; with free signs +w and -w side by side, [m, 2 n, d]."""
@@ -113,15 +109,11 @@ class Overlay:
             students = np.stack([students, -students], axis=2).reshape(-1, 2 * n, d)
         return students
 
-    def _laid_tables(self) -> tuple[np.ndarray, ...]:
-        """Students and scripts of all known points, made once after a point was added."""
-        if self._tables is None:
-            self._tables = np.stack(self._rows), *_padded(self._scripts)
-        return self._tables
-
     def _laid(self, known: np.ndarray, thetas: np.ndarray, unit: float) -> np.ndarray:
         """As `over`, for few points whose scripts share a unit, those of long scripts first."""
-        rows, ranks, plain, node, lengths = self._laid_tables()
+        if self._tables is None:
+            self._tables = np.stack(self._rows), *_padded(self._scripts)
+        rows, ranks, plain, node, lengths = self._tables
         students, anchors = self._nodes(thetas), self._anchors
         with np.errstate(over="ignore", invalid="ignore"):  # far longer rows than the known point's are near none
             classes = _followed(
