@@ -15,6 +15,7 @@ from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
 from landscape.engine.settings import Schedule, Settings
 from landscape.engine.starts import BLOCK, Starts
 from landscape.polish import all_definite, evaluate, polish
+from landscape.problems.overlay import Overlay
 from landscape.restart import start_points
 
 PROBLEM = ls.orthonormal_teacher(8)
@@ -87,7 +88,7 @@ def test_starts_are_drawn_in_whole_blocks(monkeypatch):
 def _some(numbers, theta=0.0):
     restarts = Restarts.new(np.array(numbers), 1e-5)
     m = len(numbers)
-    return Candidates(restarts, np.full((m, 2), theta), np.arange(m, dtype=float), np.ones(m))
+    return Candidates.of(restarts, np.full((m, 2), theta), np.arange(m, dtype=float), np.ones(m))
 
 
 def test_a_queue_gives_back_what_goes_on_first_and_each_restart_once():
@@ -144,7 +145,7 @@ def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
 def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monkeypatch):
     def rows(**given):
         driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow", lanes=64), 1, **given)
-        parts = list(driver.run(np.arange(96)))
+        parts = list(driver.run(np.arange(320)))
         found = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
         order = np.argsort(found["restart"])
         return {name: column[order] for name, column in found.items()}, driver.clock
@@ -153,7 +154,10 @@ def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monke
     monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
     for module in ("polish", "engine.accept", "problems.overlay"):  # the host's part too, as beside an accelerator
         monkeypatch.setattr(f"landscape.{module}.double_on_cpu", lambda: False)
+    begun, laid = Overlay.begun, []
+    monkeypatch.setattr(Overlay, "begun", lambda *words: laid.append(len(words[1])) or begun(*words))
     blocks, clock = rows(schedule=Schedule(block=4, wide=(4,)))
+    assert sum(laid) > 100  # known points are laid over ends while these are on the device
     for name in ("restart", "steps", "label", "evidence", "basin"):
         np.testing.assert_array_equal(plain[name], blocks[name])
     np.testing.assert_allclose(plain["loss"], blocks["loss"], rtol=0, atol=1e-13)

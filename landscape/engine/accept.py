@@ -8,6 +8,8 @@ at the last rung, in any case: a descent that gets this close to a saddle has st
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -74,6 +76,23 @@ class NewtonAcceptance:
         for name, theta, verdict in orbits:
             self.book.add(name, theta, verdict)
 
+    def laid_ahead(self, thetas: Any, loss: np.ndarray, grad_norm: np.ndarray) -> tuple[np.ndarray, Any] | None:
+        """Known orbits laid over points that stay on the accelerator, while nobody waits (see `OrbitIndex`).
+
+        Args:
+            thetas: [m or more, p].
+            loss: [m].
+            grad_norm: [m].
+        """
+        if double_on_cpu():
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):  # of descents that are on their way to infinity
+            return self.book.index.laid_ahead(thetas, loss, self._slack(loss, grad_norm))
+
+    def _slack(self, loss: np.ndarray, grad_norm: np.ndarray) -> np.ndarray:
+        """How far the loss of a known point that is close may be from that of a candidate, [m]."""
+        return grad_norm * self.tolerances.close * self.problem.scale + 1e-9 * (1 + np.abs(loss))
+
     def measured(self, candidates: Candidates) -> Candidates:
         """The candidates with loss and gradient norm in float64."""
         if not candidates or not self._single:
@@ -119,10 +138,10 @@ class NewtonAcceptance:
         """Rows of the candidates that are shown to approach a known point, and the candidates that are near none."""
         if not self.book.count or not candidates:
             return [], candidates
-        restarts, theta, loss, grad_norm = candidates
+        restarts, theta, loss, grad_norm, guess, ahead = candidates
         scale, close = self.problem.scale, self.tolerances.close * self.problem.scale
-        slack = grad_norm * close + 1e-9 * (1 + np.abs(loss))
-        found, images = self.book.index.images(theta, loss, slack, close)
+        slack = self._slack(loss, grad_norm)
+        found, images = self.book.index.images(theta, loss, slack, close, guess, ahead)
         near = np.flatnonzero(found >= 0)
         here, orbit, image = theta[near], found[near], images[near]
         moved = np.linalg.norm(image - here, axis=1)

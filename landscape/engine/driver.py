@@ -29,6 +29,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from threadpoolctl import threadpool_limits
 
 from landscape import classify
+from landscape.descent import Lane
 from landscape.engine.accept import NewtonAcceptance
 from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
@@ -346,11 +347,7 @@ class Driver:
             return [], Candidates.none(self.problem.p)
         with self._there(group):
             lanes = group.rows(places)
-            # A power of two crosses, since every number would be a program of its own; on a CPU nothing crosses at all.
-            few = len(places) if _on_cpu(self.devices) else 1 << (len(places) - 1).bit_length()
-            crossed = lanes.theta if _on_cpu(self.devices) else lanes.theta[:few]
-            theta = np.asarray(crossed)[: len(places)].astype(np.float64)
-        self.clock.down += few * self.problem.p * group.dtype.itemsize
+            theta, guess, image = self._crossed(group, lanes, loss[places], grad_norm[places])
         restarts = parked(group.leave(places), lanes)
         wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]
         again = wild & (restarts.step_scale > 0.5**self.schedule.halvings)
@@ -361,8 +358,36 @@ class Driver:
             self._given_up(restarts, int(i), theta[i], float(loss[i]), float(grad_norm[i]), bool(wild[i]))
             for i in np.flatnonzero(~again & ~offered)
         ]
-        found = Candidates(restarts, theta, loss, grad_norm)
+        found = Candidates(restarts, theta, loss, grad_norm, guess, image)
         return given_up, self.acceptance.measured(found if offered.all() else found.at(offered))
+
+    def _crossed(
+        self, group: Group, lanes: Lane, loss: np.ndarray, grad_norm: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of lanes that stop, on the host: theta [m, p], and the known orbits laid over them (see `Candidates`).
+
+        Args:
+            group: Where they were.
+            lanes: They, as rows; those behind the m-th are padding.
+            loss: Of each, [m].
+            grad_norm: Of each, [m].
+        """
+        m = len(loss)
+        if _on_cpu(self.devices):  # nothing crosses at all
+            self.clock.down += m * self.problem.p * group.dtype.itemsize
+            return np.asarray(lanes.theta)[:m].astype(np.float64), np.full(m, -1), np.zeros((m, 0))
+        # Laid over before the next chunk begins: what comes behind it would wait for it.
+        there = group.dtype == self.dtype and len(self.devices) == 1
+        ahead = self.acceptance.laid_ahead(lanes.theta, loss, grad_norm) if there else None
+        # A power of two crosses, since every number would be a program of its own.
+        few = 1 << (m - 1).bit_length()
+        theta = np.asarray(lanes.theta[:few])
+        self.clock.down += theta.nbytes
+        if ahead is None:
+            return theta[:m].astype(np.float64), np.full(m, -1), np.zeros((m, self.problem.p))
+        image = np.asarray(ahead[1][:few])
+        self.clock.down += image.nbytes
+        return theta[:m].astype(np.float64), ahead[0], image[:m]
 
     def _slower(self, restarts: Restarts) -> Restarts:
         """Restarts that begin again, with half the step."""

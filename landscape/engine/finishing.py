@@ -52,6 +52,9 @@ class ExactAcceptance:
         for name, theta, _ in orbits:
             self._names[self.finish.key(self.problem, theta)] = name
 
+    def laid_ahead(self, thetas: Any, loss: np.ndarray, grad_norm: np.ndarray) -> None:
+        """Nothing is laid over anything."""
+
     def measured(self, candidates: Candidates) -> Candidates:
         """The candidates as they are: the finish measures them itself."""
         return candidates

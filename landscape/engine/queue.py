@@ -102,21 +102,31 @@ class Candidates(NamedTuple):
         theta: Where they stand, [m, p] float64.
         loss: Loss there, [m].
         grad_norm: Gradient norm there, [m].
+        guess: The known orbit whose point an accelerator has laid over each already, [m]; -1 where none is.
+        image: That point, [m, p]; [m, 0] beside no accelerator.
     """
 
     restarts: Restarts
     theta: np.ndarray
     loss: np.ndarray
     grad_norm: np.ndarray
+    guess: np.ndarray
+    image: np.ndarray
+
+    @classmethod
+    def of(cls, restarts: Restarts, theta: np.ndarray, loss: np.ndarray, grad_norm: np.ndarray) -> Candidates:
+        """Candidates over which nothing is laid yet."""
+        m = len(loss)
+        return cls(restarts, theta, loss, grad_norm, np.full(m, -1), np.zeros((m, 0)))
 
     @classmethod
     def none(cls, p: int) -> Candidates:
         """No candidates, of a problem with p coordinates."""
-        return cls(Restarts.new(np.zeros(0, np.int64)), np.zeros((0, p)), np.zeros(0), np.zeros(0))
+        return cls.of(Restarts.new(np.zeros(0, np.int64)), np.zeros((0, p)), np.zeros(0), np.zeros(0))
 
     def at(self, which: np.ndarray) -> Candidates:
         """Those of them, by places or by a mask."""
-        return Candidates(self.restarts.at(which), self.theta[which], self.loss[which], self.grad_norm[which])
+        return Candidates(self.restarts.at(which), *(column[which] for column in self[1:]))
 
     def __bool__(self) -> bool:
         return len(self.loss) > 0

@@ -1,6 +1,7 @@
 """Which points of a loss are one point: orbits under its symmetry, and known points laid over new ones."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -84,8 +85,43 @@ class OrbitIndex:
         self.losses.append(float(loss))
         return len(self.losses) - 1
 
+    def laid_ahead(self, thetas: Any, losses: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, Any] | None:
+        """The orbit that `images` tries first for each of some points [m], and its representative laid over the point.
+
+        Both begin on the accelerator where the points are, and nothing waits for it.
+
+        Args:
+            thetas: Points on the device, [m or more, p].
+            losses: Their losses, [m].
+            slack: Only orbits whose loss is this close are tried, [m].
+
+        Returns:
+            The orbits, [m], -1 where none is tried; and the images on the device, [m or more, p], NaN where the guess
+            is no group element. None where nothing can be laid, or so many points take too much memory at once.
+        """
+        if not self.losses or self._overlay is None or not self._overlay.fits(len(thetas)):
+            return None
+        order, first, last = self._tried(losses, slack)
+        orbits = np.where(first < last, order[np.minimum(first, len(order) - 1)], -1)
+        known = np.zeros(len(thetas), int)
+        known[: len(orbits)] = np.maximum(orbits, 0)
+        return orbits, self._overlay.begun(known, thetas)
+
+    def _tried(self, losses: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Orbits in the order of their losses; those to be tried for each point are those places from first to last."""
+        order = np.argsort(self.losses)
+        ascending = np.asarray(self.losses)[order]
+        first = np.searchsorted(ascending, losses - slack)
+        return order, first, np.searchsorted(ascending, losses + slack, side="right")
+
     def images(
-        self, thetas: np.ndarray, losses: np.ndarray, slack: np.ndarray, reach: float
+        self,
+        thetas: np.ndarray,
+        losses: np.ndarray,
+        slack: np.ndarray,
+        reach: float,
+        guess: np.ndarray | None = None,
+        ahead: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """For points [m, p] that need not be polished: a known orbit with a point near each, and that very point.
 
@@ -97,6 +133,8 @@ class OrbitIndex:
             losses: Their losses, [m].
             slack: Only orbits whose loss is this close are tried, [m].
             reach: Largest Euclidean distance of a point from its image.
+            guess: Orbits that are laid over the points already (see `laid_ahead`), [m], -1 for none.
+            ahead: What came of it, [m, p].
 
         Returns:
             Indices of orbits, [m], -1 where none was found; images [m, p], arbitrary there.
@@ -104,14 +142,18 @@ class OrbitIndex:
         found, images = np.full(len(thetas), -1), np.zeros_like(thetas, dtype=float)
         if not self.losses or callable(self.symmetry):
             return found, images
-        order = np.argsort(self.losses)
-        ascending = np.asarray(self.losses)[order]
         # The orbits to be tried for each point are order[first : last]: those of one place in it at a time.
-        first = np.searchsorted(ascending, losses - slack)
-        last = np.searchsorted(ascending, losses + slack, side="right")
+        order, first, last = self._tried(losses, slack)
+        guess = np.full(len(thetas), -1) if guess is None else guess
         while len(open_ := np.flatnonzero((found < 0) & (first < last))):
             orbits = order[first[open_]]
-            candidates = self._laid_over(orbits, thetas[open_])
+            new = guess[open_] != orbits
+            candidates = np.empty((len(open_), thetas.shape[1]))
+            if new.any():
+                candidates[new] = self._laid_over(orbits[new], thetas[open_[new]])
+            if not new.all():
+                assert ahead is not None
+                candidates[~new] = ahead[open_[~new]]
             near = np.linalg.norm(candidates - thetas[open_], axis=1) <= reach  # False for NaN
             found[open_[near]], images[open_[near]] = orbits[near], candidates[near]
             first[open_] += 1

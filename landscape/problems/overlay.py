@@ -8,7 +8,7 @@ they are free, and the orthogonal map that permutes the anchors as the bijection
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,10 +96,23 @@ class Overlay:
     def over_there(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
         """The same as `over` up to rounding, in one program on the device."""
         with float64():
-            if self._held is None:
-                units = np.array([script.unit for script in self._scripts])
-                self._held = overlay_compiled.tables(np.stack(self._rows), *_padded(self._scripts), units)
-            return overlay_compiled.over(self._held, self._symmetry, self._inverse, self._labels, known, thetas)
+            return overlay_compiled.over(self._tables_there(), known, thetas, self._symmetry.flips)
+
+    def fits(self, points: int) -> bool:
+        """Whether `begun` has something to lay over so many points, and the memory for it."""
+        return self.determined and points <= overlay_compiled.most(len(self._labels))
+
+    def begun(self, known: np.ndarray, thetas: Any) -> Any:
+        """The same for points on the device, [m, p] each; what is returned may not be there yet."""
+        with float64():
+            return overlay_compiled.laid(self._tables_there(), known, thetas, self._symmetry.flips)
+
+    def _tables_there(self) -> overlay_compiled.Tables:
+        if self._held is None:
+            scripts = *_padded(self._scripts), np.array([script.unit for script in self._scripts])
+            group = self._anchors, self._inverse, self._labels
+            self._held = overlay_compiled.tables(group, np.stack(self._rows), scripts)
+        return self._held
 
     def _nodes(self, thetas: np.ndarray) -> np.ndarray:
         """Students [m, n, d] of points [m, p]; with free signs +w and -w side by side, [m, 2 n, d]."""

@@ -14,16 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from landscape.problems.problem import HIGHEST, QUICK, times
-from landscape.problems.symmetry import Symmetry
 
 WORDS = 2**25  # numbers of one array of a batch: 128 MB of float32
 FEWEST = 256  # points of a batch
 
 
 class Tables(NamedTuple):
-    """What the program knows of the known points, on the device.
+    """What the program knows of the known points and their group, on the device.
 
     Attributes:
+        anchors: [q, d].
+        inverse: Pseudoinverse of the anchors, [d, q].
+        labels: Of the nodes, where every script begins, [N].
         rows: Students of each, [k, n, d].
         ranks: Of each script, [k, steps, N].
         plain: Of each script, [k, steps].
@@ -32,6 +34,9 @@ class Tables(NamedTuple):
         units: Of each script, [k].
     """
 
+    anchors: Any
+    inverse: Any
+    labels: Any
     rows: Any
     ranks: Any
     plain: Any
@@ -41,9 +46,16 @@ class Tables(NamedTuple):
 
 
 def tables(
-    rows: np.ndarray, ranks: np.ndarray, plain: np.ndarray, node: np.ndarray, lengths: np.ndarray, units: np.ndarray
+    group: tuple[np.ndarray, np.ndarray, np.ndarray], rows: np.ndarray, scripts: tuple[np.ndarray, ...]
 ) -> Tables:
-    """Tables of k known points, padded, so that few programs are compiled while points are added."""
+    """Tables of k known points, padded, so that few programs are compiled while points are added.
+
+    Args:
+        group: Anchors, their pseudoinverse and labels, as in `Tables`.
+        rows: As in `Tables`.
+        scripts: Ranks, plain, node, lengths and units, as in `Tables`.
+    """
+    ranks, plain, node, lengths, units = scripts
     k, steps = _one_of_few(len(ranks), 32), _one_of_few(ranks.shape[1], 8)
 
     def padded(table: np.ndarray, *sizes: int) -> Any:
@@ -51,6 +63,7 @@ def tables(
         return jnp.asarray(np.pad(table, [*wide, *[(0, 0)] * (table.ndim - len(wide))]))
 
     return Tables(
+        *map(jnp.asarray, group),
         rows=padded(rows, k),
         ranks=padded(ranks, k, steps),
         plain=padded(plain, k, steps),
@@ -67,45 +80,45 @@ def _one_of_few(size: int, least: int) -> int:
     return least
 
 
-def over(held: Tables, symmetry: Symmetry, inverse: np.ndarray, labels: np.ndarray, known: np.ndarray,
-         thetas: np.ndarray) -> np.ndarray:  # fmt: skip
+def most(nodes: int) -> int:
+    """How many points of a graph of so many nodes are one batch at most."""
+    return max(FEWEST, WORDS // nodes**2)
+
+
+def over(held: Tables, known: np.ndarray, thetas: np.ndarray, flips: bool) -> np.ndarray:
     """Known points [m] laid over points [m, p]; NaN where the guess is no group element.
 
     Args:
         held: Of the known points.
-        symmetry: The group.
-        inverse: Pseudoinverse of the anchors.
-        labels: Of the nodes, where every script begins, [N].
         known: Places of known points.
         thetas: Points.
+        flips: Whether signs of students are free.
     """
-    most = max(FEWEST, WORDS // len(labels) ** 2)
-    found = []
-    for i in range(0, len(known), most):
-        some = known[i : i + most]
-        size = min(most, _one_of_few(len(some), FEWEST))
-        anchors = np.asarray(symmetry.anchors, float)
-        of = np.resize(thetas[i : i + most], (size, thetas.shape[1]))
-        images = _laid(held, anchors, inverse, labels, np.resize(some, size), of, symmetry.flips)
-        found.append(np.asarray(images)[: len(some)])
+    found, many = [], most(len(held.labels))
+    for i in range(0, len(known), many):
+        some = known[i : i + many]
+        size = min(many, _one_of_few(len(some), FEWEST))
+        of = np.resize(thetas[i : i + many], (size, thetas.shape[1]))
+        found.append(np.asarray(laid(held, np.resize(some, size), of, flips))[: len(some)])
     return np.concatenate(found)
 
 
 @partial(jax.jit, static_argnames="flips", compiler_options=QUICK)
-def _laid(held: Tables, anchors: Any, inverse: Any, labels: Any, known: Any, thetas: Any, flips: bool) -> Any:
-    """As `over`, of one batch [m]."""
+def laid(held: Tables, known: Any, thetas: Any, flips: bool) -> Any:
+    """As `over`, of one batch [m], on the device."""
     m, (n, d) = len(thetas), held.rows.shape[1:]
-    students = thetas.reshape(m, n, d)
+    anchors = held.anchors
+    students = thetas.astype(jnp.float64).reshape(m, n, d)
     if flips:
         students = jnp.stack([students, -students], axis=2).reshape(m, 2 * n, d)
     many = students.shape[1]
     unit = held.units[known][:, None, None]
-    classes = _followed(held, known, labels, students / unit, anchors / unit)
+    classes = _followed(held, known, students / unit, anchors / unit)
     partner = jnp.take_along_axis(held.node[known], classes, axis=1)
     # Anchor i of the point is the image of anchor to[i] of the known one: Q a_to[i] = a_i.
     to = partner[:, many:] - many
     back = anchors[jnp.argsort(to, axis=1)]
-    turn = times(inverse, back)
+    turn = times(held.inverse, back)
     kept = _largest(times(turn, turn.swapaxes(1, 2)) - jnp.eye(d)) <= 1e-10
     kept &= _largest(times(anchors, turn) - back) <= 1e-10 * jnp.abs(anchors).max()
     chosen, sign = partner[:, :many], jnp.ones(1)
@@ -123,9 +136,9 @@ def _largest(some: Any) -> Any:
     return jnp.abs(some).max(axis=(1, 2))
 
 
-def _followed(held: Tables, known: Any, labels: Any, students: Any, anchors: Any) -> Any:
+def _followed(held: Tables, known: Any, students: Any, anchors: Any) -> Any:
     """Classes [m, N] of points by the steps of scripts, in float32: points are further from their images than that."""
-    m, size = len(students), len(labels)
+    m, size = len(students), len(held.labels)
     nodes = jnp.concatenate([students, anchors], axis=1).astype(jnp.float32)
     hashes = jnp.exp(jnp.einsum("mid,mjd->mij", nodes, nodes, precision=HIGHEST))
     number = jnp.arange(1, size + 1)
@@ -139,4 +152,4 @@ def _followed(held: Tables, known: Any, labels: Any, students: Any, anchors: Any
         new = classes.at[every, jnp.argsort(keys, axis=1, stable=True)].set(ranks[:, i])
         return jnp.where(i < lengths[:, None], new, classes)
 
-    return jax.lax.fori_loop(0, ranks.shape[1], step, jnp.broadcast_to(labels, (m, size)))
+    return jax.lax.fori_loop(0, ranks.shape[1], step, jnp.broadcast_to(held.labels, (m, size)))
