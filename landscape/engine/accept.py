@@ -112,8 +112,14 @@ class NewtonAcceptance:
         return len(candidates.loss) >= (max(batch, together) if new else batch)
 
     @np.errstate(over="ignore", invalid="ignore")  # of descents that are on their way to infinity
-    def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
+    def accept(self, candidates: Candidates, queue: Queue, last: bool = True) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that are at their end: all that approach a known point, and one batch polished.
+
+        Args:
+            candidates: Those that wait.
+            queue: Takes those that go on.
+            last: Whether no lanes run, so that no candidates will come meanwhile. On an accelerator a polish waits for
+                a full batch else: one of few points takes as long, and behind the chunks that are on their way.
 
         Returns:
             The rows, and the candidates that are still to be looked at; the others go on by the queue.
@@ -121,8 +127,10 @@ class NewtonAcceptance:
         with self.clock.running("classify"):
             rows, rest = self._recognise(candidates, queue)
         with self.clock.running("polish"):
-            rest = self._without_passing(self._without_unclear(rest, queue), queue)
-            batch, later = self._deal(rest)
+            rest = self._without_unclear(rest, queue)
+            if not (last or double_on_cpu() or len(rest.loss) >= batch_size(self.problem.p)):
+                return rows, rest
+            batch, later = self._deal(self._without_passing(rest, queue))
         if not batch:
             return rows, later
         with self.clock.running("polish"):

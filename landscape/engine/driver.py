@@ -170,8 +170,9 @@ class Driver:
                 # A full batch at a time while there is work for the lanes; at the end whatever there is.
                 enough = self.acceptance.enough(candidates, queue.new) or not running
                 while candidates and enough:
-                    finished, candidates = self.acceptance.accept(candidates, queue)
-                    rows += finished
+                    finished, waiting = self.acceptance.accept(candidates, queue, last=not running)
+                    rows, enough = rows + finished, len(waiting.loss) < len(candidates.loss)
+                    candidates = waiting
                 if queue.double and not all_double:
                     idle, all_double = idle + self._groups(queue.total, jnp.dtype(jnp.float64)), True
                 idle = self._started(idle, queue, pool, running)

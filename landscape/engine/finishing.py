@@ -63,7 +63,7 @@ class ExactAcceptance:
         """Whether candidates wait: every finish is for one of them."""
         return bool(candidates)
 
-    def accept(self, candidates: Candidates, queue: Queue) -> tuple[list[Batch], Candidates]:
+    def accept(self, candidates: Candidates, queue: Queue, last: bool = True) -> tuple[list[Batch], Candidates]:
         """Rows of the candidates that the finish leads to an end, and none left; the others go on by the queue."""
         with self.clock.running("classify"):
             steps = self.settings.step_size * candidates.restarts.step_scale
