@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,10 +58,12 @@ def test_a_polish_of_convex_ground_only_leaves_a_point_beside_a_saddle_as_it_is(
     np.testing.assert_array_equal(free.theta[1::2], left.theta[1::2])
 
 
-def test_starts_drawn_ahead_are_the_starts_drawn_alone():
-    settings = Settings()
-    starts = Starts(PROBLEM, settings, 5, None)
-    queue = Queue(np.arange(100, 1500), 1e-5)
+@pytest.mark.parametrize("threads", [0, 1])
+def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
+    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
+    starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(100, 1500), 1e-5)
+    if threads:
+        starts.meanwhile(ThreadPoolExecutor(threads))
     taken = []
     for most in (3, 700, 1, 400):
         numbers = queue.take(most, double=False).number
@@ -74,6 +78,7 @@ def test_starts_drawn_ahead_are_the_starts_drawn_alone():
 
 def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     drawn = []
+    monkeypatch.setattr("landscape.engine.starts.AHEAD", BLOCK * PROBLEM.p)
     monkeypatch.setattr(
         "landscape.engine.starts.start_points",
         lambda problem, seed, numbers, *how: drawn.append(len(numbers)) or start_points(problem, seed, numbers, *how),
@@ -81,8 +86,10 @@ def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(4 * BLOCK), 1e-5)
     for _ in range(4 * BLOCK // 16):
         starts.of(queue.take(16, double=False).number, queue.upcoming(queue.new))
-    assert sum(drawn) == 4 * BLOCK
-    assert len(drawn) <= 4
+        if queue.new == 2 * BLOCK:
+            starts.of(np.array([1]), queue.upcoming(queue.new))  # one begins again
+    assert sum(drawn) == 5 * BLOCK
+    assert len(drawn) <= 5
 
 
 def _some(numbers, theta=0.0):

@@ -149,6 +149,7 @@ class Driver:
         host_first = _on_cpu(self.devices)
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
+        self.starts.meanwhile(None if host_first else pool)
         running: dict[Future, Group] = {}
         try:
             idle = self._first(idle, queue, pool, running)
@@ -183,6 +184,7 @@ class Driver:
                 if report is not None:
                     report(Progress(sum(counts.values()), queue.total, dict(counts), time.perf_counter() - begun))
         finally:
+            self.starts.meanwhile(None)
             pool.shutdown(wait=True, cancel_futures=True)
             limits.restore_original_limits()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
 import numpy as np
 
 from landscape.engine.settings import Settings
@@ -10,6 +13,25 @@ from landscape.restart import start_points
 
 BLOCK = 256  # points are drawn in multiples of so many: a draw of fewer costs as much
 AHEAD = 2**22  # numbers that may be held ahead, 32 MB
+
+
+class _Drawn(NamedTuple):
+    """Points of some restarts.
+
+    Attributes:
+        numbers: Of the restarts, [m] ascending.
+        rows: Of each, its row of the points, [m].
+        points: [m, p].
+    """
+
+    numbers: np.ndarray
+    rows: np.ndarray
+    points: np.ndarray
+
+    def rows_of(self, numbers: np.ndarray) -> np.ndarray:
+        """The row of each restart, [m], -1 where it is not there."""
+        at = np.minimum(np.searchsorted(self.numbers, numbers), len(self.numbers) - 1)
+        return np.where(self.numbers[at] == numbers, self.rows[at], -1)
 
 
 class Starts:
@@ -25,8 +47,14 @@ class Starts:
             given: Starting points, [restarts, p], instead of random ones.
         """
         self._problem, self._settings, self._seed, self._given = problem, settings, seed, given
-        self._points = np.zeros((0, problem.p))
-        self._numbers = self._rows = np.zeros(0, np.int64)  # of the drawn ones, ascending, and the row of each
+        self._drawn: list[_Drawn] = []  # two at most; in the last is what comes next
+        self._pool: ThreadPoolExecutor | None = None
+        self._coming: Future[_Drawn] | None = None
+        self._room = max(1, AHEAD // (BLOCK * problem.p)) * BLOCK
+
+    def meanwhile(self, pool: ThreadPoolExecutor | None) -> None:
+        """Has this pool draw points before they are asked for, from now on; None: no longer."""
+        self._pool, self._coming = pool, None
 
     def of(self, numbers: np.ndarray, upcoming: np.ndarray) -> np.ndarray:
         """Where restarts with these numbers [m] begin, [m, p].
@@ -37,15 +65,36 @@ class Starts:
         """
         if self._given is not None:
             return self._given[numbers]
-        at = np.searchsorted(self._numbers, numbers)
-        drawn = (at < len(self._numbers)) & (np.append(self._numbers, -1)[at] == numbers)
-        if not drawn.all():
-            room = max(1, AHEAD // (BLOCK * self._problem.p)) * BLOCK
-            fills = -len(numbers) % BLOCK  # the last block, at no cost
-            now = np.concatenate([numbers, upcoming[: max(fills, room - len(numbers))]])
-            init = self._settings.init, self._settings.init_scale
-            self._points = start_points(self._problem, self._seed, now, *init)
-            self._rows = np.argsort(now)
-            self._numbers = now[self._rows]
-            at = np.searchsorted(self._numbers, numbers)
-        return self._points[self._rows[at]]
+        points, missing = self._found(numbers)
+        if missing.any() and self._coming is not None:
+            self._drawn = [*self._drawn[-1:], self._coming.result()]
+            self._coming = None
+            points, missing = self._found(numbers)
+        if missing.any():
+            # The last block is filled, at no cost; more is drawn where nothing of what comes next is there.
+            ready = len(self._drawn) > 0 and bool(np.all(self._drawn[-1].rows_of(upcoming[:1]) >= 0))
+            along = max(-len(numbers) % BLOCK, 0 if ready else self._room - len(numbers))
+            new = self._draw(np.concatenate([numbers, upcoming[:along]]))
+            self._drawn = [new, *self._drawn[-1:]] if ready else [*self._drawn[-1:], new]
+            points, _ = self._found(numbers)
+        if self._pool is not None and self._coming is None:
+            coming = upcoming[: 2 * self._room]
+            coming = coming[self._drawn[-1].rows_of(coming) < 0][: self._room]
+            if len(coming):
+                self._coming = self._pool.submit(self._draw, coming)
+        return points
+
+    def _found(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points of restarts that are drawn, [m, p], and which are not, [m]."""
+        points, missing = np.empty((len(numbers), self._problem.p)), np.ones(len(numbers), bool)
+        for drawn in self._drawn:
+            rows = drawn.rows_of(numbers)
+            there = rows >= 0
+            points[there] = drawn.points[rows[there]]
+            missing &= ~there
+        return points, missing
+
+    def _draw(self, numbers: np.ndarray) -> _Drawn:
+        rows = np.argsort(numbers)
+        init = self._settings.init, self._settings.init_scale
+        return _Drawn(numbers[rows], rows, start_points(self._problem, self._seed, numbers, *init))
