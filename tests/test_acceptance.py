@@ -86,7 +86,7 @@ def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(4 * BLOCK), 1e-5)
     for _ in range(4 * BLOCK // 16):
         starts.of(queue.take(16, double=False).number, queue.upcoming(queue.new))
-        if queue.new == 2 * BLOCK:
+        if queue.new == BLOCK:
             starts.of(np.array([1]), queue.upcoming(queue.new))  # one begins again
     assert sum(drawn) == 5 * BLOCK
     assert len(drawn) <= 5
