@@ -78,18 +78,17 @@ def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
 
 def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     drawn = []
-    monkeypatch.setattr("landscape.engine.starts.AHEAD", BLOCK * PROBLEM.p)
+    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
     monkeypatch.setattr(
         "landscape.engine.starts.start_points",
         lambda problem, seed, numbers, *how: drawn.append(len(numbers)) or start_points(problem, seed, numbers, *how),
     )
-    starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(4 * BLOCK), 1e-5)
-    for _ in range(4 * BLOCK // 16):
+    starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(6 * BLOCK), 1e-5)
+    for _ in range(6 * BLOCK // 16):
         starts.of(queue.take(16, double=False).number, queue.upcoming(queue.new))
-        if queue.new == BLOCK:
+        if queue.new == BLOCK + 32:
             starts.of(np.array([1]), queue.upcoming(queue.new))  # one begins again
-    assert sum(drawn) == 5 * BLOCK
-    assert len(drawn) <= 5
+    assert drawn == 3 * [2 * BLOCK] + [BLOCK]
 
 
 def _some(numbers, theta=0.0):
