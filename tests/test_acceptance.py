@@ -172,6 +172,14 @@ def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monke
     assert clock.own_steps > 0.85 * clock.lane_steps
 
 
+@pytest.mark.parametrize(("k", "wide"), [(20, (32, 8)), (40, (32, 8)), (80, (8,)), (200, ())])
+def test_large_networks_are_computed_fewer_at_once(k, wide, monkeypatch):
+    monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
+    monkeypatch.setattr("landscape.engine.driver.Group", lambda *given: given)
+    driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow"), 1)
+    assert [group[6] for group in driver._groups(100_000, driver.dtype)] == [wide, wide]
+
+
 def test_hessians_that_stay_on_the_device_are_as_definite_as_those_on_the_host(monkeypatch):
     problem = ls.orthonormal_teacher(3)
     rng = np.random.default_rng(2)

@@ -47,6 +47,7 @@ from landscape.restart import noise_key
 from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
+WIDEST = 2**24  # coordinates of lanes that are computed as one: what they need meanwhile is some twenty times as much
 KEPT_THERE = 2**16  # bytes of problem arrays from which they are put on the device once, and not copied at every call
 
 
@@ -228,7 +229,8 @@ class Driver:
         share = -(-each // len(used))
         size = min(self.problem.block if on_cpu else self.schedule.block, share)
         blocks = len(used) * -(-share // size)
-        wide = () if on_cpu else tuple(many for many in self.schedule.wide if many <= blocks // len(used))
+        most = min(blocks // len(used), WIDEST // (size * self.problem.p))
+        wide = () if on_cpu else tuple(many for many in self.schedule.wide if many <= most)
         sharding = NamedSharding(Mesh(np.array(used), ("lanes",)), PartitionSpec("lanes"))
         make = partial(Group, self.problem, self.method, dtype, blocks, size, sharding, wide, self.looks, self.noise)
         return [make() for _ in range(count)]
