@@ -19,6 +19,7 @@ from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.plateau import only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import valley
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
@@ -131,7 +132,7 @@ def _moving(
     if there is None or kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u)):
         return _kink(problem, loss, u, known)
     way = at_infinity(loss, u, None if path is None else np.asarray(path) / loss.scale)
-    if way is not None:
+    if way is not None and not undercut(loss, u, way):
         return _runs_away(loss, way.direction, known, f"ray to a loss of {way.limit:.6g}", way.drop)
     reason = f"not stationary: gradient norm {known['grad_norm']:.2g}, and steps downhill do not come to an end here"
     return Claim(label=Label.UNCONVERGED, reason=reason, **known)
