@@ -108,6 +108,37 @@ def test_a_ray_to_a_level_that_is_attained_is_no_end_at_infinity(kind):
     assert at(lambda x: HINGED[kind](x[0]) + x[1] ** 2, [1.0, 0.0]).label == Label.UNCONVERGED
 
 
+def rms_norm(w, eps=0.0):
+    return jnp.sum((w / jnp.sqrt(jnp.mean(w**2) + eps) - jnp.array([1.0, 2.0])) ** 2)
+
+
+def layer_norm(w):
+    return jnp.sum(((w - jnp.mean(w)) / jnp.std(w) - jnp.array([1.0, 0.0, -1.0])) ** 2)
+
+
+DIRECTIONS = {  # losses of a direction, that of w, of w less its mean, or of some parameters only
+    "RMS norm": (rms_norm, [0.6, -0.3]),
+    "RMS norm far out": (rms_norm, [60.0, -30.0]),
+    "one leaf": (lambda p: rms_norm(p["w"]) + (p["a"] - 1.0) ** 2, {"a": 1.0, "w": [0.6, -0.3]}),
+    "layer norm": (layer_norm, [-1.0, 0.3, 1.0]),
+    "Rayleigh quotient": (lambda v: (2.0 * v[0] ** 2 + v[1] ** 2 + v[0] * v[1]) / (v @ v), [0.6, 0.3]),
+    "cosine": (lambda x: -(x[:3] @ x[3:]) / jnp.linalg.norm(x[:3]) / jnp.linalg.norm(x[3:]), [1, 0, 0, -1, 0.1, 0.2]),
+}
+
+
+@pytest.mark.parametrize("kind", DIRECTIONS)
+def test_a_loss_of_directions_is_as_low_nearby_as_at_infinity(kind):
+    """Rays turn towards their own direction for ever, and the loss falls with them."""
+    function, theta = DIRECTIONS[kind]
+    params = jax.tree.map(jnp.asarray, theta, is_leaf=lambda one: isinstance(one, list))
+    own = from_loss(function, lambda key: params, scale=1.0)
+    assert judge(own, Point(own.write(params), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED)).label == Label.UNCONVERGED
+
+
+def test_an_eps_beside_a_norm_leads_to_infinity():
+    assert at(lambda w: rms_norm(w, 1e-5), [0.63, 1.26]).label == Label.AT_INFINITY
+
+
 def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
     """The largest loss on the way, over the least that a loss can be above zero, is beyond float64."""
     assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM

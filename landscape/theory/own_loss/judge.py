@@ -19,6 +19,7 @@ from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.plateau import only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import valley
 from landscape.theory.own_loss.view import Loss, view
 from landscape.theory.own_loss.witness import witness
@@ -131,7 +132,7 @@ def _moving(
     if there is None or kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u)):
         return _kink(problem, loss, u, known)
     way = at_infinity(loss, u, None if path is None else np.asarray(path) / loss.scale)
-    if way is not None:
+    if way is not None and not undercut(loss, u, way):
         return _runs_away(loss, way.direction, known, f"ray to a loss of {way.limit:.6g}", way.drop)
     reason = f"not stationary: gradient norm {known['grad_norm']:.2g}, and steps downhill do not come to an end here"
     return Claim(label=Label.UNCONVERGED, reason=reason, **known)
@@ -274,7 +275,10 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             reason = "not stationary: the loss is level to within rounding only, and comes to this level from below"
             return Claim(Label.UNCONVERGED, reason=reason, **known)
         if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
-            reason = "level to within rounding only: further out the loss leaves its level as an exponential does"
+            reason = (
+                "level to within rounding, exactly or not: further out the loss leaves its level like an exponential"
+            )
+            reason += ", or beside a pole"
             return Claim(Label.UNDECIDED, reason=reason, **known)
         if flavour != Flavour.STRICT_MINIMUM and loss.at_limits(held.u):
             reason = "level to within rounding only: an operation (exp, tanh, ...) has come to its limit here"

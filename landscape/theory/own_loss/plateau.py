@@ -22,6 +22,8 @@ STEADY = 1.25  # a power of the distance from the point stays what it is; that o
 def only_rounding(loss: Loss, u: np.ndarray, flat: Float[np.ndarray, "p k"]) -> bool:
     """Whether the loss leaves its level about u, along directions without curvature, as an exponential does.
 
+    An exact level may end so too, at a steep pole: that of a norm with an eps of 1e-8 below its root ends near w = 0.
+
     Args:
         loss: The loss.
         u: A point, [p].
