@@ -164,7 +164,6 @@ def check(seeds):
 KINDS = (Label.GLOBAL, Label.SPURIOUS, Label.SADDLE, Label.UNCONVERGED)
 
 
-@pytest.mark.slow
 def test_labels_do_not_depend_on_units_of_columns():
     seen = check(range(60))
     assert min(seen.get(one, 0) for one in KINDS) > 2
