@@ -59,7 +59,7 @@ def _no_types_where_they_are_wrong(request, monkeypatch):
 
 
 def pytest_collection_finish():
-    """Modules and tests that are there for good are not walked by the garbage collector, some 8 % of a run otherwise."""
+    """The garbage collector does not walk what is there for good: modules and tests, 8 % of a run otherwise."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
