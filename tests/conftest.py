@@ -9,6 +9,7 @@ shapes of its annotations. Processes that a test starts are not, nor tests that 
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -57,6 +58,13 @@ def _no_types_where_they_are_wrong(request, monkeypatch):
         monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
+def pytest_collection_finish():
+    """The garbage collector does not walk what is there for good: modules and tests, 8 % of a run otherwise."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+
+
 # A compiled program takes some four mappings of memory. Linux allows a process 65,530 (vm.max_map_count); beyond, LLVM
 # crashes the process. 10,000 keep a worker below 3 GiB too.
 MAPPINGS = Path("/proc/self/maps")
@@ -68,3 +76,4 @@ def _few_programs_are_kept():
     """Compiled programs of earlier files are forgotten when they are many."""
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY_MAPPINGS:
         jax.clear_caches()
+        gc.collect()  # those that hold one another

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -52,5 +53,6 @@ def run(page: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for each in pages():
-        run(each, Path(sys.argv[1]) / each.stem)
+    # Two pages at a time: a block is mostly a process that starts and compiles, on one core.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda page: run(page, Path(sys.argv[1]) / page.stem), pages()))

@@ -196,10 +196,14 @@ def test_other_activations_have_no_theory_and_draw_all_the_same(tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_two_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong():
-    """100 a width, widths 1 to 20: each restart's own point, and P_m and all minima by enumeration to width 4."""
+def test_a_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong():
+    """100 a width, ten widths: each restart's own point, and P_m and all minima by enumeration to width 4.
+
+    The staircase of the eight points has its steps at widths 4, 5 and 8 (the study critical-width): each width up to 6
+    is here, and four of those on the last step, which are of one kind.
+    """
     unknown = 0
-    for width in range(1, 21):
+    for width in (1, 2, 3, 4, 5, 6, 8, 11, 15, 20):
         problem = classify.bounded(landscape.empirical(FIXTURE["X"], FIXTURE["y"], width, weight_decay=0.1))
         settings = Settings(step_size=problem.step_size(), retire=1e-4)
         with jax.enable_x64(True):
@@ -223,7 +227,7 @@ def test_two_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wro
             outputs = np.maximum(thetas[at, : 2 * width].reshape(-1, width, 2) @ problem.x.T, 0)
             outputs = np.einsum("rmn,rm->rn", outputs, thetas[at, 2 * width :])
             assert not np.any(coverage(every, rows["loss"][at], outputs).elsewhere)
-    assert unknown < 40
+    assert unknown < 20
 
 
 @pytest.mark.parametrize(

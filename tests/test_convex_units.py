@@ -1,6 +1,8 @@
 """Without weight decay labels do not depend on the units of columns, or of a neuron's layers, and no falling path
 contradicts one."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,16 +17,17 @@ Y = np.array([1.3, 1.6, 3.3, 1.8])
 MINIMA = (Label.GLOBAL, Label.SPURIOUS)
 
 
-def losses_between(problem, one, two, steps=2001):
-    """The loss on the straight way."""
-    return np.array([forward(problem, one + t * (two - one)).loss for t in np.linspace(0, 1, steps)])
+def losses_between(problem, one, two, steps):
+    """The loss on the straight way, point by point: it is computed as far as it is asked for."""
+    return (forward(problem, one + t * (two - one)).loss for t in np.linspace(0, 1, steps))
 
 
 def falls_strictly(problem, one, two):
     """Whether the loss falls all along the straight way, beyond its rounding."""
-    found = losses_between(problem, one, two, 51)
     error = forward(problem, one).loss_error + forward(problem, two).loss_error
-    return bool(np.all(np.diff(found) < 0) and found[0] - found[-1] > error)
+    start, end = losses_between(problem, one, two, 2)
+    # Most ways rise from the first step on: a walk of some thousand ways ends there.
+    return bool(start - end > error) and all(b < a for a, b in pairwise(losses_between(problem, one, two, 51)))
 
 
 @pytest.mark.parametrize("units", [(1e5, 1e-4), (1e9, 1.0), (1.0, 1e-9), (1.0, 1.0)])
@@ -161,7 +164,6 @@ def check(seeds):
 KINDS = (Label.GLOBAL, Label.SPURIOUS, Label.SADDLE, Label.UNCONVERGED)
 
 
-@pytest.mark.slow
 def test_labels_do_not_depend_on_units_of_columns():
     seen = check(range(60))
     assert min(seen.get(one, 0) for one in KINDS) > 2

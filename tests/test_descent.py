@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from slow import slow
 import landscape as ls
 from landscape import descent
 from landscape.descent import flow
+from landscape.problems.problem import QUICK
 
 
 def advanced(problem, method, theta, steps, chunks=1):
@@ -90,6 +93,16 @@ def test_lanes_on_the_last_axis_are_the_same_lanes(name, sizes):
         np.testing.assert_allclose(columns.grad_norm[i], alone.grad_norm, rtol=1e-6, atol=1e-12)
 
 
+@partial(jax.jit, compiler_options=QUICK)
+def _gradient(problem, theta):
+    return problem.gradient(theta)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _gradients(problem, thetas):
+    return problem.gradients(thetas), problem.gradient_lanes(thetas.T)
+
+
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs", "linear"])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 2, 4), slow((6, 6, 6)), slow((2, 7, 3))])
 def test_all_three_gradients_agree(activation, sizes):
@@ -101,8 +114,8 @@ def test_all_three_gradients_agree(activation, sizes):
     thetas[1] = np.tile(thetas[1, :d], width)  # all parallel
     thetas[2, :d] = problem.teacher[0]  # on a teacher
     with jax.enable_x64(True):
-        single = np.stack([problem.gradient(jnp.asarray(t)) for t in thetas])
-        rows, columns = problem.gradients(jnp.asarray(thetas)), problem.gradient_lanes(jnp.asarray(thetas.T))
+        single = np.stack([_gradient(problem, t) for t in thetas])
+        rows, columns = _gradients(problem, thetas)
     size = 1e-14 * (1 + np.abs(single).max())  # sums of at most 14 terms in different orders
     np.testing.assert_allclose(rows, single, rtol=0, atol=size)
     np.testing.assert_allclose(columns.T, single, rtol=0, atol=size)

@@ -1,6 +1,7 @@
 """The empirical problem: derivatives against automatic ones, kinks, rounding, weights in and out, reductions."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from landscape.problems.activation import ACTIVATIONS
 from landscape.problems.datafit import DATAFITS as LOSSES
 from landscape.problems.empirical import BIASES, converted, empirical
 from landscape.problems.params import Params
+from landscape.problems.problem import QUICK, losses_at
 from landscape.records import InputError
 
 
@@ -69,31 +71,36 @@ def _pre_activations(problem, theta):
 # --- derivatives ---
 
 
+@partial(jax.jit, static_argnames="bends", compiler_options=QUICK)
+def both_ways(problem, theta, bends):
+    """Loss and gradient (and Hessian), each as the problem has it and as JAX differentiates a loss written out."""
+    plain = partial(plain_loss, problem)
+    loss = problem.loss(theta), plain(theta)
+    gradients = problem.gradient(theta), jax.grad(plain)(theta), jax.grad(problem.loss)(theta)
+    return loss, gradients, (problem.hessian(theta), jax.hessian(plain)(theta)) if bends else None
+
+
 @pytest.mark.parametrize("activation", mostly_slow(ACTIVATIONS, "tanh"))
 def test_derivatives_of_every_activation_and_loss_and_bias(activation):
     for k, (loss, bias) in enumerate(itertools.product(LOSSES, BIASES)):
         problem, rng = draw(activation, loss, bias, BIASES[(k + k // 3) % 3], seed=k)
         theta = jnp.asarray(rng.normal(size=problem.p))
         assert float(np.min(np.abs(_pre_activations(problem, theta)), initial=1.0)) > 1e-4  # away from kinks
-        assert problem.loss(theta) == pytest.approx(float(plain_loss(problem, theta)), rel=1e-13)
-        gradient = np.asarray(problem.gradient(theta))
+        # Each loss and each bias once: a Hessian takes long to compile.
+        (value, plain), (gradient, *others), hessians = both_ways(problem, theta, k % 4 == 0)
+        assert float(value) == pytest.approx(float(plain), rel=1e-13)
         # Sums of some tens of terms of the gradient's size: rounding is 1e-15 of it.
         size = 1 + np.max(np.abs(gradient))
-        np.testing.assert_allclose(
-            gradient, jax.grad(lambda t, p=problem: plain_loss(p, t))(theta), rtol=0, atol=1e-12 * size
-        )
-        np.testing.assert_allclose(gradient, jax.grad(problem.loss)(theta), rtol=0, atol=1e-12 * size)
-        if k % 4 == 0:  # each loss and each bias once: a Hessian takes long to compile
-            hessian = np.asarray(problem.hessian(theta))
-            size = 1 + np.max(np.abs(hessian))
-            np.testing.assert_allclose(
-                hessian, jax.hessian(lambda t, p=problem: plain_loss(p, t))(theta), rtol=0, atol=1e-12 * size
-            )
+        for other in others:
+            np.testing.assert_allclose(gradient, other, rtol=0, atol=1e-12 * size)
+        if hessians:
+            size = 1 + np.max(np.abs(hessians[0]))
+            np.testing.assert_allclose(*hessians, rtol=0, atol=1e-12 * size)
         # Central differences know nothing of derivatives: h^2 L''' / 6 + eps L / h is some 1e-8 here.
         direction = rng.normal(size=problem.p)
         h = 1e-5
-        difference = (problem.loss(theta + h * direction) - problem.loss(theta - h * direction)) / (2 * h)
-        assert gradient @ direction == pytest.approx(float(difference), rel=1e-6, abs=1e-6)
+        above, below = losses_at(problem, theta + h * np.stack([direction, -direction]))
+        assert np.asarray(gradient) @ direction == pytest.approx(float((above - below) / (2 * h)), rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs"])

@@ -75,14 +75,10 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_census_of_an_undisturbed_one(tmp_path, undisturbed):
-    _kill_and_resume(tmp_path / "run", undisturbed, kills=2, seed=0)
-
-
-@pytest.mark.slow
-def test_twenty_kills_change_nothing(tmp_path, undisturbed):
-    inside = [_kill_and_resume(tmp_path / f"run{i}", undisturbed, kills=4, seed=i) for i in range(5)]
-    assert sum(inside) >= 10, "too few kills fell into a run: the test saw nothing"
+def test_a_run_that_was_killed_four_times_resumes_to_the_census_of_an_undisturbed_one(tmp_path, undisturbed):
+    # Eight kills in all: a kill at each step of the writing of a shard is tested in test_store.py.
+    inside = [_kill_and_resume(tmp_path / f"run{i}", undisturbed, kills=4, seed=i) for i in range(2)]
+    assert sum(inside) >= 4, "too few kills fell into a run: the test saw nothing"
 
 
 def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):

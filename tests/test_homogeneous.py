@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from slow import mostly_slow
 
 import landscape as ls
 from landscape.problems.parallel import matrix_factorisation, outputs_at, parallel, parts_at
-from landscape.problems.problem import losses_at
+from landscape.problems.problem import QUICK, losses_at
 from landscape.problems.subnetwork import Subnetwork
 
 RNG = np.random.default_rng(0)
@@ -74,16 +76,21 @@ PROBLEMS = {
 }
 
 
+@partial(jax.jit, compiler_options=QUICK)
+def _derivatives(problem, theta, around):
+    return problem.gradient(theta), problem.gradients(around), problem.hessian(theta)
+
+
 @pytest.mark.parametrize("name", mostly_slow(PROBLEMS, "matrix"))
 def test_gradients_and_hessians_are_differences_of_the_level_below(name):
     problem = PROBLEMS[name]()
     theta, h = _random(problem), 1e-6
     steps = h * np.eye(problem.p)
     with jax.enable_x64(True):
-        losses = np.asarray(losses_at(problem, jnp.asarray(np.concatenate([theta + steps, theta - steps]))))
-        gradient = np.asarray(problem.gradient(jnp.asarray(theta)))
-        gradients = np.asarray(problem.gradients(jnp.asarray(np.concatenate([theta + steps, theta - steps]))))
-        hessian = np.asarray(problem.hessian(jnp.asarray(theta)))
+        around = jnp.asarray(np.concatenate([theta + steps, theta - steps]))
+        losses = np.asarray(losses_at(problem, around))
+        found = _derivatives(problem, jnp.asarray(theta), around)
+        gradient, gradients, hessian = (np.asarray(x) for x in found)
     p = problem.p
     size = 1 + np.max(np.abs(hessian))
     # Central differences: h^2 of the next derivative and eps / h of rounding, both below 1e-8 of the size.
