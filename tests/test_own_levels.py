@@ -135,6 +135,26 @@ def test_a_loss_of_directions_is_as_low_nearby_as_at_infinity(kind):
     assert judge(own, Point(own.write(params), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED)).label == Label.UNCONVERGED
 
 
+def likelihood_of_uncorrelated_data(t):
+    """Of a Gaussian process: the shorter its length exp(-t[1] / 2) the better, by exp(-2 exp(t[1]))."""
+    squares, y = jnp.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0], [4.0, 1.0, 0.0]]), jnp.array([1.0, -1.0, 0.5])
+    kernel = jnp.exp(t[0]) * jnp.exp(-squares * jnp.exp(t[1])) + 0.1 * jnp.eye(3)
+    return 0.5 * y @ jnp.linalg.solve(kernel, y) + 0.5 * jnp.linalg.slogdet(kernel)[1]
+
+
+def test_a_curvature_beside_a_slope_of_rounding_is_no_minimum_where_the_loss_goes_on_falling():
+    # The mean square of the data is 0.75; the curvature of 1e-13 along t[1] is above its error, the slope is not.
+    claim = at(likelihood_of_uncorrelated_data, [float(np.log(0.65)), 3.6238])
+    assert claim.flavour is None
+    assert claim.label in (Label.AT_INFINITY, Label.UNCONVERGED)
+
+
+def test_a_point_where_an_own_loss_is_not_defined_is_not_only_called_too_large():
+    own = from_loss(lambda x: -jnp.sum(jnp.log(x)), lambda key: jax.random.uniform(key, (1,), minval=0.1))
+    with pytest.raises(InputError, match="not defined there"):
+        ls.label(own, jnp.array([-0.5]))
+
+
 def test_an_eps_beside_a_norm_leads_to_infinity():
     assert at(lambda w: rms_norm(w, 1e-5), [0.63, 1.26]).label == Label.AT_INFINITY
 

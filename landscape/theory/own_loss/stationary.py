@@ -93,6 +93,9 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
     value, error = loss.loss(here.u)
     small = lengths[-1] <= REACH and moved <= REACH and (_shrinks(lengths) or (stuck and lengths[-1] <= NEAR))
     drift = _drift(loss, here) if small else 0.0
+    # A curvature below this leaves the stationary point open by more than `REACH`, by the gradient's rounding: the end
+    # of a double exponential shows such a one, and has no stationary point.
+    open_by = here.errors[0] / REACH
     return Rest(
         u=here.u,
         loss=value,
@@ -100,7 +103,7 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
         gradient=here.gradient,
         values=here.values,
         vectors=here.vectors,
-        curvature_error=here.cut + drift + (_drift(loss, _blurred(here)) if small else 0.0),
+        curvature_error=max(here.cut + drift + (_drift(loss, _blurred(here)) if small else 0.0), open_by),
         left=2.0 * abs(float(here.gradient @ here.step)),
         step=lengths[-1],
         moved=moved,
