@@ -13,6 +13,7 @@ from slow import slow
 import landscape as ls
 from landscape.descent.lane import Lane
 from landscape.engine.driver import Driver
+from landscape.engine.lanes import Group
 from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
 from landscape.engine.settings import Schedule, Settings
 from landscape.engine.starts import BLOCK, Starts
@@ -174,10 +175,14 @@ def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monke
 
 @pytest.mark.parametrize(("k", "wide"), [(20, (32, 8)), (40, (32, 8)), (80, (8,)), (200, ())])
 def test_large_networks_are_computed_fewer_at_once(k, wide, monkeypatch):
+    class Empty(Group):
+        def __init__(self, *given):
+            self.given = given
+
     monkeypatch.setattr("landscape.engine.driver._on_cpu", lambda devices: False)
-    monkeypatch.setattr("landscape.engine.driver.Group", lambda *given: given)
+    monkeypatch.setattr("landscape.engine.driver.Group", Empty)
     driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow"), 1)
-    assert [group[6] for group in driver._groups(100_000, driver.dtype)] == [wide, wide]
+    assert [group.given[6] for group in driver._groups(100_000, driver.dtype)] == [wide, wide]
 
 
 def test_hessians_that_stay_on_the_device_are_as_definite_as_those_on_the_host(monkeypatch):

@@ -155,6 +155,12 @@ def test_a_point_where_an_own_loss_is_not_defined_is_not_only_called_too_large()
         ls.label(own, jnp.array([-0.5]))
 
 
+def test_a_cusp_is_not_only_called_too_large():
+    own = from_loss(lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), lambda key: jax.random.normal(key, (1,)), lower_bound=0)
+    with pytest.raises(InputError, match="the loss is vertical there"):
+        ls.label(own, jnp.array([0.0]))
+
+
 def test_an_eps_beside_a_norm_leads_to_infinity():
     assert at(lambda w: rms_norm(w, 1e-5), [0.63, 1.26]).label == Label.AT_INFINITY
 

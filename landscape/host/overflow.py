@@ -29,6 +29,8 @@ def checked(problem: Problem, verdict: Verdict) -> Verdict:
             if name == "gradient norm" and np.isnan(value):  # the loss is finite, as it comes first
                 raise InputError("the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny).")
             cause = f"it is not defined there, or {TOO_LARGE}" if np.isnan(value) else TOO_LARGE
+            if name == "gradient norm":
+                cause = f"the loss is vertical there, as a root is at zero, or {TOO_LARGE}"
             raise InputError(f"the {name} at the point is {value}: {cause}.")
     return verdict
 
