@@ -12,6 +12,7 @@ the last step is used again for what is said of the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -269,12 +270,16 @@ def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]
 
 def _each_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]:
     """Whether the Hessian at each of some points [m, p] has a Cholesky factor: on the device, no Hessian leaves it."""
-    b, found = batch_size(thetas.shape[1]), []
     with float64():
-        for i in range(0, len(thetas), b):
-            hessian = _derivatives(problem, np.resize(thetas[i : i + b], (b, thetas.shape[1])))[2]
-            found.append(_definite(hessian, np.zeros(b)))
+        found = [_definite(part[2], np.zeros(len(part[2]))) for part in _in_batches(problem, thetas)]
     return np.concatenate(found)[: len(thetas)]
+
+
+def _in_batches(problem: Problem, thetas: np.ndarray) -> Iterator[Any]:
+    """Losses, gradients and Hessians at points [m, p], a full batch at a time; points are repeated at the end."""
+    b = batch_size(thetas.shape[1])
+    for i in range(0, len(thetas), b):
+        yield _derivatives(problem, np.resize(np.asarray(thetas[i : i + b], np.float64), (b, thetas.shape[1])))
 
 
 def _row_definite(hessians: list[np.ndarray]) -> bool:
@@ -293,12 +298,9 @@ def derivatives(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.nd
 
     By the program that `polish` uses, in its batches.
     """
-    b, found = batch_size(thetas.shape[1]), []
     with float64():
-        for i in range(0, len(thetas), b):
-            part = _derivatives(problem, np.resize(np.asarray(thetas[i : i + b], np.float64), (b, thetas.shape[1])))
-            found.append([np.asarray(x)[: len(thetas) - i] for x in part])
-    loss, gradient, hessian = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        found = [[np.asarray(x) for x in part] for part in _in_batches(problem, thetas)]
+    loss, gradient, hessian = (np.concatenate(parts)[: len(thetas)] for parts in zip(*found, strict=True))
     return loss, gradient, hessian
 
 

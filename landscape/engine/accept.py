@@ -131,10 +131,7 @@ class NewtonAcceptance:
             if not (last or double_on_cpu() or len(rest.loss) >= batch_size(self.problem.p)):
                 return rows, rest
             batch, later = self._deal(self._without_passing(rest, queue))
-        if not batch:
-            return rows, later
-        with self.clock.running("polish"):
-            finished = self._polish(batch, queue)
+            finished = self._polish(batch, queue) if batch else []
         with self.clock.running("classify"):
             for i, basin, point, polished in finished:
                 alone = polished is not None and bool(polished.definite or polished.trapped)
@@ -314,9 +311,8 @@ class NewtonAcceptance:
         for i in range(0, len(candidates.loss), size):
             # Padding repeats the points, which are stationary as soon as they are.
             batch = np.resize(candidates.theta[i : i + size], (size, problem.p))
-            noise = np.array([problem.loss_error(theta) for theta in candidates.theta[i : i + size]])
+            noise = np.resize([problem.loss_error(theta) for theta in candidates.theta[i : i + size]], size)
             only = np.resize(convex_only[i : i + size], size)
-            noise = np.resize(noise, size)
             ends.append(polish(problem, batch, target, reach, noise, problem.scale, convex_only=only))
             # At every look loss and gradient, at every step the step.
             self.clock.down += 8 * size * (2 * problem.p + 1) * (1 + int(ends[-1].steps.max()))

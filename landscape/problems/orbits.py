@@ -148,12 +148,12 @@ class OrbitIndex:
         while len(open_ := np.flatnonzero((found < 0) & (first < last))):
             orbits = order[first[open_]]
             new = guess[open_] != orbits
-            candidates = np.empty((len(open_), thetas.shape[1]))
-            if new.any():
-                candidates[new] = self._laid_over(orbits[new], thetas[open_[new]])
-            if not new.all():
-                assert ahead is not None
-                candidates[~new] = ahead[open_[~new]]
+            if ahead is None or new.all():
+                candidates = self._laid_over(orbits, thetas[open_])
+            else:
+                candidates = ahead[open_]
+                if new.any():
+                    candidates[new] = self._laid_over(orbits[new], thetas[open_[new]])
             near = np.linalg.norm(candidates - thetas[open_], axis=1) <= reach  # False for NaN
             found[open_[near]], images[open_[near]] = orbits[near], candidates[near]
             first[open_] += 1

@@ -275,10 +275,8 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             reason = "not stationary: the loss is level to within rounding only, and comes to this level from below"
             return Claim(Label.UNCONVERGED, reason=reason, **known)
         if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
-            reason = (
-                "level to within rounding, exactly or not: further out the loss leaves its level like an exponential"
-            )
-            reason += ", or beside a pole"
+            leaves = "leaves its level like an exponential, or beside a pole"
+            reason = f"level to within rounding, exactly or not: further out the loss {leaves}"
             return Claim(Label.UNDECIDED, reason=reason, **known)
         if flavour != Flavour.STRICT_MINIMUM and loss.at_limits(held.u):
             reason = "level to within rounding only: an operation (exp, tanh, ...) has come to its limit here"
