@@ -188,11 +188,8 @@ class UserLoss(Problem):
         Functions cannot be compared, so that is all there is: two losses that agree to ten digits at all these points
         are taken for one.
         """
-        with float64():
-            keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
-            draws = jnp.stack([ravel_pytree(self.init(key))[0].astype(jnp.float64) for key in keys])
-            value, gradient = jax.vmap(jax.value_and_grad(lambda theta: self.loss(theta).astype(jnp.float64)))(draws)
-            shapes = str(jax.tree.map(jnp.shape, self.unravel(draws[0])))
+        draws, value, gradient = _probed(self)
+        shapes = str(jax.tree.map(np.shape, self.arrays_at(draws[0])))
         bound = None if self.bound is None else self.bound.value
         return digest(self.kind, shapes, bound, self.scale, self.sizes, *map(rounded, (draws, value, gradient)))
 
@@ -345,6 +342,22 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
     return jax.vmap(one)(thetas)
 
 
+def _probed(problem: UserLoss) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """PROBES draws of `init` [m, p], and the loss [m] and gradient [m, p] there, in float64."""
+    with float64():
+        found = _losses_at_draws(replace(problem, steepness=1.0), np.arange(PROBES))  # one program before and after
+        return tuple(np.asarray(x) for x in found)
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _losses_at_draws(problem: UserLoss, seeds: Array) -> tuple[Array, Array, Array]:
+    def one(seed: Array) -> tuple[Array, Array, Array]:
+        theta = ravel_pytree(problem.init(jax.random.key(seed, impl="threefry2x32")))[0].astype(jnp.float64)
+        return theta, *jax.value_and_grad(lambda at: problem.loss(at).astype(jnp.float64))(theta)
+
+    return jax.vmap(one)(seeds)
+
+
 def _sizes(scale: Any, params: Any) -> np.ndarray:
     """The size of every coordinate, [p]."""
     leaves = jax.tree.leaves(params)
@@ -366,9 +379,5 @@ def _steepness(problem: UserLoss) -> float:
 
     Thresholds on gradients are in these units, so that a loss in millionths or in millions ends where others do.
     """
-    with float64():
-        keys = [jax.random.key(i, impl="threefry2x32") for i in range(PROBES)]
-        draws = [ravel_pytree(problem.init(key))[0].astype(jnp.float64) for key in keys]
-        sizes = [float(jnp.linalg.norm(problem.gradient(theta))) for theta in draws]
-    ratio = float(np.median(sizes)) / problem.scale
+    ratio = float(np.median(np.linalg.norm(_probed(problem)[2], axis=1))) / problem.scale
     return 1.0 if not np.isfinite(ratio) or ratio == 0.0 or 1e-3 < ratio < 1e3 else ratio

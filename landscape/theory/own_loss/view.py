@@ -18,11 +18,13 @@ from jaxtyping import Float
 from landscape.polish import float64
 from landscape.problems.from_loss import UserLoss
 from landscape.problems.problem import QUICK
+from landscape.restart import start_points
 from landscape.theory.own_loss.limits import at_limits
 from landscape.theory.own_loss.rounding import disturbed
 from landscape.theory.own_loss.switches import switches
 
-BLOCKS = (8, 64, 512)  # evaluations a call: the least that holds a batch, so that few programs do
+SMALL, LARGE = 8, 128  # evaluations a call: two sizes, so that few programs are compiled
+FEW = 32  # up to so many are made in small calls
 RUNS = 8  # disturbed runs a loss
 SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
@@ -74,10 +76,8 @@ def view(problem: UserLoss) -> Loss:
 
     A scale that the user did not give is the root mean square over starts, which has the units of the parameters.
     """
-    with float64():
-        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), i))(jnp.arange(DRAWS))
-        starts = np.stack([np.asarray(problem.start(key, "", 1.0), np.float64) for key in keys])
-        parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.arrays_at(starts[0]))]
+    starts = start_points(problem, 0, np.arange(DRAWS))
+    parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.arrays_at(starts[0]))]
     leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
     sizes = _sizes(starts, leaves) if problem.sizes is None else np.asarray(problem.sizes, np.float64)
     unit = np.exp2(np.round(np.log2(sizes)))
@@ -127,7 +127,7 @@ def _host(function: Any, *args: Any) -> np.ndarray:
 def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
     def rows(u: np.ndarray) -> np.ndarray:
         u = np.asarray(u, np.float64)
-        size = next((block for block in BLOCKS if block >= len(u)), BLOCKS[-1])
+        size = SMALL if len(u) <= FEW else LARGE
         parts = [np.resize(u[i : i + size], (size, u.shape[1])) for i in range(0, len(u), size)]
         return np.concatenate([_host(function, part) for part in parts])[: len(u)]
 
