@@ -76,9 +76,9 @@ def _kill_and_resume(folder, undisturbed, kills, seed):
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_four_times_resumes_to_the_census_of_an_undisturbed_one(tmp_path, undisturbed):
-    # Eight kills in all: a kill at each step of the writing of a shard is tested in test_store.py.
-    inside = [_kill_and_resume(tmp_path / f"run{i}", undisturbed, kills=4, seed=i) for i in range(2)]
-    assert sum(inside) >= 4, "too few kills fell into a run: the test saw nothing"
+    # A kill at each step of the writing of a shard is tested in test_store.py.
+    inside = _kill_and_resume(tmp_path / "run", undisturbed, kills=4, seed=0)
+    assert inside >= 2, "too few kills fell into a run: the test saw nothing"
 
 
 def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
@@ -226,10 +226,13 @@ def test_anyones_own_loss_over_a_pytree():
 
     problem = ls.from_loss(loss, init, lower_bound=0.0)
     census = ls.explore(problem, 16, progress=False, step_size=0.5)
-    assert census.labels()["global"] > 0
+    # Either sign of (a, w, b) fits as well: what the losses differ by, 1e-29, is rounding of the gradient.
+    assert census.labels()["global"] == 16
     assert {level.evidence for level in census.levels if level.label == "global"} == {"numerical"}
     best = problem.read(next(iter(census.weights.values())))
     assert set(best) == {"a", "w", "b"}
+    alone = ls.explore(ls.from_loss(loss, init), 16, progress=False, step_size=0.5)
+    assert alone.labels()["undecided"] == 16  # the best seen, all of them: none is above another
 
 
 def test_a_canonical_map_makes_permuted_units_one_orbit():

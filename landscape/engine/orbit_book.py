@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.engine.rows import KIND, said
-from landscape.polish import ball, evaluate
+from landscape.polish import ball, batch_size, evaluate
 from landscape.precision import float64
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
@@ -71,7 +71,8 @@ class OrbitBook:
         """Takes in a new orbit, and returns its place."""
         assert verdict.loss is not None
         with float64():
-            radius, bound = (float(x[0]) for x in ball(self.problem, np.asarray(theta, np.float64)[None]))
+            many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))  # the program of a polish
+            radius, bound = (float(np.asarray(x)[0]) for x in ball(self.problem, many))
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
         new = 0.999 * least if least > 1e-9 else -np.inf, radius, bound, verdict.label == Label.GLOBAL
@@ -126,8 +127,13 @@ class OrbitBook:
             place = None if isolated else self.index.find(point.theta, point.loss, point.loss_error)
             if place is None:
                 place = self.add(None, point.theta, verdict)
-        verdict = replace(self.verdicts[place], loss=point.loss, loss_error=point.loss_error, grad_norm=point.grad_norm)
-        return verdict, self.name(place, number)
+        known, error = self.verdicts[place], point.loss_error
+        if not self.problem.error_bounded:
+            # The least loss of this minimum is the same for all that end beside it, whatever each is short of it.
+            assert known.loss is not None
+            assert known.loss_error is not None
+            error = max(error, point.loss - known.loss + known.loss_error)
+        return replace(known, loss=point.loss, loss_error=error, grad_norm=point.grad_norm), self.name(place, number)
 
     def _examine(self, point: Point) -> tuple[Verdict, Spectrum | None]:
         """The verdict of a point with its whole spectrum, None where the Hessian is not finite."""

@@ -345,8 +345,9 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
 def _probed(problem: UserLoss) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PROBES draws of `init` [m, p], and the loss [m] and gradient [m, p] there, in float64."""
     with float64():
-        found = _losses_at_draws(replace(problem, steepness=1.0), np.arange(PROBES))  # one program before and after
-        return tuple(np.asarray(x) for x in found)
+        # One program, before the steepness is known and after.
+        draws, value, gradient = _losses_at_draws(replace(problem, steepness=1.0), np.arange(PROBES))
+        return np.asarray(draws), np.asarray(value), np.asarray(gradient)
 
 
 @partial(jax.jit, compiler_options=QUICK)

@@ -104,7 +104,7 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
         values=here.values,
         vectors=here.vectors,
         curvature_error=max(here.cut + drift + (_drift(loss, _blurred(here)) if small else 0.0), open_by),
-        left=2.0 * abs(float(here.gradient @ here.step)),
+        left=2.0 * abs(float(here.gradient @ here.step)) + _blurred_fall(here),
         step=lengths[-1],
         moved=moved,
         stationary=small and not _falls(loss, here, value, error),
@@ -156,6 +156,20 @@ def _blurred(here: _Newton) -> _Newton:
     blur = np.where(curved, here.errors[0] / np.where(curved, np.abs(here.values), 1.0), 0.0)
     blur = np.where(blur > BLUR, np.minimum(blur, REACH), 0.0)
     return here._replace(step=here.vectors @ blur)
+
+
+def _blurred_fall(here: _Newton) -> float:
+    """What the loss could lose, by its curvature, along slopes that do not show beside the rounding of the gradient.
+
+    A slope s with an error e leaves (|s| + e)^2 / (2 lambda), at most (s^2 + e^2) / lambda. Beside an exact fit the
+    loss has less rounding than that: squares of 1e-16 show, and (1e-16)^2 / lambda is more.
+    """
+    slopes = here.vectors.T @ here.gradient
+    hidden = (np.abs(here.values) > here.cut) & (np.abs(slopes) <= here.errors[0])
+    if not hidden.any():
+        return 0.0
+    curved = np.abs(here.values[hidden])
+    return float(np.sum(slopes[hidden] ** 2 / curved) + here.errors[0] ** 2 / np.min(curved))
 
 
 def _falls(loss: Loss, here: _Newton, value: float, error: float) -> bool:
