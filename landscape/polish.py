@@ -97,9 +97,10 @@ def _batched_steps(hessian: Any, grad: Any, shift: Any) -> Any:
     return jax.vmap(one)(hessian, grad, shift)
 
 
-@partial(jax.jit, compiler_options=QUICK)
-def _chosen(mask: Any, new: Any, old: Any) -> Any:
-    return jnp.where(mask[:, None, None], new, old)
+def _chosen(mask: np.ndarray, new: Any, old: Any) -> Any:
+    """Hessians [b, p, p], new where the mask [b] says so: where they are, and on a CPU without a program."""
+    many = np if double_on_cpu() else jnp
+    return many.where(mask[:, None, None], new, old)
 
 
 @partial(jax.jit, compiler_options=QUICK)
@@ -129,8 +130,13 @@ def levels(problem: Problem, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return loss, grad_norm
 
 
+def _sizes(hessian: Any) -> np.ndarray:
+    """Frobenius norms of Hessians [b, p, p]: where they are, and on a CPU without a program."""
+    return np.linalg.norm(hessian, axis=(1, 2)) if double_on_cpu() else np.asarray(_norms(hessian))
+
+
 @partial(jax.jit, compiler_options=QUICK)
-def _sizes(hessian: Any) -> Any:
+def _norms(hessian: Any) -> Any:
     return jnp.sqrt(jnp.sum(hessian * hessian, axis=(1, 2)))
 
 
@@ -224,7 +230,7 @@ def polish(
             hessian = new_hessian if good[running].all() else _chosen(good, new_hessian, hessian)
 
         moved = np.linalg.norm(here - start, axis=1)
-        size = np.asarray(_sizes(hessian))
+        size = _sizes(hessian)
         radius, bound = (np.asarray(x) for x in ball(problem, here))
         rounding = 4.0 * p * np.finfo(float).eps * size
 
@@ -350,4 +356,6 @@ def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarra
     with float64():
         many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))
         _, grad, hessian = _derivatives(problem, many)
+        if double_on_cpu():  # taken from memory: a slice of an array of JAX is a program
+            grad, hessian = np.asarray(grad), np.asarray(hessian)
         return np.array(grad[0]), np.array(hessian[0])
