@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else every program that is read back is a line on stderr
+# The processes of a run share the cores: BLAS threads of one would wait, spinning, for those of another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 import jax

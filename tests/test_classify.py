@@ -12,6 +12,7 @@ import reference
 from reference import ALL, judged
 from scipy.optimize import brentq
 from scipy.stats import ortho_group
+from slow import slow
 from test_reference_minima import stationary
 
 from landscape.classify import at_lower_bound, settle
@@ -471,7 +472,7 @@ HIGHER_MINIMA = ("x^4 + y^2", "constant", "x^4 - 1e-13 x^2 + y^2")  # the last h
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
-@pytest.mark.parametrize("offset", [0.0, 1e-7])
+@pytest.mark.parametrize("offset", [0.0, slow(1e-7)])
 def test_degenerate_points_are_saddles_with_a_way_down_or_minima_of_higher_order(name, offset):
     problem = user(DEGENERATE[name], 2)
     point, _, verdict = judged(problem, [offset, 0.7 * offset**2])

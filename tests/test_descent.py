@@ -26,7 +26,7 @@ def advanced(problem, method, theta, steps, chunks=1):
     return lane
 
 
-@pytest.mark.parametrize("tolerance", [slow(1e-2), 1e-3, 1e-4])
+@pytest.mark.parametrize("tolerance", [slow(1e-2), slow(1e-3), 1e-4])
 def test_the_flow_ends_a_step_where_an_independent_integrator_is_at_that_time(tolerance):
     problem = ls.orthonormal_teacher(5, 6)
     method = descent.method("flow", tolerance=tolerance)
@@ -78,7 +78,7 @@ def test_a_quadratic_with_curvature_far_above_the_step_is_followed_and_cheaply()
 
 
 @pytest.mark.parametrize("name", [slow("gradient-descent"), "flow", "lbfgs"])
-@pytest.mark.parametrize("sizes", [slow((1, 1, 1)), slow((2, 3, 2)), (4, 6, 5), slow((6, 6, 6)), slow((7, 5, 7))])
+@pytest.mark.parametrize("sizes", [slow((1, 1, 1)), slow((2, 3, 2)), (4, 6, 5), slow((7, 5, 7))])
 def test_lanes_on_the_last_axis_are_the_same_lanes(name, sizes):
     k, width, d = sizes
     teacher = np.random.default_rng(0).normal(size=(k, d))

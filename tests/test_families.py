@@ -130,7 +130,7 @@ def test_another_draw_of_the_data_is_another_landscape_of_the_same_shape(name):
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ONE_EACH)
+@pytest.mark.parametrize("name", mostly_slow(ONE_EACH, "from_loss", "erf", "porcupine"))
 def test_a_run_is_not_resumed_on_another_problem_of_the_same_shape(name, tmp_path):
     settings = dict(restarts=4, out=tmp_path / "run", budget=120, lanes=4, progress=False)
     before = ls.explore(FAMILIES[name].make(0), **settings)

@@ -68,7 +68,7 @@ def kept_files(folder):
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [slow(name) if name == "shamir" else name for name in SMALL])
+@pytest.mark.parametrize("name", [slow(name) if name in ("shamir", "table") else name for name in SMALL])
 def test_a_flipped_bit_anywhere_is_found_and_what_it_held_is_done_again(name, runs, tmp_path, capsys):
     whole = said(capsys, "show", runs / name)
     rng = np.random.default_rng(sum(map(ord, name)))

@@ -73,7 +73,7 @@ def test_there_are_forty_examples_and_an_unknown_name_is_one_sentence():
     ("name", "optimiser", "allowed"),
     [
         slow("xor-sigmoid", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
-        ("separable-naive", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
+        slow("separable-naive", "lbfgs", {Label.AT_INFINITY, Label.UNCONVERGED}),
         ("relu-pair", "gradient-descent", {Label.SADDLE, Label.UNDECIDED}),  # the minimum has no bound
         ("lasso", "gradient-descent", {Label.GLOBAL, Label.UNDECIDED}),  # at the bound to the digits of the finish
     ],

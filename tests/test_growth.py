@@ -87,7 +87,8 @@ def _pooled(name):
     return _filters({"mean": lambda h: jnp.mean(h, axis=-1), "max": lambda h: jnp.max(h, axis=-1)}[name])
 
 
-@pytest.mark.parametrize("pooling", ["mean", slow("max")])
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_convolutions_and_max_pooling_grow_and_are_never_certified(pooling):
     y = np.random.default_rng(5).normal(size=5)
     problem = parallel(PATCHES, y, 1, _pooled(pooling), 0.3)

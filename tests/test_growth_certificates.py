@@ -98,6 +98,6 @@ def test_no_certificate_is_false_on_random_small_problems(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "count"), [("matrix", 300), ("quadratic", 300), ("relu", 400)])
-def test_no_certificate_is_false_on_a_thousand_problems(kind, count):
+@pytest.mark.parametrize(("kind", "count"), [("matrix", 100), ("quadratic", 100), ("relu", 150)])
+def test_no_certificate_is_false_on_hundreds_of_problems(kind, count):
     assert _no_false_certificates(kind, range(count)) >= 0.99 * 2 * count

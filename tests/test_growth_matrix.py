@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slow import slow
 
 import landscape as ls
 from landscape.host.growth import grow
@@ -58,7 +57,8 @@ def test_all_eight_critical_points_are_recognised_and_left_for_the_optimum():
         assert path.rounds[-1].loss == pytest.approx(best, abs=1e-9)
 
 
-@pytest.mark.parametrize("width", [1, slow(5)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1, 5])
 def test_factorisations_from_random_starts_are_certified_at_the_rank_of_the_optimum(width):
     grown = grow(_matrix(width), 1000 if width == 1 else 200)
     assert grown.statuses() == {"certified": len(grown.paths)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import landscape as ls
 from landscape.host.growth import grow
@@ -32,6 +33,7 @@ def test_strong_regularisation_makes_zero_global():
         assert ls.label(problem, problem.read(np.zeros(problem.p))).label == label
 
 
+@pytest.mark.slow
 def test_zero_is_never_called_spurious_where_only_an_estimate_of_the_polar_is_known():
     problem = parallel(X, Y, 1, "deep_relu", 0.01)
     zero = ls.label(problem, problem.read(np.zeros(problem.p)))

@@ -64,6 +64,7 @@ def test_the_families_are_a_study(tmp_path):
         assert np.all((np.array(branch["least"]) > 0) == above), name
 
 
+@pytest.mark.slow
 def test_splits_and_their_escapes_are_a_study(tmp_path):
     study = SplitAndEscape(restarts=3, teachers=(7,))
     begin(tmp_path, study.manifest(), None)

@@ -138,7 +138,7 @@ def relu_network(width: int) -> UserLoss:
     return problem(loss, 3 * width)
 
 
-@pytest.mark.parametrize("k", [0, slow(1), slow(3), slow(4), 11])
+@pytest.mark.parametrize("k", [0, slow(1), slow(3), slow(4), slow(11)])
 def test_a_zero_neuron_beside_walls_is_labelled_as_the_room_of_finite_data_labels_it(k):
     point = A["stationary_points"][k]
     narrow, wide = problem_of(A, point["k"]), problem_of(A, point["k"] + 1)

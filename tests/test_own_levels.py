@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import mostly_slow
 
 import landscape as ls
 from landscape.problems.from_loss import UserLoss, from_loss
@@ -126,7 +127,7 @@ DIRECTIONS = {  # losses of a direction, that of w, of w less its mean, or of so
 }
 
 
-@pytest.mark.parametrize("kind", DIRECTIONS)
+@pytest.mark.parametrize("kind", mostly_slow(DIRECTIONS, "one leaf", "cosine"))
 def test_a_loss_of_directions_is_as_low_nearby_as_at_infinity(kind):
     """Rays turn towards their own direction for ever, and the loss falls with them."""
     function, theta = DIRECTIONS[kind]
@@ -238,7 +239,7 @@ OFF = {
 TARGETS = jnp.array([0.0, 1.0, 1.0, 0.0])
 
 
-@pytest.mark.parametrize("name", OFF)
+@pytest.mark.parametrize("name", mostly_slow(OFF, "softplus", "underflown"))
 def test_a_unit_that_is_off_makes_no_flat_minimum(name):
     unit, theta = OFF[name]
 

@@ -303,10 +303,8 @@ UNITS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("loss_unit", "unit"), [slow(1e-6, 1.0), slow(1e6, 1.0), slow(1.0, 1e-3), slow(1.0, 1e3), (1e6, 1e-3)]
-)
-@pytest.mark.parametrize("name", mostly_slow(UNITS, "tilted-well", "relu-pair", "separable"))
+@pytest.mark.parametrize(("loss_unit", "unit"), [slow(1e-6, 1e3), (1e6, 1e-3), slow(1e6, 1e3)])
+@pytest.mark.parametrize("name", mostly_slow(UNITS, "tilted-well", "relu-pair"))
 def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, unit):
     example = gallery.examples()[name]
 

@@ -78,7 +78,7 @@ def test_a_string_goes_over_the_saddle_and_not_below_it():
 @pytest.mark.slow
 def test_networks_of_two_minima_are_joined_over_a_transition_state():
     problem = ls.orthonormal_teacher(6)
-    found = ls.transition_states(problem, np.eye(6), searches=200)
+    found = ls.transition_states(problem, np.eye(6), searches=60)
     assert len(found.minima) == 2
     order = np.random.default_rng(3).permutation(6)
     spurious = found.minima[1].reshape(6, 6)[order]

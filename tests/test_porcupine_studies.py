@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from reference import call, check_drawn, check_refused
 from scipy.optimize import nnls
+from slow import mostly_slow
 
 import landscape
 from landscape.engine.driver import Driver
@@ -201,7 +202,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_slow(SMALL, "regions", "landscape"))
 def test_a_study_runs_is_shown_resumed_and_drawn(name, tmp_path, capsys):
     folder = tmp_path / "run"
     assert call("run", name, *SMALL[name], "--out", folder, "--json") == 0

@@ -51,11 +51,11 @@ def test_splits_of_type_two_have_index_d_less_one(neuron):
 
 @pytest.mark.slow
 def test_index_rises_with_loss_and_the_point_of_type_one_is_found(tmp_path):
-    study = SaddleCensus(restarts=600)
+    study = SaddleCensus(restarts=150, seed=3)
     report = study.run(None, False)
     found = report.as_dict()["findings"]
     assert found["correlation"] > 0.5
-    assert sum(one["count"] for one in found["points"]) + found["nowhere"] == 600
+    assert sum(one["count"] for one in found["points"]) + found["nowhere"] == 150
     assert all(one["grad_norm"] <= 1e-10 for one in found["points"])
     assert any(abs(one["loss"] - TYPE_ONE) < 1e-9 and one["index"] == 6 for one in found["points"])
     least = [one for one in found["points"] if one["index"] == 0]
@@ -68,7 +68,7 @@ def test_index_rises_with_loss_and_the_point_of_type_one_is_found(tmp_path):
 @pytest.mark.slow
 def test_the_topology_of_six_neurons_is_kept_and_drawn(tmp_path, capsys):
     where = str(tmp_path / "run")
-    small = ("--teacher", "6", "--restarts", "60", "--searches", "200")
+    small = ("--teacher", "6", "--restarts", "60", "--searches", "60")
     assert call("run", "safran-shamir-topology", *small, "--out", where, "--json", "--quiet") == 0
     found = json.loads(capsys.readouterr().out)["findings"]
     losses = [one["loss"] for one in found["states"]["minima"]]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 import landscape as ls
 from landscape.problems.problem import QUICK
@@ -120,7 +121,7 @@ def test_a_dead_neuron_that_can_be_born_is_a_saddle_with_a_way_down():
     assert float(problem.loss(there)) < float(problem.loss(theta.reshape(-1))) - 1e-6
 
 
-@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("width", [2, slow(4)])
 def test_every_descent_on_two_orthogonal_teachers_is_global(width):
     census = ls.explore(ls.tied_student(AXES, width), 30, 0, optimiser="flow", progress=False)
     assert census.labels()["global"] == 30

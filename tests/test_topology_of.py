@@ -116,7 +116,7 @@ def test_the_barrier_of_the_certified_valley_comes_out_of_a_census():
 def test_a_minimum_that_no_restart_found_is_a_node_without_a_share():
     problem = ls.orthonormal_teacher(6)
     census = ls.explore(problem, starts=np.eye(6).ravel()[None], optimiser="flow", progress=False)
-    found = ls.topology_of(census, searches=100, steps=100)
+    found = ls.topology_of(census, searches=40, steps=100)
     assert [(one.name, one.share, one.label) for one in found.graph.minima] == [
         (0, 1.0, "global"),
         (FOUND_LATER, 0.0, "spurious"),
