@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
+import tornado.util
 
 import landscape as ls
 from landscape import cli
@@ -259,6 +261,15 @@ def test_ctrl_c_ends_workers_keeps_what_is_done_and_says_so(tmp_path):
     done = store.read(folder)
     assert 0 < len(done.rows["restart"]) < 4000
     assert json.loads(out)["findings"]["finished"] == len(done.rows["restart"])
+
+
+def test_a_wait_of_dask_that_ran_out_is_not_logged_and_other_errors_are(caplog):
+    """On a busy machine a stopped run left "Future exception was never retrieved" behind its own last line."""
+    log = logging.getLogger("asyncio")
+    log.addFilter(cluster.worth_logging)
+    for error in (tornado.util.TimeoutError("Timeout"), TimeoutError("told")):
+        log.error("Future exception was never retrieved", exc_info=error)
+    assert [record.exc_info[1].args for record in caplog.records] == [("told",)]
 
 
 def test_workers_end_with_their_parent_however_it_ends(tmp_path):

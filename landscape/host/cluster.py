@@ -81,6 +81,7 @@ def _local(count: int) -> Iterator[Pool]:
     A dask worker runs whatever code it is sent. So nobody is let in who has not the key that this process has just made
     and has told its workers alone: not from other machines, and no other user of this one.
     """
+    logging.getLogger("asyncio").addFilter(worth_logging)  # for good: such a future is told of when it is collected
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True))
         processes = stack.enter_context(Processes(count, scratch))
@@ -171,6 +172,12 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
+
+
+def worth_logging(record: logging.LogRecord) -> bool:
+    """Whether asyncio shall log this: not that the wait of a future of dask ran out when a run was stopped."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, TimeoutError) and str(error) == "Timeout")  # tornado's words
 
 
 # -- who deals ---------------------------------------------------------------------------------------------------------
