@@ -61,7 +61,8 @@ def test_a_polish_of_convex_ground_only_leaves_a_point_beside_a_saddle_as_it_is(
 
 @pytest.mark.parametrize("threads", [0, 1])
 def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
-    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
+    for room in ("AHEAD", "NEXT"):
+        monkeypatch.setattr(f"landscape.engine.starts.{room}", 2 * BLOCK * PROBLEM.p)
     starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(100, 1500), 1e-5)
     if threads:
         starts.meanwhile(ThreadPoolExecutor(threads))
@@ -79,7 +80,7 @@ def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
 
 def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     drawn = []
-    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
+    monkeypatch.setattr("landscape.engine.starts.NEXT", 2 * BLOCK * PROBLEM.p)
     monkeypatch.setattr(
         "landscape.engine.starts.start_points",
         lambda problem, seed, numbers, *how: drawn.append(len(numbers)) or start_points(problem, seed, numbers, *how),
