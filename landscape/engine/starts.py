@@ -88,11 +88,15 @@ class Starts:
 
     def _found(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points of restarts that are drawn, [m, p], and which are not, [m]."""
-        points, missing = np.empty((len(numbers), self._problem.p)), np.ones(len(numbers), bool)
+        points, missing = np.empty((0, self._problem.p)), np.ones(len(numbers), bool)
         for drawn in self._drawn:
             rows = drawn.rows_of(numbers)
             there = rows >= 0
-            points[there] = drawn.points[rows[there]]
+            if there.all():
+                return drawn.points[rows], ~there
+            if there.any():
+                points = points if len(points) else np.empty((len(numbers), self._problem.p))
+                points[there] = drawn.points[rows[there]]
             missing &= ~there
         return points, missing
 
