@@ -110,7 +110,7 @@ def main() -> None:
     from new_file import new_file
 
     from landscape import gallery
-    from landscape.engine.driver import environment
+    from landscape.engine.environment import environment
     from landscape.engine.settings import Settings
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -119,7 +119,8 @@ def main() -> None:
     import numpy as np
 
     import landscape as ls
-    from landscape.engine.driver import Driver, environment
+    from landscape.engine.driver import Driver
+    from landscape.engine.environment import environment
     from landscape.engine.settings import Settings
     from landscape.precision import float64
 

@@ -24,7 +24,7 @@ import numpy as np
 import landscape as ls
 from landscape import descent
 from landscape.engine import kernels, on_chip
-from landscape.engine.driver import environment
+from landscape.engine.environment import environment
 from landscape.engine.kernels import Form
 from landscape.engine.settings import Settings
 from landscape.precision import float64

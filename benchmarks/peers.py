@@ -808,7 +808,7 @@ def surroundings() -> dict[str, Any]:
     """Versions and machine."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from landscape.engine.driver import environment
+    from landscape.engine.environment import environment
     from landscape.engine.settings import Settings
     from landscape.host.bench.machine import machine
 

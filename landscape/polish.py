@@ -291,10 +291,13 @@ def _in_batches(problem: Problem, thetas: np.ndarray) -> Iterator[Any]:
 def _row_definite(hessians: list[np.ndarray]) -> bool:
     """Whether each of a few Hessians [p, p] has a Cholesky factor."""
     middle = hessians[len(hessians) // 2]
-    apart = np.max([np.linalg.norm(hessian - middle) for hessian in hessians])  # NaN where one is not finite
+    apart, difference = [], np.empty_like(middle)
+    for hessian in hessians:
+        np.subtract(hessian, middle, out=difference)
+        apart.append(np.linalg.norm(difference))
     # A matrix whose least eigenvalue is beyond rounding has a factor.
     rounding = 4.0 * len(middle) * np.finfo(float).eps * np.linalg.norm(middle)
-    if _factor(middle, -float(apart + rounding)) is not None:
+    if _factor(middle, -float(np.max(apart) + rounding)) is not None:  # NaN where one is not finite
         return True
     return all(_factor(hessian, 0.0) is not None for hessian in hessians)
 

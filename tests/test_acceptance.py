@@ -14,7 +14,7 @@ import landscape as ls
 from landscape.descent.lane import Lane
 from landscape.engine.driver import Driver
 from landscape.engine.lanes import Group
-from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined
+from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined, parked
 from landscape.engine.settings import Schedule, Settings
 from landscape.engine.starts import BLOCK, Starts
 from landscape.polish import all_definite, evaluate, polish
@@ -61,7 +61,8 @@ def test_a_polish_of_convex_ground_only_leaves_a_point_beside_a_saddle_as_it_is(
 
 @pytest.mark.parametrize("threads", [0, 1])
 def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
-    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
+    for room in ("AHEAD", "NEXT"):
+        monkeypatch.setattr(f"landscape.engine.starts.{room}", 2 * BLOCK * PROBLEM.p)
     starts, queue = Starts(PROBLEM, Settings(), 5, None), Queue(np.arange(100, 1500), 1e-5)
     if threads:
         starts.meanwhile(ThreadPoolExecutor(threads))
@@ -79,7 +80,7 @@ def test_starts_drawn_ahead_are_the_starts_drawn_alone(threads, monkeypatch):
 
 def test_starts_are_drawn_in_whole_blocks(monkeypatch):
     drawn = []
-    monkeypatch.setattr("landscape.engine.starts.AHEAD", 2 * BLOCK * PROBLEM.p)
+    monkeypatch.setattr("landscape.engine.starts.NEXT", 2 * BLOCK * PROBLEM.p)
     monkeypatch.setattr(
         "landscape.engine.starts.start_points",
         lambda problem, seed, numbers, *how: drawn.append(len(numbers)) or start_points(problem, seed, numbers, *how),
@@ -131,6 +132,35 @@ def test_restarts_that_go_on_are_found_by_what_holds_their_lanes():
     restarts.parked[[0, 3]], restarts.parked[1] = one, other
     found = [(parked, which.tolist()) for parked, which in restarts.batches()]
     assert found == [(one, [0, 3]), (other, [1])]
+
+
+@pytest.mark.parametrize("k", [4, 8])  # lanes on the last axis, and on the first
+def test_lanes_stay_where_they_stand_until_their_places_are_used(k):
+    problem = ls.orthonormal_teacher(k)
+    with jax.enable_x64(True):
+        driver = Driver(problem, Settings(optimiser="flow"), 1)
+        sharding = driver._groups(8, driver.dtype)[0].sharding
+        group = Group(problem, driver.method, driver.dtype, 4, 4, sharding)
+        places = group.free()[:10]
+        theta = start_points(problem, 1, np.arange(10))
+        group.begin(problem, places, theta, Restarts.new(np.arange(10)))
+        group.put(places, Restarts.new(np.arange(10)))
+        leaving = np.array([1, 4, 6, 9])
+        held = group.stand(places[leaving])
+        np.testing.assert_array_equal(group.thetas(places[leaving]), theta[leaving])
+        restarts = parked(group.leave(places[leaving]), held)
+        # One goes on before a new one, and two wait; the fourth is at its end.
+        on, waiting = restarts.at(np.array([2])), restarts.at(np.array([0, 3]))
+        new = Restarts.new(np.array([10, 11, 12]))
+        given = group.places_for(Restarts(*map(np.concatenate, zip(on, new, strict=True))))
+        assert given[0] == places[6]
+        assert len(set(given)) == 4
+        assert set(given[1:]) <= set(group.free()) - {given[0]}
+        group.settle([waiting])
+        assert group.standing is None
+        group.begin(problem, places, -theta, Restarts.new(np.arange(10)))  # the places are used
+        assert [one is held for one in waiting.parked] == [True, True]
+        np.testing.assert_array_equal(np.asarray(held.rows.theta)[waiting.row], theta[[1, 9]])
 
 
 def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():

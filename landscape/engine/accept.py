@@ -155,7 +155,10 @@ class NewtonAcceptance:
         with np.errstate(invalid="ignore"):
             trapped = needed <= np.minimum(known.curvature, known.bound * known.radius)
         threshold, definite = restarts.threshold[near], known.curvature > 0
-        basins = self._basins(here, threshold, image, trapped, known.at_bound, definite, moved)
+        # The least eigenvalue falls by no more than bound times distance (Weyl); an image is exact to 1e-10 of a row.
+        convex = known.bound * (1.1 * moved + 1e-9 * scale) <= known.curvature
+        convex &= moved <= known.radius
+        basins = self._basins(here, threshold, image, trapped, known.at_bound, definite, moved, convex)
         ends = np.array([basin is not None for basin in basins], bool)
         accepted = near[ends]
         waits = np.zeros(len(loss), bool)
@@ -252,8 +255,20 @@ class NewtonAcceptance:
         at_bound: np.ndarray,
         definite: np.ndarray,
         moved: np.ndarray,
+        convex: np.ndarray | bool = False,
     ) -> np.ndarray:
-        """The ground on which each descent is taken to end at its stationary point, [m]; None without one."""
+        """The ground on which each descent is taken to end at its stationary point, [m]; None without one.
+
+        Args:
+            theta: Where each stands, [m, p].
+            threshold: Gradient norm at which it was offered, [m].
+            end: The point it may end at, [m, p].
+            trapped: Whether it is shown to converge to this point, [m].
+            at_bound: Whether the point is at the lower bound of the loss, [m].
+            definite: Whether the Hessian at the point is positive definite, [m].
+            moved: Distance to the point, [m].
+            convex: Whether the loss is known to be convex on the way there, [m].
+        """
         basins = np.full(len(moved), None, object)
         near = definite & (moved <= self.tolerances.close * self.problem.scale)
         # A method that does not descend all the way is never shown, and believed where a descent would be.
@@ -266,6 +281,8 @@ class NewtonAcceptance:
         third = (
             near & (threshold <= 1.01e-2 * self.settings.retire) & np.array([basin is None for basin in basins], bool)
         )
+        basins[third & convex] = Basin.NUMERICAL
+        third &= ~np.asarray(convex)
         if third.any():
             basins[np.flatnonzero(third)[self._convex_between(theta[third], end[third])]] = Basin.NUMERICAL
         return basins

@@ -13,7 +13,6 @@ sharded over all local devices.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,21 +32,23 @@ from landscape.descent import Lane
 from landscape.engine.accept import NewtonAcceptance
 from landscape.engine.clock import Clock
 from landscape.engine.finishing import ExactAcceptance
+from landscape.engine.heap import keep_released
 from landscape.engine.lanes import Group
 from landscape.engine.looks import Looks
 from landscape.engine.orbit_book import NOT_ISOLATED
-from landscape.engine.queue import Candidates, Queue, Restarts, joined, parked
+from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined, parked
 from landscape.engine.rows import Batch, row, together
 from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
 from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
-from landscape.records import InputError, Point, Status, Verdict, version_of
+from landscape.records import InputError, Point, Status, Verdict
 from landscape.restart import noise_key
 from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
 WIDEST = 2**24  # coordinates of lanes that are computed as one: what they need meanwhile is some twenty times as much
+ON_CPU = 2**20  # coordinates of all lanes on a CPU: a look costs as much for few lanes as for many
 KEPT_THERE = 2**16  # bytes of problem arrays from which they are put on the device once, and not copied at every call
 
 
@@ -148,6 +149,8 @@ class Driver:
         # On a CPU the host's own work takes a core: it comes before the next chunk of that core, which would make it
         # wait. Elsewhere the devices go on meanwhile.
         host_first = _on_cpu(self.devices)
+        if host_first:
+            keep_released()
         # Every core has its lanes; BLAS threads that wait for a core made a polish 30 times slower.
         limits = threadpool_limits(1)
         self.starts.meanwhile(None if host_first else pool)
@@ -177,7 +180,7 @@ class Driver:
                     candidates = waiting
                 if queue.double and not all_double:
                     idle, all_double = idle + self._groups(queue.total, jnp.dtype(jnp.float64)), True
-                idle = self._started(idle, queue, pool, running)
+                idle = self._started(idle, queue, pool, running, candidates.restarts)
                 if rows:
                     batch = together(rows)
                     counts.update(batch[0]["label"])
@@ -238,16 +241,30 @@ class Driver:
     def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
         """How many of so many restarts run at once, by default on the devices of the descents."""
         on_cpu = _on_cpu(self.devices) if on_cpu is None else on_cpu
-        return min(self.settings.lanes or (512 if on_cpu else 2**14), restarts)
+        usual = int(np.clip(ON_CPU // self.problem.p, 512, 2048)) if on_cpu else 2**14
+        return min(self.settings.lanes or usual, restarts)
 
     def _started(
-        self, groups: list[Group], queue: Queue, pool: ThreadPoolExecutor, running: dict[Future, Group]
+        self,
+        groups: list[Group],
+        queue: Queue,
+        pool: ThreadPoolExecutor,
+        running: dict[Future, Group],
+        waiting: Restarts | None = None,
     ) -> list[Group]:
-        """Fills free places of groups and sends them on their next chunk; returns those with no lane to run."""
+        """Fills free places of groups and sends them on their next chunk; returns those with no lane to run.
+
+        Args:
+            groups: Those that do not run.
+            queue: Of the restarts to fill them with.
+            pool: Runs the chunks.
+            running: Takes in what runs.
+            waiting: Restarts that are still to be looked at.
+        """
         idle = []
         for group in groups:
             with self.clock.part("start"), self._there(group):
-                self._refill(group, queue)
+                self._refill(group, queue, waiting)
                 if not group.taken.any():
                     idle.append(group)
                     continue
@@ -272,7 +289,7 @@ class Driver:
         if not any(other.dtype == group.dtype and len(few) <= np.sum(~other.taken) for other in running.values()):
             return False
         lanes = group.rows(few)
-        queue.put(parked(group.leave(few), lanes))
+        queue.put(parked(group.leave(few), Parked(lanes)))
         return True
 
     def _narrowed(self, group: Group) -> Group:
@@ -290,11 +307,11 @@ class Driver:
         narrow.place(places, rows, np.arange(len(few)))
         return narrow
 
-    def _refill(self, group: Group, queue: Queue) -> None:
+    def _refill(self, group: Group, queue: Queue, waiting: Restarts | None) -> None:
         """Gives every free place to a returned or a new restart, while there are any."""
-        free = group.free()
-        restarts = queue.take(len(free), group.dtype != self.dtype)
-        places = free[: len(restarts.number)]
+        restarts = queue.take(int(np.sum(~group.taken)), group.dtype != self.dtype)
+        places = group.places_for(restarts)
+        group.settle([*queue.back, *([] if waiting is None else [waiting])])
         fresh = np.array([held is None for held in restarts.parked], bool)
         if fresh.any():
             begun = restarts.at(fresh)
@@ -304,6 +321,8 @@ class Driver:
             group.look_at_starts(problem, theta, begun)
             self._fetch_looks(group)
         for held, which in restarts.batches():
+            if held.rows is None:  # they stand there
+                continue
             row = restarts.row[which]
             step_scale = np.ones(len(held.rows.loss), group.dtype)
             step_scale[row] = restarts.step_scale[which]  # an exact finish may have made it shorter
@@ -317,6 +336,8 @@ class Driver:
     def _begins(self, restarts: Restarts, queue: Queue) -> np.ndarray:
         """Where restarts begin, [m, p]: at their starting points, or where their descent in float32 ended."""
         moved = np.array([start is not None for start in restarts.start], bool)
+        if not moved.any():
+            return self.starts.of(restarts.number, queue.upcoming(queue.new))
         theta = np.empty((len(moved), self.problem.p))
         if not moved.all():
             theta[~moved] = self.starts.of(restarts.number[~moved], queue.upcoming(queue.new))
@@ -351,9 +372,13 @@ class Driver:
         if not len(places):
             return [], Candidates.none(self.problem.p)
         with self._there(group):
-            lanes = group.rows(places)
-            theta, guess, image = self._crossed(group, lanes, loss[places], grad_norm[places])
-        restarts = parked(group.leave(places), lanes)
+            if self._stands(group):
+                held, lanes = group.stand(places), None
+            else:
+                lanes = group.rows(places)
+                held = Parked(lanes)
+            theta, guess, image = self._crossed(group, places, lanes, loss[places], grad_norm[places])
+        restarts = parked(group.leave(places), held)
         wild, near, loss, grad_norm = wild[places], near[places], loss[places], grad_norm[places]
         again = wild & (restarts.step_scale > 0.5**self.schedule.halvings)
         if again.any():
@@ -366,21 +391,32 @@ class Driver:
         found = Candidates(restarts, theta, loss, grad_norm, guess, image)
         return given_up, self.acceptance.measured(found if offered.all() else found.at(offered))
 
+    def _stands(self, group: Group) -> bool:
+        """Whether lanes that stop stay where they are until it is known which of them go on.
+
+        They do where the host shares the lanes' memory and looks at what stops before the next chunk. An exact finish
+        changes the lanes that go on.
+        """
+        return _on_cpu(self.devices) and group.sharding.mesh.size == 1 and not self.exact
+
     def _crossed(
-        self, group: Group, lanes: Lane, loss: np.ndarray, grad_norm: np.ndarray
+        self, group: Group, places: np.ndarray, lanes: Lane | None, loss: np.ndarray, grad_norm: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of lanes that stop, on the host: theta [m, p], and the known orbits laid over them (see `Candidates`).
 
         Args:
             group: Where they were.
-            lanes: They, as rows; those behind the m-th are padding.
+            places: In which, [m].
+            lanes: They, as rows; those behind the m-th are padding. None where they stand in their places.
             loss: Of each, [m].
             grad_norm: Of each, [m].
         """
         m = len(loss)
         if _on_cpu(self.devices):  # nothing crosses at all
             self.clock.down += m * self.problem.p * group.dtype.itemsize
-            return np.asarray(lanes.theta)[:m].astype(np.float64), np.full(m, -1), np.zeros((m, 0))
+            theta = group.thetas(places) if lanes is None else np.asarray(lanes.theta)[:m]
+            return theta.astype(np.float64), np.full(m, -1), np.zeros((m, 0))
+        assert lanes is not None
         # Laid over before the next chunk begins: what comes behind it would wait for it.
         there = group.dtype == self.dtype and len(self.devices) == 1
         ahead = self.acceptance.laid_ahead(lanes.theta, loss, grad_norm) if there else None
@@ -457,18 +493,3 @@ def _in_float32(leaf: Any) -> Any:
 def _cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def environment(settings: Settings) -> dict[str, Any]:
-    """Versions, device and dtype, for the record of a run."""
-    local = devices()
-    return {
-        "landscape": version_of("landscape"),
-        "jax": jax.__version__,
-        "jaxlib": version_of("jaxlib"),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": f"{len(local)} x {local[0].device_kind}" if len(local) > 1 else local[0].device_kind,
-        "platform": local[0].platform,
-        "dtype": settings.dtype,
-    }

@@ -23,7 +23,7 @@ from landscape.descent import Lane, Method
 from landscape.engine import kernels
 from landscape.engine.kernels import Form
 from landscape.engine.looks import Look, Looks, Watch, look_at_starts
-from landscape.engine.queue import Restarts
+from landscape.engine.queue import Parked, Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
@@ -31,6 +31,7 @@ from landscape.restart import noise_keys
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
+BEGIN = 64  # restarts that begin at once on a CPU, where a call costs little beside the lanes of those that it lacks
 FEW = 8  # up to one lane of so many in a block is looked at by itself; if more are due, the whole block is
 
 
@@ -59,6 +60,7 @@ class Group:
     Attributes:
         taken: Whether each place has a restart.
         book: The restart in each place; what it says of a free place means nothing.
+        standing: Holds the lanes of restarts that left in the last look, and stand in their places still; None if none.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Group:
         self.per_device = blocks // devices
         self.idle = 0  # gradients since the last restart came in
         self.taken = np.zeros(places, bool)
+        self.standing: Parked | None = None
         self.book = Restarts.new(np.zeros(places, np.int64))
         self._chunk: Any = None  # compiled
         self.looks = looks
@@ -135,6 +138,43 @@ class Group:
         """The places nobody has, in the order they are filled."""
         return self.order[~self.taken[self.order]]
 
+    def stand(self, places: np.ndarray) -> Parked:
+        """What holds the lanes in these places [m], without taking them from there before `settle`."""
+        self.standing = Parked(None, places)
+        return self.standing
+
+    def places_for(self, restarts: Restarts) -> np.ndarray:
+        """Free places for some restarts, [m]: those they stand in, else the first ones."""
+        free = self.free()
+        if self.standing is None:
+            return free[: len(restarts.number)]
+        stays = restarts.held_by(self.standing)
+        assert self.standing.places is not None
+        places = np.empty(len(stays), np.int64)
+        places[stays] = self.standing.places[restarts.row[stays]]
+        places[~stays] = free[~np.isin(free, places[stays])][: np.sum(~stays)]
+        return places
+
+    def settle(self, others: list[Restarts]) -> None:
+        """Takes the lanes of those of some restarts that stand here as rows: the places are to be used.
+
+        Args:
+            others: All restarts that have no place; their rows are numbered anew.
+        """
+        standing, self.standing = self.standing, None
+        if standing is None:
+            return
+        assert standing.places is not None
+        theirs, count = [np.zeros(0, np.int64)], 0
+        for some in others:
+            here = np.flatnonzero(some.held_by(standing))
+            theirs.append(standing.places[some.row[here]])
+            some.row[here] = count + np.arange(len(here))
+            count += len(here)
+        standing.places = None
+        if count:
+            standing.rows = self.rows(np.concatenate(theirs))
+
     def active(self) -> np.ndarray:
         """How many blocks each device has to run, [devices]: up to the last with a lane in it."""
         blocks = self.taken.reshape(-1, self.per_device, self.size).any(axis=2)
@@ -161,15 +201,28 @@ class Group:
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
+    def thetas(self, places: np.ndarray) -> np.ndarray:
+        """Theta of the lanes in these places [m], [m, p], of one device that shares the host's memory."""
+        theta = np.asarray(self.lanes.theta)  # a view
+        block, slot = places // self.size, places % self.size
+        return theta[block, :, slot] if self.trailing else theta[block, slot]
+
     def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, restarts: Restarts) -> int:
         """Restarts at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
-        m = self._padded(len(places))
-        theta = np.resize(theta, (m, theta.shape[1])).astype(self.dtype)
-        step_scale = np.resize(restarts.step_scale, m).astype(self.dtype)
-        numbers = np.resize(restarts.number, m).astype(np.uint32)
-        rows = _fresh(problem, self.method, theta, step_scale, self._noise, numbers)
-        self.place(places, rows, np.arange(len(places)))
-        return theta.nbytes + step_scale.nbytes + numbers.nbytes
+        on_cpu = next(iter(self.sharding.device_set)).platform == "cpu"
+        m, sent = min(BEGIN, len(self.taken)) if on_cpu else self._padded(len(places)), 0
+        for i in range(0, len(places), m):
+            some = slice(i, i + m)
+            where, at, scale = places[some], theta[some], restarts.step_scale[some]
+            given = (
+                _repeated(at, m).astype(self.dtype, copy=False),
+                _repeated(scale, m).astype(self.dtype, copy=False),
+                self._noise,
+                _repeated(restarts.number[some], m).astype(np.uint32),
+            )
+            self.place(where, _fresh(problem, self.method, *given), np.arange(len(where)))
+            sent += sum(column.nbytes for column in given)
+        return sent
 
     def look_at_starts(self, problem: Problem, theta: np.ndarray, restarts: Restarts) -> None:
         """Writes down the look at descents that begin at theta [m, p], where one is asked for."""
@@ -268,6 +321,11 @@ class Group:
         self._write(
             restarts, restarts.steps - restarts.begun + offset, jax.tree.map(lambda x: np.asarray(x)[where], seen)
         )
+
+
+def _repeated(some: np.ndarray, m: int) -> np.ndarray:
+    """The rows of an array, repeated up to m of them."""
+    return some if len(some) == m else np.resize(some, (m, *some.shape[1:]))
 
 
 # -- compiled pieces ---------------------------------------------------------------------------------------------------

@@ -12,15 +12,17 @@ import numpy as np
 from landscape.descent import Lane
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Parked:
-    """Lanes that were taken out of a group in one look, where they were computed: what goes on is put back from here.
+    """Lanes that left a group in one look, where they were computed: what goes on is put back from here.
 
     Attributes:
-        rows: One lane a row; those behind the last restart are padding.
+        rows: One lane a row; those behind the last restart are padding. None while the lanes stand where they stood.
+        places: In the group, [m], while the lanes stand there.
     """
 
-    rows: Lane
+    rows: Lane | None
+    places: np.ndarray | None = None
 
 
 class Restarts(NamedTuple):
@@ -77,6 +79,10 @@ class Restarts(NamedTuple):
         for column, new in zip(self, others, strict=True):
             column[which] = new
 
+    def held_by(self, one: Parked) -> np.ndarray:
+        """Whose lanes this one holds, boolean [m]."""
+        return np.array([held is one for held in self.parked], bool)
+
     def batches(self) -> Iterator[tuple[Parked, np.ndarray]]:
         """What holds their lanes, each with the places of those that it holds."""
         keys = np.array([id(one) for one in self.parked], np.int64)
@@ -86,11 +92,11 @@ class Restarts(NamedTuple):
                 yield one, np.flatnonzero(keys == keys[first])
 
 
-def parked(restarts: Restarts, rows: Lane) -> Restarts:
-    """Restarts [m] whose lanes are the first m of these rows."""
+def parked(restarts: Restarts, by: Parked) -> Restarts:
+    """Restarts [m] whose lanes are the first m of those that this one holds."""
     m = len(restarts.number)
     held = np.full(m, None, object)
-    held[:] = Parked(rows)
+    held[:] = by
     return restarts._replace(parked=held, row=np.arange(m))
 
 
@@ -163,6 +169,11 @@ class Queue:
     def double(self) -> bool:
         """Whether restarts wait that go on in float64 after a descent in float32."""
         return bool(self._back[True])
+
+    @property
+    def back(self) -> list[Restarts]:
+        """Those that are to go on."""
+        return [*self._back[False], *self._back[True]]
 
     def upcoming(self, most: int) -> np.ndarray:
         """Numbers of the next ones to begin, so many at most."""

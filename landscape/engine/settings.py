@@ -26,7 +26,8 @@ class Settings(NamedTuple):
             from anywhere: on lines. The paper has none; at width k + 1 its stop takes 200,000 steps and more.
         retire: A lane is first offered to the polish at this gradient norm, times the problem's own; each time the
             polish refuses, at a tenth of it.
-        lanes: Restarts that run at once; 0 for 512 on a CPU and 16384 elsewhere. Labels do not depend on it.
+        lanes: Restarts that run at once; 0 for 2048 on a CPU, down to 512 from 512 coordinates on, and 16384 elsewhere.
+            Labels do not depend on it.
         dtype: Of the descent; polish, spectrum and labels are always in float64, and so is the end of a descent in
             float32 whose gradient there is rounding.
     """

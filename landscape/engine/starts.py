@@ -12,7 +12,8 @@ from landscape.problems.problem import Problem
 from landscape.restart import start_points
 
 BLOCK = 256  # points are drawn in multiples of so many: a draw of fewer costs as much
-AHEAD = 2**22  # numbers that may be held ahead, 32 MB
+AHEAD = 2**22  # numbers that may be held ahead where a thread draws them, 32 MB
+NEXT = 2**18  # where none does, 2 MB: they are still in the cache when they are used
 
 
 class _Drawn(NamedTuple):
@@ -48,13 +49,14 @@ class Starts:
         """
         self._problem, self._settings, self._seed, self._given = problem, settings, seed, given
         self._drawn: list[_Drawn] = []  # two at most; in the last is what comes next
-        self._pool: ThreadPoolExecutor | None = None
-        self._coming: Future[_Drawn] | None = None
-        self._room = max(1, AHEAD // (BLOCK * problem.p)) * BLOCK
+        self.meanwhile(None)
 
     def meanwhile(self, pool: ThreadPoolExecutor | None) -> None:
         """Has this pool draw points before they are asked for, from now on; None: no longer."""
-        self._pool, self._coming = pool, None
+        self._pool: ThreadPoolExecutor | None = pool
+        self._coming: Future[_Drawn] | None = None
+        most = NEXT if pool is None else AHEAD
+        self._room = max(1, most // (BLOCK * self._problem.p)) * BLOCK
 
     def of(self, numbers: np.ndarray, upcoming: np.ndarray) -> np.ndarray:
         """Where restarts with these numbers [m] begin, [m, p].
@@ -86,11 +88,15 @@ class Starts:
 
     def _found(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points of restarts that are drawn, [m, p], and which are not, [m]."""
-        points, missing = np.empty((len(numbers), self._problem.p)), np.ones(len(numbers), bool)
+        points, missing = np.empty((0, self._problem.p)), np.ones(len(numbers), bool)
         for drawn in self._drawn:
             rows = drawn.rows_of(numbers)
             there = rows >= 0
-            points[there] = drawn.points[rows[there]]
+            if there.all():
+                return drawn.points[rows], ~there
+            if there.any():
+                points = points if len(points) else np.empty((len(numbers), self._problem.p))
+                points[there] = drawn.points[rows[there]]
             missing &= ~there
         return points, missing
 

@@ -37,7 +37,7 @@ START_SECONDS = 120.0  # local workers start in 2 s; a machine that is busy or r
 STOP_SECONDS = 15.0  # a worker looks between two chunks whether it shall stop, and then writes what it has
 LOOK_SECONDS = 0.5  # between looks at the tasks and at what is on disk
 RETRIES = 2  # of a range whose worker lives and raised: a file system may be away for a moment
-LANES = {"cpu": 512, "gpu": 2**14}  # of a worker whose settings leave them to the driver, by platform
+LANES = {"cpu": 512, "gpu": 2**14}  # of a worker whose settings leave them to the driver, at least, by platform
 CANCELLED = (CancelledError, asyncio.CancelledError)
 LARGE = "distributed.admin.large-graph-warning-threshold"  # data that a user's loss closes over is sent with it
 

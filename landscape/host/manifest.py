@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from landscape.descent.structure import structure
-from landscape.engine.driver import environment
+from landscape.engine.environment import environment
 from landscape.engine.plan import Plan
 from landscape.precision import float64
 

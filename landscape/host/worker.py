@@ -72,10 +72,10 @@ _stopped: set[str] = set()  # the runs that this process shall not go on with
 
 def environment(dtype: str) -> dict[str, Any]:
     """Versions, device and dtype of this process."""
-    from landscape.engine import driver
+    from landscape.engine import environment as here
     from landscape.engine.settings import Settings
 
-    return driver.environment(Settings(dtype=dtype))
+    return here.environment(Settings(dtype=dtype))
 
 
 def stop(run: str) -> None:

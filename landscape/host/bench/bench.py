@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from landscape.engine.driver import environment
+from landscape.engine.environment import environment
 from landscape.engine.settings import Settings
 from landscape.host.bench.asked import Bench
 from landscape.host.bench.machine import machine
