@@ -184,3 +184,13 @@ def test_descents_to_the_tip_of_a_cone_come_to_an_end(function):
     census = explore(problem(function, 2, 1.0), 8, progress=False, budget=20_000)
     assert census.labels()["unconverged"] == 0
     assert census.best_seen == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_gradient_of_a_maximum_is_that_of_an_entry_whatever_xla_fuses():
+    """XLA on a CPU rounds p0 - 0.2 p1 in two ways within one program, and then finds no entry equal to the largest."""
+    rows = np.array([[1.0, 1.0], [-1.0, -0.5], [1.0, -0.2]])
+    largest = problem(lambda p: jnp.max(jnp.stack([p[0] + p[1], -p[0] - 0.5 * p[1], -0.2 * p[1] + p[0]])), 2)
+    at = np.random.default_rng(0).normal(size=(512, 2))
+    np.testing.assert_allclose(view(largest).gradients(at), rows[np.argmax(at @ rows.T, axis=1)], rtol=1e-15)
+    census = explore(largest, 8, progress=False)
+    assert {(level.label, round(level.loss, 12)) for level in census.levels} == {(Label.UNDECIDED, 0.0)}
