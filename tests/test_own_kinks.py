@@ -14,7 +14,7 @@ from slow import slow
 from landscape.host.explore import explore
 from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
-from landscape.records import Label, Point, Status
+from landscape.records import InputError, Label, Point, Status
 from landscape.theory.own_loss.along_kinks import along_kinks
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.kinks import pieces, rests
@@ -176,11 +176,48 @@ def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
     "function",
     [
         lambda x: 1.0 + jnp.sqrt(jnp.sum(x**2)),
+        lambda x: 1.0 + jnp.sqrt(jnp.sum((x - 1.0) ** 2)),  # descents meet the tip exactly, where the gradient is 0 / 0
         lambda x: jnp.linalg.eigvalsh(jnp.array([[1.0 + x[0], x[1]], [x[1], 1.0 - x[0]]]))[-1],
     ],
-    ids=["cone", "largest eigenvalue"],
+    ids=["cone", "cone off zero", "largest eigenvalue"],
 )
 def test_descents_to_the_tip_of_a_cone_come_to_an_end(function):
     census = explore(problem(function, 2, 1.0), 8, progress=False, budget=20_000)
     assert census.labels()["unconverged"] == 0
     assert census.best_seen == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_gradient_of_a_maximum_is_that_of_an_entry_whatever_xla_fuses():
+    """XLA on a CPU rounds p0 - 0.2 p1 in two ways within one program, and then finds no entry equal to the largest."""
+    rows = np.array([[1.0, 1.0], [-1.0, -0.5], [1.0, -0.2]])
+    largest = problem(lambda p: jnp.max(jnp.stack([p[0] + p[1], -p[0] - 0.5 * p[1], -0.2 * p[1] + p[0]])), 2)
+    at = np.random.default_rng(0).normal(size=(512, 2))
+    np.testing.assert_allclose(view(largest).gradients(at), rows[np.argmax(at @ rows.T, axis=1)], rtol=1e-15)
+    census = explore(largest, 8, progress=False)
+    assert {(level.label, round(level.loss, 12)) for level in census.levels} == {(Label.UNDECIDED, 0.0)}
+
+
+def test_the_tip_of_a_norm_at_the_bound_is_global():
+    cone = problem(jnp.linalg.norm, 2, 0.0)
+    verdict = label_one(cone, np.zeros(2))
+    assert verdict.label == Label.GLOBAL
+    assert verdict.grad_norm == pytest.approx(0.0, abs=1e-9)  # the least subgradient, where the automatic one is 0 / 0
+
+
+def test_a_branch_that_is_not_taken_and_is_nan_is_named():
+    """The gradient of where(x > 0, x log x, 0) at -1 is 0 times nan."""
+    entropy = problem(lambda x: jnp.sum(jnp.where(x > 0, x * jnp.log(x), 0.0) + x**2), 1)
+    with pytest.raises(InputError, match=r"the branch that is not taken"):
+        label_one(entropy, np.array([-1.0]))
+
+
+def test_descents_that_jump_to_and_fro_far_from_an_end_take_a_shorter_step():
+    """Of a group lasso whose solution is zero: steps of 0.1 along slopes of 80 go round in a cycle of two."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(8, 4))
+    y = x @ [1.0, -1.0, 0.0, 0.0]
+    lasso = problem(
+        lambda p: 0.5 * jnp.sum((x @ p - y) ** 2) + 20.0 * (jnp.linalg.norm(p[:2]) + jnp.linalg.norm(p[2:])), 4
+    )
+    census = explore(lasso, 8, progress=False, budget=20_000)
+    assert {(level.label, round(level.loss, 9)) for level in census.levels} == {(Label.UNDECIDED, round(y @ y / 2, 9))}

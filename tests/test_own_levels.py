@@ -296,3 +296,16 @@ def test_a_census_of_descents_to_infinity_warns_of_nothing():
     """Where the loss overflows at starts, too: `filterwarnings` makes an error of every warning."""
     found = ls.explore(problem(lambda x: jnp.exp(-1e3 * x[0]) + x[1] ** 2, 2, 0.0), 12, progress=False)
     assert found.labels()["global"] == found.labels()["spurious"] == 0
+
+
+@pytest.mark.parametrize("size", [1.0, 0.03, 1e-3])
+@pytest.mark.parametrize("level", [0.0, 2.0])
+def test_a_fall_like_exp_of_minus_one_over_the_distance_is_no_flat_minimum(size, level):
+    """It begins at zero, though it is below rounding up to a thirtieth of its size, or below the least float64."""
+
+    def loss(x):
+        off = jnp.where(x[0] > 0, x[0], 1.0)
+        return level - jnp.where(x[0] > 0, jnp.exp(-size / off), 0.0) + x[1] ** 2
+
+    claim = at(loss, [0.0, 0.0])
+    assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)

@@ -120,6 +120,11 @@ def test_a_plain_number_beside_a_function_is_not_taken_for_a_setting():
         ls.from_loss(lambda p: p["act"](p["a"]) * p["b"], lambda key: {"a": jnp.ones(()), "b": 1.0, "act": jnp.sin})
 
 
+def test_a_plain_number_stands_for_an_array_beside_a_whole_number():
+    power = ls.from_loss(lambda p: (p["a"] ** 2 - p["n"]) ** 2, lambda key: {"a": jax.random.normal(key), "n": 4}, 0.0)
+    assert [ls.label(power, {"a": a, "n": 4}).label for a in (2.0, 0.0)] == ["global", "saddle"]
+
+
 @pytest.mark.parametrize("library", ["equinox", "flax.nnx"])
 def test_models_of_libraries_come_back_as_they_went(library):
     module = pytest.importorskip(library)

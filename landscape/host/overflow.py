@@ -27,7 +27,10 @@ def checked(problem: Problem, verdict: Verdict) -> Verdict:
     for name, value in values.items():
         if value is not None and not np.isfinite(value):
             if name == "gradient norm" and np.isnan(value):  # the loss is finite, as it comes first
-                raise InputError("the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny).")
+                raise InputError(
+                    "the gradient at the point is nan: at the tip of a norm, write sqrt(sum + tiny); in jnp.where, "
+                    "keep nan out of the branch that is not taken."
+                )
             cause = f"it is not defined there, or {TOO_LARGE}" if np.isnan(value) else TOO_LARGE
             if name == "gradient norm":
                 cause = f"the loss is vertical there, as a root is at zero, or {TOO_LARGE}"

@@ -28,6 +28,9 @@ class Partition:
         """The same pytree with None in place of every leaf that is no parameter."""
         if not self.rest:
             return params
+        leaves, form = jax.tree.flatten(params)
+        if form == self.form:  # a plain number may stand for an array
+            return jax.tree.unflatten(form, [None if i in self.rest else leaf for i, leaf in enumerate(leaves)])
         return jax.tree.map(lambda leaf: leaf if floating(leaf) else None, params)
 
     def whole(self, arrays: Any) -> Any:

@@ -56,9 +56,9 @@ def _bfgs(loss: Loss, u: np.ndarray, centre: np.ndarray, reach: float) -> np.nda
     inverse = np.eye(p) / max(1.0, float(np.linalg.norm(grad)))
     fresh = True
     for _ in range(ROUNDS):
-        if not (np.isfinite(value) and np.all(np.isfinite(grad))):
+        if not np.isfinite(value):
             return None
-        if not np.any(grad):
+        if not np.any(grad) or not np.all(np.isfinite(grad)):  # that of a norm at its tip is 0 / 0
             return here
         way = -inverse @ grad
         slope = float(grad @ way)
@@ -75,7 +75,7 @@ def _bfgs(loss: Loss, u: np.ndarray, centre: np.ndarray, reach: float) -> np.nda
         moved, change = new - here, new_grad - grad
         here, value, grad, fresh = new, new_value, new_grad, False
         bend = float(moved @ change)
-        if bend > 0:
+        if 0 < bend < np.inf:  # a vertical slope says nothing of curvature
             left = np.eye(p) - np.outer(moved, change) / bend
             inverse = left @ inverse @ left.T + np.outer(moved, moved) / bend
     return here

@@ -172,7 +172,8 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     value, error = loss.loss(u)
     exact, (slopes, combined) = given is not None, given or subgradients(loss, u)
     if not len(slopes):
-        return Found(np.inf, False, reason="the automatic gradient is not finite about this point")
+        slope = float(np.linalg.norm(loss.gradients(u[None])[0]))  # nan, or infinite
+        return Found(slope, False, reason="the automatic gradient is not finite about this point")
     slope = float(np.linalg.norm(combined))
     still = Subgradients(slopes, combined).rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.

@@ -83,16 +83,17 @@ def _chooses(eqn: Any) -> bool:
 
 
 def _ends(problem: UserLoss, thetas: np.ndarray, cache: dict[bytes, Any], steps: np.ndarray) -> list[End | NotYet]:
-    return [_end(problem, theta, cache) for theta in thetas]
+    return [_end(problem, theta, cache, float(step)) for theta, step in zip(thetas, steps, strict=True)]
 
 
-def _end(problem: UserLoss, theta: np.ndarray, cache: dict[bytes, Any]) -> End | NotYet:
+def _end(problem: UserLoss, theta: np.ndarray, cache: dict[bytes, Any], step: float) -> End | NotYet:
     """The end of a descent; that of an isolated minimum that the run knows is not judged again."""
     end = _down(problem, theta)
     if end is None:
         claim = _judge(problem, _point(theta))
-        # Where it only goes back and forth a shorter step comes nearer.
-        return NotYet(shorter=False) if claim.label != Label.AT_INFINITY else End(theta, claim, False, None)
+        if claim.label != Label.AT_INFINITY:
+            return NotYet(shorter=_overshoots(problem, theta, step))
+        return End(theta, claim, False, None)
     place = key(problem, end)
     if place in cache:
         return cache[place]
@@ -104,6 +105,16 @@ def _end(problem: UserLoss, theta: np.ndarray, cache: dict[bytes, Any]) -> End |
     if isolated and problem.symmetry is None:  # under a symmetry the image is another point
         cache[place] = found
     return found
+
+
+def _overshoots(problem: UserLoss, theta: np.ndarray, step: float) -> bool:
+    """Whether two steps of plain descent lead no lower: it goes to and fro, and needs a shorter step."""
+    loss = view(problem)
+    here = there = theta / loss.scale
+    for _ in range(2):
+        there = there - step * loss.gradients(there[None])[0] / loss.scale**2
+    before, after = loss.losses(np.stack([here, there]))
+    return not after < before - 4 * np.finfo(float).eps * abs(before)
 
 
 def _down(problem: UserLoss, theta: np.ndarray) -> np.ndarray | None:

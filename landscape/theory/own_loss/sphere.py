@@ -17,6 +17,7 @@ POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
 COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
 MOST = 64  # starts that are asked at all distances as well as what descents from them find
 HALVED = 5  # rounds that all starts of a descent on a sphere take
+STOPS = 1.4  # from one power of (r - r0)^k to the next a step shrinks by 1.8 or more, of r^j exp(-c / r) by 1.2 at most
 STEADY = 0.5  # how much the power may change from a radius to the next
 
 
@@ -67,8 +68,8 @@ class Search(NamedTuple):
         steep: The least rise over the median one, both at the largest radius: of the order of one at a minimum that
             is strict alike in all directions, and next to zero where a set of minima passes through the sphere.
         power: The power of the radius that the least rise goes with over all radii; None where it does not rise.
-        later: Whether every fall begins some way off: nothing below it, and powers of the radius that come down from
-            high ones, as those of (r - r0)^2 do and those of r^4 do not.
+        later: Of doubtful ones, whether every fall begins some way off: nothing below it, and powers of the radius that
+            come down from high ones, as those of (r - r0)^2 do and those of r^4 do not.
     """
 
     down: Ray | None
@@ -118,7 +119,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         power=_power(radii[least > 0], low[least > 0]) if rises else None,
         flat=bool(np.all(top <= 0)),
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
-        later=bool(lower) and all(_begins_later(one) for one in lower),
+        later=down is None and bool(lower) and all(_begins_later(function, one) for one in lower),
     )
 
 
@@ -172,17 +173,23 @@ def _displaced(radii: np.ndarray, sizes: np.ndarray) -> bool:
     return bool(comes or powers[0] - powers[1] > COMES_DOWN)
 
 
-def _begins_later(ray: Ray) -> bool:
-    """Whether a fall begins at a distance: level for half a decade, then powers that come down from high ones."""
+def _begins_later(function: Function, ray: Ray) -> bool:
+    """Whether a fall begins at a distance: level for half a decade, then powers that come down as (r - r0)^k does.
+
+    Those of exp(-c / r), a fall that begins at zero and is below rounding near it, come down by one factor all the way.
+    """
     seen = ray.values < -ray.errors
     first = int(np.argmax(seen))
     if first < 4 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):
         return False
-    if first + 3 >= len(ray.radii):
-        return True  # not there at this distance but at the last few radii
-    run = slice(first, first + 4)
-    powers = np.diff(np.log(np.maximum(-ray.values[run], 1e-300))) / np.diff(np.log(ray.radii[run]))
-    return bool(powers[0] > 4.5 and powers[1] < powers[0] - 0.5 and powers[2] < powers[1])
+    ratio = ray.radii[1] / ray.radii[0]
+    sizes = -function.values(ray.radii[first] * ratio ** np.arange(5)[:, None] * ray.direction)
+    if not np.all(sizes > 0):
+        return False
+    powers = np.diff(np.log(sizes)) / np.log(ratio)
+    comes = powers[0] > 4.5 and powers[1] < powers[0] - 0.5 and powers[2] < powers[1]
+    # The first size may be half error.
+    return bool(comes and powers[1] / powers[2] - 1.0 > STOPS * (powers[2] / powers[3] - 1.0))
 
 
 def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:

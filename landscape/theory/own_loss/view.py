@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 from jaxtyping import Float
 
 from landscape.polish import float64
@@ -28,6 +29,9 @@ FEW = 32  # up to so many are made in small calls
 RUNS = 8  # disturbed runs a loss
 SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
+# The gradient of a maximum is that of the entries equal to it. Where XLA computes an entry a second time within a fused
+# loop, and rounds a product and its sum there once, no entry is equal, and the gradient is zero.
+APART = {**QUICK, "xla_disable_hlo_passes": "fusion"}
 
 
 class Loss(NamedTuple):
@@ -140,17 +144,42 @@ def _padded(some: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
     return np.concatenate([some, np.resize(some[:1] if by is None else by, more)])
 
 
+def _derivative(function: Any) -> Any:
+    """The compiled program of a function (problem, ...) -> derivatives."""
+    quick, apart = (partial(jax.jit, compiler_options=options)(function) for options in (QUICK, APART))
+
+    def run(problem: UserLoss, *args: Any) -> Any:
+        return (apart if _compares(problem) else quick)(problem, *args)
+
+    return run
+
+
+@lru_cache(maxsize=64)
+def _compares(problem: UserLoss) -> bool:
+    """Whether the program of the gradient asks which numbers are equal."""
+    with float64():
+        return _equal(jax.make_jaxpr(problem.gradient)(np.zeros(problem.p)).jaxpr)
+
+
+def _equal(jaxpr: Any) -> bool:
+    return any(
+        (eqn.primitive.name == "eq" and jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.floating))
+        or any(_equal(one) for one in jaxprs_in_params(eqn.params))
+        for eqn in jaxpr.eqns
+    )
+
+
 @partial(jax.jit, compiler_options=QUICK)
 def _losses(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(lambda row: problem.loss(row * unit))(u)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@_derivative
 def _gradients(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(lambda row: problem.gradient(row * unit) * unit)(u)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@_derivative
 def _hessian(problem: UserLoss, unit: Any, u: Any) -> Any:
     return problem.hessian(u * unit) * unit * unit[:, None]
 
@@ -160,13 +189,13 @@ def _switches(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(lambda row: switches(problem.loss, row * unit))(u)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@_derivative
 def _switch_slopes(problem: UserLoss, unit: Any, u: Any, some: Any) -> Any:
     seen, back = jax.vjp(lambda v: switches(problem.loss, v * unit), u)
     return jax.vmap(lambda row: back(row)[0])(jax.nn.one_hot(some, len(seen), dtype=seen.dtype))
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@_derivative
 def _bend(problem: UserLoss, unit: Any, u: Any, some: Any, weights: Any) -> Any:
     def held(v: Any) -> Any:
         return problem.loss(v * unit) - weights @ switches(problem.loss, v * unit)[some]
@@ -190,7 +219,7 @@ def _errors(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(one)(u)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@_derivative
 def _disturbed_products(problem: UserLoss, unit: Any, u: Any, vectors: Any) -> Any:
     """Gradient and Hessian-vector products [r, p], as they are and disturbed, in units of the scale."""
 
