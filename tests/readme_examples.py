@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,12 +45,14 @@ def run(page: Path, folder: Path) -> None:
         command = (
             ["bash", "-e", "-c", block["code"]] if block["kind"] == "sh" else [sys.executable, "-c", block["code"]]
         )
+        begun = time.monotonic()
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             sys.exit(f"{name} failed with status {done.returncode}:\n{block['code']}\n{done.stderr}")
         if block["out"] is not None and _comparable(done.stdout) != _comparable(block["out"]):
             sys.exit(f"{name} printed something else:\n{done.stdout}\nand the page says:\n{block['out']}")
-        print(f"{name} ({block['kind']}): runs{'' if block['out'] is None else ', prints what it says'}", flush=True)
+        told = "runs" if block["out"] is None else "runs, prints what it says"
+        print(f"{name} ({block['kind']}): {told}, {time.monotonic() - begun:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ import pytest
 
 import landscape as ls
 from landscape import descent
+from landscape.engine import driver
 from landscape.engine.driver import Driver
 from landscape.engine.settings import Schedule, Settings
 
@@ -83,6 +86,19 @@ def test_labels_and_losses_do_not_depend_on_the_number_of_lanes():
     for name in ("restart", "steps", "label", "flavour", "evidence", "by"):
         np.testing.assert_array_equal(narrow[name], wide[name])
     np.testing.assert_allclose(narrow["loss"], wide["loss"], rtol=0, atol=1e-13)
+
+
+def test_groups_that_are_looked_at_together_end_where_they_end_one_by_one(monkeypatch):
+    """Two cores come back at any moment: a lane of one that goes on may find its place in the other."""
+    problem = ls.teacher_student(np.eye(2), outer="trained", teacher_outer=[1, -1])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    ends = []
+    for when in (futures.FIRST_COMPLETED, futures.ALL_COMPLETED):
+        monkeypatch.setattr(driver, "wait", lambda running, return_when, when=when: futures.wait(running, None, when))
+        ends.append(finished(problem, np.arange(20)))
+    for name in ("label", "steps"):
+        np.testing.assert_array_equal(ends[0][name], ends[1][name])
+    np.testing.assert_allclose(ends[0]["loss"], ends[1]["loss"], rtol=0, atol=1e-13)
 
 
 @pytest.mark.slow

@@ -262,9 +262,13 @@ class Driver:
             waiting: Restarts that are still to be looked at.
         """
         idle = []
+        placeless = [] if waiting is None else [waiting]
+        for group in groups if len(groups) > 1 else []:  # a lane that stands in one may go on in another
+            with self._there(group):
+                group.settle([*queue.back, *placeless])
         for group in groups:
             with self.clock.part("start"), self._there(group):
-                self._refill(group, queue, waiting)
+                self._refill(group, queue, placeless)
                 if not group.taken.any():
                     idle.append(group)
                     continue
@@ -307,11 +311,17 @@ class Driver:
         narrow.place(places, rows, np.arange(len(few)))
         return narrow
 
-    def _refill(self, group: Group, queue: Queue, waiting: Restarts | None) -> None:
-        """Gives every free place to a returned or a new restart, while there are any."""
+    def _refill(self, group: Group, queue: Queue, placeless: list[Restarts]) -> None:
+        """Gives every free place to a returned or a new restart, while there are any.
+
+        Args:
+            group: Which does not run.
+            queue: Of the restarts to fill it with.
+            placeless: Those that have no place beside the queue's.
+        """
         restarts = queue.take(int(np.sum(~group.taken)), group.dtype != self.dtype)
         places = group.places_for(restarts)
-        group.settle([*queue.back, *([] if waiting is None else [waiting])])
+        group.settle([*queue.back, *placeless])
         fresh = np.array([held is None for held in restarts.parked], bool)
         if fresh.any():
             begun = restarts.at(fresh)
@@ -321,7 +331,7 @@ class Driver:
             group.look_at_starts(problem, theta, begun)
             self._fetch_looks(group)
         for held, which in restarts.batches():
-            if held.rows is None:  # they stand there
+            if held.rows is None:  # they stand in these places
                 continue
             row = restarts.row[which]
             step_scale = np.ones(len(held.rows.loss), group.dtype)
