@@ -15,7 +15,7 @@ from landscape.host.explore import explore
 from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import InputError, Label, Point, Status
-from landscape.theory.own_loss.along_kinks import along_kinks
+from landscape.theory.own_loss.along_kinks import along_kinks, spread_of
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.kinks import pieces, rests
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
@@ -119,7 +119,8 @@ def test_newton_steps_on_kinks_come_to_the_optimum_of_a_lasso():
 
 def test_along_kinks_a_way_down_between_walls_is_seen():
     steep = view(problem(lambda x: 5.0 * jnp.abs(x[0] + x[1] ** 2) - 0.01 * x[1] ** 2 + x[2] ** 2, 3))
-    along = along_kinks(steep, np.zeros(3), pieces(steep, np.zeros(3)), nearest(steep, np.zeros(3)))
+    slopes = pieces(steep, np.zeros(3))
+    along = along_kinks(steep, np.zeros(3), slopes, spread_of(slopes), nearest(steep, np.zeros(3)))
     assert along is not None
     assert along.k == 2
     points = along.points(np.array([[0.1, 0.0], [0.0, 0.1]]))

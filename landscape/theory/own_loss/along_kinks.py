@@ -44,31 +44,63 @@ class Along(NamedTuple):
     covered: bool
 
 
-def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, near: Near) -> Along | None:
+class Spread(NamedTuple):
+    """How gradients differ.
+
+    Attributes:
+        sizes: By how much in each of these directions: of all of them the square root of the sum of squares.
+        rows: Orthonormal directions, descending in that, [p, p].
+        count: Number of gradients.
+    """
+
+    sizes: Float[np.ndarray, " k"]
+    rows: Float[np.ndarray, "p p"]
+    count: int
+
+    def rank(self, cut: float) -> int:
+        """In how many directions a gradient differs by more than `cut`, in the root mean square."""
+        return int(np.sum(self.sizes > cut * np.sqrt(self.count)))
+
+
+def spread_of(slopes: np.ndarray) -> Spread:
+    """How gradients, [r, p], differ from their mean."""
+    if not len(slopes):
+        return Spread(np.zeros(0), np.eye(slopes.shape[1]), 0)
+    off = slopes - slopes.mean(axis=0)
+    few = len(off) < off.shape[1]
+    _, sizes, rows = np.linalg.svd(off if few else np.linalg.qr(off, mode="r"), full_matrices=few)
+    return Spread(sizes, rows, len(slopes))
+
+
+def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, near: Near) -> Along | None:
     """The loss on the kinks of first order at u; None where slopes jump in all directions, or in none.
 
     Args:
         loss: The loss.
         u: A point on its kinks, [p].
         slopes: Gradients of the pieces that meet near it, [r, p].
+        spread: How they differ.
         near: The kinks that the program shows.
     """
     size = float(np.max(np.linalg.norm(slopes, axis=1)))
-    _, sizes, rows = np.linalg.svd(slopes - slopes.mean(axis=0), full_matrices=len(slopes) < len(u))
-    rank = int(np.sum(sizes > JUMP * size * np.sqrt(len(slopes))))
+    rank = spread.rank(JUMP * size)
     if rank in (0, len(u)):
         return None
-    jumps, flat = rows[:rank], rows[rank:].T
+    jumps, flat = spread.rows[:rank], spread.rows[rank:].T
     held = (near.distances <= MEETS) & (np.linalg.norm(near.normals @ jumps.T, axis=1) > WITHIN)
     numbers = near.numbers[held]
     covered = len(numbers) > 0 and int(np.linalg.matrix_rank(near.normals[held] @ jumps.T, tol=1e-6)) == rank
-    back = np.linalg.pinv(loss.switch_slopes(u, numbers), rcond=1e-9) if len(numbers) else None
+    normals = loss.switch_slopes(u, numbers) if len(numbers) else np.zeros((0, len(u)))
+    back = np.linalg.pinv(normals, rcond=1e-9)
+    rounding = np.finfo(float).eps * (1.0 + float(np.linalg.norm(u))) * np.linalg.norm(normals, axis=1)
 
     def points(z: np.ndarray) -> np.ndarray:
         here = u + z @ flat.T
-        for _ in range(CHORDS if back is not None else 0):
-            assert back is not None
-            here = here - loss.switches(here)[:, numbers] @ back.T
+        for _ in range(CHORDS if len(numbers) else 0):
+            off = loss.switches(here)[:, numbers]
+            if np.all(np.abs(off) <= rounding):  # as on straight kinks from the first on
+                break
+            here = here - off @ back.T
         return here
 
     covered = covered and _jumps_along(loss, u, points, jumps, flat.shape[1])

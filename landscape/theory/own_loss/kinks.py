@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from landscape.records import Flavour
-from landscape.theory.own_loss.along_kinks import MEETS, along_kinks
+from landscape.theory.own_loss.along_kinks import MEETS, Spread, along_kinks, spread_of
 from landscape.theory.own_loss.on_kinks import Near, nearest
 from landscape.theory.own_loss.sphere import Function, Ray, Search, search
 from landscape.theory.own_loss.view import Loss
@@ -137,10 +137,12 @@ class Subgradients(NamedTuple):
 
     Attributes:
         slopes: The gradients that are finite, [r, p].
+        spread: In which directions they differ, and by how much.
         combined: The combination, [p].
     """
 
     slopes: Float[np.ndarray, "r p"]
+    spread: Spread
     combined: Float[np.ndarray, " p"]
 
     @property
@@ -151,9 +153,23 @@ class Subgradients(NamedTuple):
 
 
 def subgradients(loss: Loss, u: np.ndarray) -> Subgradients:
-    """The gradients of the pieces met near u, combined: most of a label's time where many kinks meet."""
+    """The gradients of the pieces met near u, combined: most of a label's time where many kinks meet.
+
+    Where they do not differ the combination is the gradient at u itself, if that is one of theirs: pieces bend on the
+    way to where their gradients are taken. Of relu(x) - relu(-x) at zero it is none.
+    """
     slopes = pieces(loss, u)
-    return Subgradients(slopes, least_norm(slopes))
+    spread = spread_of(slopes)
+    size = float(np.max(np.linalg.norm(slopes, axis=1), initial=0.0))
+    jumps = spread.rows[: spread.rank(REST * size)]
+    here = loss.gradients(u[None])[0]
+    if not len(slopes) or len(jumps) == len(u) or not np.all(np.isfinite(here)):
+        return Subgradients(slopes, spread, least_norm(slopes))
+    off = here - slopes.mean(axis=0)
+    if not np.linalg.norm(off - jumps.T @ (jumps @ off)) <= REST * size:
+        return Subgradients(slopes, spread, least_norm(slopes))
+    combined = here + jumps.T @ (least_norm(slopes @ jumps.T) - jumps @ here)
+    return Subgradients(slopes, spread, combined)
 
 
 def rests(loss: Loss, u: np.ndarray) -> bool:
@@ -170,12 +186,12 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         given: Its subgradients, where it is on its kinks, and stationary along them, to rounding.
     """
     value, error = loss.loss(u)
-    exact, (slopes, combined) = given is not None, given or subgradients(loss, u)
+    exact, (slopes, spread, combined) = given is not None, given or subgradients(loss, u)
     if not len(slopes):
         slope = float(np.linalg.norm(loss.gradients(u[None])[0]))  # nan, or infinite
         return Found(slope, False, reason="the automatic gradient is not finite about this point")
     slope = float(np.linalg.norm(combined))
-    still = Subgradients(slopes, combined).rest
+    still = Subgradients(slopes, spread, combined).rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
     beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
     left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * beside
@@ -191,7 +207,7 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     near = nearest(loss, u)
     starts += [combined[None], _bent_down(loss, u), _cells(near, rng)]
     many = np.concatenate([one for one in starts if len(one)])
-    seen, along = _searched(function, many), along_kinks(loss, u, slopes, near)
+    seen, along = _searched(function, many), along_kinks(loss, u, slopes, spread, near)
     down = None if seen.down is None else _down(loss, u, seen.down, lambda z: u + z)
     if along is not None and (down is None or seen.mixed):
         some = np.concatenate([np.eye(along.k), rng.normal(size=(int(np.clip(8 * along.k, 16, 96)), along.k))])

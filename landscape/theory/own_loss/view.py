@@ -132,7 +132,8 @@ def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
     def rows(u: np.ndarray) -> np.ndarray:
         u = np.asarray(u, np.float64)
         size = SMALL if len(u) <= FEW else LARGE
-        parts = [np.resize(u[i : i + size], (size, u.shape[1])) for i in range(0, len(u), size)]
+        parts = [u[i : i + size] for i in range(0, len(u), size)]
+        parts[-1] = np.resize(parts[-1], (size, u.shape[1])) if len(parts[-1]) < size else parts[-1]
         return np.concatenate([_host(function, part) for part in parts])[: len(u)]
 
     return rows
