@@ -17,7 +17,7 @@ from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import InputError, Label, Point, Status
 from landscape.theory.own_loss.along_kinks import along_kinks, spread_of
 from landscape.theory.own_loss.judge import judge
-from landscape.theory.own_loss.kinks import pieces, rests
+from landscape.theory.own_loss.kinks import pieces, rests, subgradients
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
 from landscape.theory.own_loss.room import branches
 from landscape.theory.own_loss.switches import switches
@@ -222,3 +222,19 @@ def test_descents_that_jump_to_and_fro_far_from_an_end_take_a_shorter_step():
     )
     census = explore(lasso, 8, progress=False, budget=20_000)
     assert {(level.label, round(level.loss, 9)) for level in census.levels} == {(Label.UNDECIDED, round(y @ y / 2, 9))}
+
+
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    [
+        (lambda x: relu(x[0]) - relu(-x[0]), 1.0),  # x itself, whose automatic gradient at zero is zero
+        (lambda x: jnp.abs(x[0]) + 3.0 * x[1] + x[2] ** 2, 3.0),
+        (lambda x: jnp.abs(x[0] + x[1]) + 0.5 * jnp.abs(x[0]) + 5e3 * x[2] ** 2, 0.0),
+    ],
+    ids=["no kink", "slope along it", "steep beside it"],
+)
+def test_the_least_subgradient_is_that_of_the_pieces(function, slope):
+    p = 1 if slope == 1.0 else 3
+    found = subgradients(view(problem(function, p)), np.zeros(p))
+    assert np.linalg.norm(found.combined) == pytest.approx(slope, abs=1e-6)
+    assert found.rest == (slope == 0.0)
