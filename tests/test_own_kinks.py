@@ -238,3 +238,10 @@ def test_the_least_subgradient_is_that_of_the_pieces(function, slope):
     found = subgradients(view(problem(function, p)), np.zeros(p))
     assert np.linalg.norm(found.combined) == pytest.approx(slope, abs=1e-6)
     assert found.rest == (slope == 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.0])
+def test_beside_equal_eigenvalues_where_second_derivatives_are_none_a_point_is_undecided(size):
+    """At 1e-6 the Hessian is finite and a few steps on it is not: their spectral norm raised."""
+    landscape = problem(lambda w: jnp.linalg.eigvalsh(jnp.outer(w, w) + jnp.eye(3))[-1], 3)
+    assert label_one(landscape, size * np.array([1.0, -0.5, 0.3])).label == Label.UNDECIDED

@@ -139,11 +139,13 @@ def _shrinks(lengths: list[float]) -> bool:
 def _drift(loss: Loss, here: _Newton, steps: float = 4.0) -> float:
     """How much the Hessian changes within some steps of the point: an eigenvalue below that may be zero or negative.
 
-    Newton steps to the zero of x^k fall short of it by a factor k - 1.
+    Newton steps to the zero of x^k fall short of it by a factor k - 1. Infinity where a Hessian is not finite.
     """
     if not np.any(here.step):
         return 0.0
     ends = [loss.hessian(here.u + steps * sign * here.step) for sign in (1.0, -1.0)]
+    if not np.all(np.isfinite(ends)):
+        return np.inf
     return float(max(np.linalg.norm(end - here.hessian, 2) for end in ends))
 
 
