@@ -302,7 +302,7 @@ FAMILIES: dict[str, Family] = dict(_families())
 # Parts of names: one line of every activation, loss and form; the others are their mixtures.
 SOME = (
     "width = k",
-    "trained",
+    "erf, outer weights trained",
     "data, squared",
     "parallel, quadratic",
     "own subnetwork",

@@ -243,6 +243,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_another_device_and_names_both(tmp_path):
     first = said_by(HALF, str(tmp_path / "run"), "first", flags="--xla_force_host_platform_device_count=1")
     assert first["environment"]["device"] == "cpu"

@@ -58,7 +58,9 @@ def true_loss(problem, hidden, outer):
     return 0.5 * np.sum((f - problem.y) ** 2) + 0.5 * problem.weight_decay * (np.sum(hidden**2) + np.sum(outer**2))
 
 
-@pytest.mark.parametrize("name", [slow(name) if name == "hidden-convex" else name for name in SMALL])
+@pytest.mark.parametrize(
+    "name", [slow(name) if name in ("hidden-convex", "critical-width") else name for name in SMALL]
+)
 def test_a_study_runs_is_shown_resumed_and_drawn(name, ran, capsys):
     folder = ran(name)
     first = shown(capsys, folder)

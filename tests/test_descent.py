@@ -77,7 +77,7 @@ def test_a_quadratic_with_curvature_far_above_the_step_is_followed_and_cheaply()
     assert 200 < float(lane.memory.curvature) <= 400 * (1 + 1e-6)  # a power iteration comes from below
 
 
-@pytest.mark.parametrize("name", [slow("gradient-descent"), "flow", "lbfgs"])
+@pytest.mark.parametrize("name", [slow("gradient-descent"), slow("flow"), "lbfgs"])
 @pytest.mark.parametrize("sizes", [slow((1, 1, 1)), slow((2, 3, 2)), (4, 6, 5), slow((7, 5, 7))])
 def test_lanes_on_the_last_axis_are_the_same_lanes(name, sizes):
     k, width, d = sizes

@@ -167,7 +167,7 @@ def _explored(problem, optimiser):
     assert census.finished == 6
 
 
-@pytest.mark.parametrize("name", [*OPTIMISERS, "minibatch:2"])
+@pytest.mark.parametrize("name", mostly_slow([*OPTIMISERS, "minibatch:2"], "lbfgs", "adam", "minibatch"))
 def test_a_second_run_with_a_named_optimiser_compiles_nothing(name):
     problem = partial(FAMILIES["data, squared, tanh"].make, 0)
     compilations(lambda: _explored(problem, lambda: name))
@@ -210,7 +210,7 @@ def singular(name, lower_bound=None):
     )
 
 
-@pytest.mark.parametrize("name", SINGULAR)
+@pytest.mark.parametrize("name", mostly_slow(SINGULAR, "cubed"))
 def test_a_point_without_a_hessian_is_one_undecided_row_and_the_others_go_on(name):
     starts = np.array([[2.5, 1.2], [0.0, 0.0], [3.2, 0.8]])
     settings = dict(progress=False, budget=2400, lanes=4)

@@ -54,7 +54,7 @@ def test_between_whole_sizes_the_loss_is_the_reduced_one_and_the_point_is_statio
 
 
 @pytest.mark.parametrize(
-    ("family", "k"), [("II", 6), slow("II", 9), ("A", 5), slow("A", 8), ("I", 6), slow("I", 9), (2, 9), slow(3, 10)]
+    ("family", "k"), [("II", 6), slow("II", 9), slow("A", 5), slow("A", 8), ("I", 6), slow("I", 9), (2, 9), slow(3, 10)]
 )
 def test_the_spectrum_is_that_of_the_full_hessian(family, k):
     member = ls.family_member(family, k)

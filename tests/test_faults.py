@@ -272,7 +272,7 @@ def heeds(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="handlers are looked up in /proc")
-@pytest.mark.parametrize(("number", "wait"), [(signal.SIGTERM, 0.0), (signal.SIGINT, 0.3), (signal.SIGTERM, None)])
+@pytest.mark.parametrize(("number", "wait"), [(signal.SIGTERM, 0.0), (signal.SIGINT, 0.3), slow(signal.SIGTERM, None)])
 def test_a_signal_ends_a_run_with_status_three_from_its_first_moment_on(number, wait, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen([*COMMAND, *LONG, str(folder)], stdout=-1, stderr=-1, env=ENVIRONMENT)

@@ -50,7 +50,7 @@ def outcome(known: gallery.Known, verdict: Claim, bound: bool) -> str:
     return "right" if known.label == Label.GLOBAL and not bound else "undecided"
 
 
-@pytest.mark.parametrize("name", [name if i % 6 == 0 else slow(name) for i, name in enumerate(EXAMPLES)])
+@pytest.mark.parametrize("name", [name if i % 12 == 0 else slow(name) for i, name in enumerate(EXAMPLES)])
 def test_known_points_of_the_gallery_have_their_labels(name):
     example, problem = EXAMPLES[name], gallery.problem(name)
     found = collections.Counter()

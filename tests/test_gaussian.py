@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import reference
 from reference import ALL, HOMOGENEOUS
+from slow import slow
 
 from landscape.problems import gaussian
 from landscape.problems.activation import activation
@@ -249,7 +250,7 @@ def test_float32_is_finite_and_accurate_at_every_angle(act):
             np.testing.assert_allclose(low, high, rtol=0, atol=16 * 1.2e-7 * scale)
 
 
-@pytest.mark.parametrize("act", [activation("relu"), activation("gelu")], ids=str)
+@pytest.mark.parametrize("act", [activation("relu"), slow(activation("gelu"))], ids=str)
 def test_jit_is_eager_and_vmap_is_a_loop(act):
     rng = np.random.default_rng(10)
     u, v, weight = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 5)), rng.normal(size=2)

@@ -10,6 +10,7 @@ import clarabel
 import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
+from slow import slow
 
 import landscape as ls
 from landscape.host.growth import grow
@@ -23,7 +24,7 @@ RNG = np.random.default_rng(3)
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("loss", ["squared", slow("logistic")])
 def test_the_dual_bound_lies_below_every_loss(loss):
     rng = np.random.default_rng(2)
     y = np.where(rng.normal(size=(4, 3)) < 0, -1.0, 1.0)
@@ -92,7 +93,7 @@ def _no_false_certificates(kind, draws):
     return certified
 
 
-@pytest.mark.parametrize("kind", ["matrix", "quadratic", "relu"])
+@pytest.mark.parametrize("kind", ["matrix", slow("quadratic"), "relu"])
 def test_no_certificate_is_false_on_random_small_problems(kind):
     assert _no_false_certificates(kind, range(4)) == 8
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow import mostly_slow, slow
 
 import landscape as ls
 from landscape import descent
@@ -168,7 +169,9 @@ def test_the_budget_ends_a_restart_as_unconverged():
     assert np.all(rows["grad_norm"] > 1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n in descent.OPTIMISERS if n != "gradient-descent"])
+@pytest.mark.parametrize(
+    "name", mostly_slow([n for n in descent.OPTIMISERS if n != "gradient-descent"], "lbfgs", "adam", "moment")
+)
 def test_every_optimiser_finds_stationary_points(name):
     step = {"adam": 0.003, "rmsprop": 0.0001, "momentum": 0.05, "nesterov": 0.05}.get(name, 0.1)
     rows = finished(ls.orthonormal_teacher(3), np.arange(6), optimiser=name, step_size=step, retire=1e-3, budget=30_000)
@@ -249,7 +252,7 @@ def test_a_senseless_setting_is_named(wrong, words):
         ls.explore(ls.orthonormal_teacher(2), 2, **wrong)
 
 
-@pytest.mark.parametrize("name", ["flow", "lbfgs", "gradient-descent"])
+@pytest.mark.parametrize("name", ["flow", slow("lbfgs"), "gradient-descent"])
 def test_a_recognised_restart_ends_at_a_stationary_point_next_to_its_descent(name):
     # Of 100 restarts at k = 8 nearly all are recognised; each is checked by a route of its own: the gradient at the
     # point it is given, its loss, and a polish of nobody but itself.

@@ -137,7 +137,7 @@ def test_problems_without_teachers_are_refused():
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda m: ls.tied_student(np.eye(2, 4), m), (2, Regime.NONDEGENERATE)),
+        slow(lambda m: ls.tied_student(np.eye(2, 4), m), (2, Regime.NONDEGENERATE)),
         slow(lambda m: ls.teacher_student(np.eye(2, 4), m, "abs"), (4, Regime.OVER_PARAMETRISED)),
     ],
     ids=["tied at the teacher's width", "absolute values above it"],

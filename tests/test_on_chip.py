@@ -39,7 +39,7 @@ SIZES = {"k = n = 6": (6, 6, 6), "k = n = 20": (20, 20, 20), "width 7, teacher 5
 
 
 @pytest.mark.parametrize("name", mostly_slow(METHODS, "flow"))
-@pytest.mark.parametrize("size", ["k = n = 6", slow("k = n = 20"), "width 7, teacher 5, dimension 17"])
+@pytest.mark.parametrize("size", ["k = n = 6", slow("k = n = 20"), slow("width 7, teacher 5, dimension 17")])
 def test_a_chunk_on_chip_is_a_chunk_of_the_plain_form(name, size):
     (k, n, d), method = SIZES[size], METHODS[name]
     problem = ls.orthonormal_teacher(k, n, d)
@@ -85,7 +85,7 @@ def test_there_is_a_kernel_for_what_fits_on_chip_only():
 
 
 @pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")  # by JAX 0.12, which has it still
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, slow(np.float64)])
 @pytest.mark.parametrize("name", METHODS)
 def test_it_lowers_to_triton(name, dtype):
     """Every operation of gradient and step has a form there, in powers of two."""

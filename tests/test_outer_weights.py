@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from reference import ALL, call, judged
+from slow import slow
 
 import landscape as ls
 from landscape.polish import evaluate
@@ -18,7 +19,7 @@ from landscape.theory.nearby import losses
 from landscape.theory.outer_weights import realisable, zero_set_gap
 
 every = pytest.mark.parametrize("activation", ALL, ids=str)
-some = pytest.mark.parametrize("activation", [ALL[0], next(one for one in ALL if one.name == "erf")], ids=str)
+some = pytest.mark.parametrize("activation", [ALL[0], slow(next(one for one in ALL if one.name == "erf"))], ids=str)
 
 
 @cache

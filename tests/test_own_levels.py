@@ -127,7 +127,7 @@ DIRECTIONS = {  # losses of a direction, that of w, of w less its mean, or of so
 }
 
 
-@pytest.mark.parametrize("kind", mostly_slow(DIRECTIONS, "one leaf", "cosine"))
+@pytest.mark.parametrize("kind", mostly_slow(DIRECTIONS, "one leaf"))
 def test_a_loss_of_directions_is_as_low_nearby_as_at_infinity(kind):
     """Rays turn towards their own direction for ever, and the loss falls with them."""
     function, theta = DIRECTIONS[kind]
@@ -143,6 +143,7 @@ def likelihood_of_uncorrelated_data(t):
     return 0.5 * y @ jnp.linalg.solve(kernel, y) + 0.5 * jnp.linalg.slogdet(kernel)[1]
 
 
+@pytest.mark.slow
 def test_a_curvature_beside_a_slope_of_rounding_is_no_minimum_where_the_loss_goes_on_falling():
     # The mean square of the data is 0.75; the curvature of 1e-13 along t[1] is above its error, the slope is not.
     claim = at(likelihood_of_uncorrelated_data, [float(np.log(0.65)), 3.6238])

@@ -225,7 +225,7 @@ def test_a_loss_that_no_restart_ended_at_is_named_where_a_label_rests_on_it():
 # -- kinks -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("near", [0.0, 1e-12, 1e-9])
+@pytest.mark.parametrize("near", [0.0, slow(1e-12), 1e-9])
 def test_a_minimum_on_a_kink_and_a_roof_are_told_apart(near):
     vee = problem(lambda x: jnp.abs(x[0]) + x[1] ** 2, 2)
     assert at(vee, [near, 0.0]).flavour in (Flavour.STRICT_MINIMUM, Flavour.MINIMUM_NOT_CLEAR)
@@ -304,7 +304,7 @@ UNITS = [
 
 
 @pytest.mark.parametrize(("loss_unit", "unit"), [slow(1e-6, 1e3), (1e6, 1e-3), slow(1e6, 1e3)])
-@pytest.mark.parametrize("name", mostly_slow(UNITS, "tilted-well", "relu-pair"))
+@pytest.mark.parametrize("name", mostly_slow(UNITS, "relu-pair"))
 def test_labels_do_not_depend_on_units_of_loss_or_parameters(name, loss_unit, unit):
     example = gallery.examples()[name]
 
@@ -329,7 +329,7 @@ def test_units_of_single_parameters_do_not_matter_where_their_scale_is_given():
     assert falls(landscape, np.zeros(2), verdict)
 
 
-@pytest.mark.parametrize("x", [-300.0, slow(-1e4), slow(-8e4), -1e6])
+@pytest.mark.parametrize("x", [slow(-300.0), slow(-1e4), slow(-8e4), -1e6])
 def test_a_valley_that_bends_and_falls_like_one_over_the_distance_is_no_minimum(x):
     # Beale's function falls along y = 1 + 0.95 / -x to 0.452009; within a scale, far out, that is less than rounding.
     beale = gallery.problem("beale")

@@ -8,6 +8,7 @@ import reference
 from reference import ALL, HOMOGENEOUS
 from same import same
 from scipy.stats import ortho_group
+from slow import slow
 
 from landscape.problems.activation import ACTIVATIONS, activation
 from landscape.problems.params import Params
@@ -139,7 +140,9 @@ def test_two_students_astride_one_teacher_miss_it_by_the_cube_of_the_angle():
 # --- derivatives ---
 
 
-@pytest.mark.parametrize("act", [a for a in ALL if a.name != "linear" and a.slope != 0.1], ids=str)
+@pytest.mark.parametrize(
+    "act", [a if a.name in ("relu", "erf") else slow(a) for a in ALL if a.name != "linear" and a.slope != 0.1], ids=str
+)
 def test_automatic_derivatives_of_the_loss_are_the_analytic_ones(act):
     """Also where automatic differentiation of the formula is wrong: at the teacher, at parallel and equal neurons."""
     of_loss = jax.jit(lambda problem, theta: (jax.grad(problem.loss)(theta), jax.hessian(problem.loss)(theta)))
@@ -333,7 +336,9 @@ def test_loss_error_at_the_largest_orthonormal_teacher_is_useful_and_true():
         assert error < 1e-5
 
 
-@pytest.mark.parametrize("act", [a for a in HOMOGENEOUS if a.name != "linear" and a.slope != 0.1], ids=str)
+@pytest.mark.parametrize(
+    "act", [a if a.name == "relu" else slow(a) for a in HOMOGENEOUS if a.name != "linear" and a.slope != 0.1], ids=str
+)
 def test_third_derivative_is_never_above_its_bound(act):
     """Adversarial: power iteration on u -> D3F[u, u], from directions at random, in crowded configurations."""
 

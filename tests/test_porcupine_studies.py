@@ -261,6 +261,7 @@ def test_figure_4_has_two_bad_regions_of_eight(capsys):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ends_optimum_and_bound_are_in_order_and_more_lines_come_closer():
     study = STUDIES["porcupine-approximation"](restarts=4, lines=(5, 15, 30), teachers=1)
     cells = study.run(None, False).cell_dicts()

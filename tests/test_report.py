@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from reference import call
+from slow import slow
 from test_cli import refused
 from test_folders import own
 from test_shown import Tags
@@ -135,7 +136,7 @@ def test_students_are_drawn_in_the_rows_of_the_teachers_that_they_are_nearest_to
     np.testing.assert_array_equal(drawn, student)
 
 
-@pytest.mark.parametrize("brought", [False, True])
+@pytest.mark.parametrize("brought", [False, slow(True)])
 def test_a_run_of_an_own_loss_has_a_report_with_and_without_the_loss(brought, tmp_path):
     problem = own()
     ls.explore(problem, 8, out=tmp_path / "run", progress=False)

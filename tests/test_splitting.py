@@ -70,7 +70,7 @@ def test_the_spectrum_of_any_split_is_foretold_whatever_the_homogeneous_activati
 
 
 @pytest.mark.parametrize(
-    "options", [{"activation": "leaky_relu", "slope": 0.1}, {"activation": "erf", "outer": "trained"}]
+    "options", [{"activation": "leaky_relu", "slope": 0.1}, slow({"activation": "erf", "outer": "trained"})]
 )
 def test_a_spectrum_is_foretold_in_double_precision_where_jax_is_left_in_single(options):
     teacher = np.array([[1.0, 0.2, 0.0], [-0.3, 0.9, 0.4]])
@@ -112,6 +112,7 @@ def test_splits_with_outer_weights_are_foretold_too(outer, activation):
             assert np.linalg.norm(gradient) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_split_outside_the_unit_interval_turns_the_signs_of_the_new_curvatures_round():
     """Fukumizu and Amari 2000: where P is definite, one of mu in (0, 1) and mu outside adds no negative curvature."""
     problem, params = outer_critical("trained", "erf")

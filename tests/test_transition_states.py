@@ -71,6 +71,7 @@ def test_the_minima_that_a_state_connects_are_those_of_steepest_descent(mueller_
             assert near in state.ends
 
 
+@pytest.mark.slow
 def test_himmelblau_has_four_states_and_its_maximum_is_none():
     problem, example = gallery.problem("himmelblau"), gallery.examples()["himmelblau"]
     found = ls.transition_states(problem, [np.array(one.params) for one in example.points[:4]], searches=200)
@@ -108,6 +109,7 @@ def test_states_of_networks_are_counted_as_orbits():
     assert sum(s.count for s in found.states) > len(found.states) > 0
 
 
+@pytest.mark.slow
 def test_a_set_of_states_is_one_and_says_that_it_is_not_isolated():
     """(x^2 - 1)^2 + y^2 for all z: at x = y = 0 the loss is constant along z, which no symmetry explains."""
     problem = ls.from_loss(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, lambda key: jax.random.normal(key, (3,)))
@@ -170,6 +172,7 @@ def test_tangents_are_the_velocities_of_invariances():
     assert float(jax.jvp(turning.loss, (theta,), (tangent,))[1]) == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_searches_are_in_float64_where_jax_is_not():
     code = (
         "import jax, numpy as np, landscape as ls\n"

@@ -70,6 +70,7 @@ def test_no_network_of_any_width_is_below_the_span_of_all_neurons(activation, ou
     assert span.error < 1e-9
 
 
+@pytest.mark.slow
 def test_the_least_loss_of_a_quadratic_network_is_found_and_labelled_global():
     """Least squares on products of inputs; three neurons and both signs of outer weights reach every quadratic form."""
     rng = np.random.default_rng(0)
