@@ -127,7 +127,8 @@ def main() -> None:
     problem = ls.orthonormal_teacher(asked.teacher)
     settings = Settings.of(problem, optimiser=asked.optimiser)
     with float64():  # compiles, in as many lanes
-        list(Driver(problem, settings, 3).run(np.arange(min(1000, asked.restarts))))
+        other = Driver(problem, settings, 3)
+        list(other.run(np.arange(min(2 * other.lanes(asked.restarts), asked.restarts))))
     meter = Meter()
     sizes = [asked.restarts // 2, asked.restarts] if asked.half else [asked.restarts]
     runs = [measured(meter, problem, settings, restarts) for restarts in sizes]
