@@ -163,6 +163,7 @@ def test_lanes_stay_where_they_stand_until_their_places_are_used(k):
         np.testing.assert_array_equal(np.asarray(held.rows.theta)[waiting.row], theta[[1, 9]])
 
 
+@pytest.mark.slow
 def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
     ends = []
     for lanes in (8, 128):
@@ -178,7 +179,7 @@ def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
         assert len(np.unique(ends[1]["orbit"][ends[0]["orbit"] == name])) == 1
 
 
-@pytest.mark.parametrize("k", [4, slow(8)])  # lanes on the last axis, and on the first
+@pytest.mark.parametrize("k", [slow(4), slow(8)])  # lanes on the last axis, and on the first
 def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monkeypatch):
     def rows(**given):
         driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow", lanes=64), 1, **given)

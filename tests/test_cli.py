@@ -161,6 +161,7 @@ def test_run_show_resume_and_plot_of_one_folder(tmp_path, capsys):
     assert "10 of 10 restarts" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_table_runs_its_cells_and_resumes(tmp_path, capsys):
     folder = tmp_path / "table"
     options = ["--teachers", 2, 3, "--extra", 0, 1, "--restarts", 6]

@@ -105,6 +105,7 @@ def test_a_component_that_is_too_large_is_not_decided():
     assert lost.holds is False  # no cell that it reaches is as low as a loss that is attained
 
 
+@pytest.mark.slow
 def test_ends_that_walls_leave_open_are_decided():
     """Flat local minima of loss 1 at width 2 have a way out at no cost: descents stop, valleys do not end there."""
     census = ls.explore(FOUND.problem, 40, 0, progress=False)

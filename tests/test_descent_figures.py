@@ -34,6 +34,7 @@ def real() -> Census:
     return explore(PROBLEM, 12, 0, progress=False)
 
 
+@pytest.mark.slow
 def test_sampled_curves_are_those_of_gradient_descent_step_by_step():
     theta = start = start_points(PROBLEM, 0, np.array([2]))[0]
     curves = sample_curves(PROBLEM, Settings(), 0, restarts=3, steps=100)

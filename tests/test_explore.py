@@ -190,6 +190,7 @@ def test_wider_students_end_globally_and_never_at_a_saddle_of_loss_zero(k, n):
     assert np.all(census.rows["orbit"] == -1)
 
 
+@pytest.mark.slow
 def test_a_narrow_student_has_a_best_seen_and_no_global():
     census = ls.explore(ls.orthonormal_teacher(5, 4), 60, progress=False)
     labels = census.labels()

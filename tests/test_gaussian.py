@@ -19,6 +19,8 @@ from landscape.problems import gaussian
 from landscape.problems.activation import activation
 
 EPS = np.finfo(float).eps
+KINDS = ("relu", "erf", "gelu")  # one homogeneous activation, and the smooth ones
+SOME = [one if one.name in KINDS else slow(one) for one in ALL]
 moment = jax.jit(gaussian.moment, static_argnums=0)
 moment_gradient = jax.jit(gaussian.moment_gradient, static_argnums=0)
 moment_hessian = jax.jit(gaussian.moment_hessian, static_argnums=0)
@@ -148,7 +150,7 @@ def test_moment_of_one_input_is_half_the_product_or_nothing():
     np.testing.assert_allclose(moment_gradient(relu, u, v, np.ones(2)), [[1.0], [-1.5]], rtol=2 * EPS)
 
 
-@pytest.mark.parametrize("act", ALL, ids=str)
+@pytest.mark.parametrize("act", SOME, ids=str)
 def test_zero_vectors_have_zero_moments_and_finite_derivatives(act):
     u, v = np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[0.0, 0.0], [0.3, -1.0]])
     value = moment(act, u, v)
@@ -161,7 +163,7 @@ def test_zero_vectors_have_zero_moments_and_finite_derivatives(act):
 # --- derivatives ---
 
 
-@pytest.mark.parametrize("act", ALL, ids=str)
+@pytest.mark.parametrize("act", SOME, ids=str)
 def test_derivatives_are_the_finite_differences_of_the_level_below(act):
     rng = np.random.default_rng(5)
     u, v, weight = rng.normal(size=(3, 4)), 1.5 * rng.normal(size=(2, 4)), np.array([0.7, -1.3])
@@ -216,7 +218,7 @@ def test_relu_curvature_is_zero_and_half_the_identity_at_equal_vectors_and_nothi
             np.testing.assert_allclose(cross[0, 0], 0, atol=4 * EPS)
 
 
-@pytest.mark.parametrize("act", HOMOGENEOUS, ids=str)
+@pytest.mark.parametrize("act", [slow(one) if one.name == "abs" else one for one in HOMOGENEOUS], ids=str)
 def test_curvature_of_a_homogeneous_moment_annihilates_the_vector_itself(act):
     rng = np.random.default_rng(8)
     u, v, weight = rng.normal(size=(5, 3)), rng.normal(size=(4, 3)), rng.normal(size=4)
@@ -231,7 +233,7 @@ def test_curvature_of_a_homogeneous_moment_annihilates_the_vector_itself(act):
 # --- precision and transformations ---
 
 
-@pytest.mark.parametrize("act", ALL, ids=str)
+@pytest.mark.parametrize("act", SOME, ids=str)
 def test_float32_is_finite_and_accurate_at_every_angle(act):
     rng = np.random.default_rng(9)
     scale = 12 if act.slope else 4

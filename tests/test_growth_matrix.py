@@ -32,6 +32,7 @@ def test_the_closed_form_is_the_fixtures():
     np.testing.assert_allclose(values, MATRIX["critical_values"], atol=1e-6)  # printed to six decimals
 
 
+@pytest.mark.slow
 def test_all_eight_critical_points_are_recognised_and_left_for_the_optimum():
     problem = _matrix(4)
     best = matrix_value(problem)

@@ -15,6 +15,7 @@ RNG = np.random.default_rng(3)
 X, Y, YS = RNG.normal(size=(6, 2)), RNG.normal(size=6), RNG.normal(size=(6, 2))
 
 
+@pytest.mark.slow
 def test_a_zero_subnetwork_decides_by_the_polar():
     problem = parallel(X, Y, 1, "quadratic", 0.4).of_width(1)
     end = grow(problem, 1).paths[0]

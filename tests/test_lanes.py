@@ -203,6 +203,7 @@ def test_float32_descent_is_polished_in_float64():
     assert np.all(single["grad_norm"] <= 1e-12)
 
 
+@pytest.mark.slow
 def test_a_descent_whose_float32_gradient_is_rounding_goes_on_in_float64():
     # In float32 these three stand at gradient norms of 3e-6 to 7e-6 for ever: seen before they were handed over.
     problem, late = ls.orthonormal_teacher(10), [409, 429, 879]

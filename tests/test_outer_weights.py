@@ -212,6 +212,7 @@ def test_starts_have_both_signs_of_outer_weights(init):
     assert 0.3 < np.mean(starts[:, 9:] > 0) < 0.7
 
 
+@pytest.mark.slow
 def test_it_is_a_study_of_the_command_line_and_of_python(tmp_path, capsys):
     out = tmp_path / "run"
     fields = (

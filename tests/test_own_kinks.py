@@ -85,6 +85,7 @@ def test_operations_that_take_branches_are_seen_in_a_program(function, may_have)
     assert branches(problem(function, 2)) == may_have
 
 
+@pytest.mark.slow
 def test_the_optimum_of_a_group_lasso_is_a_minimum():
     rng = np.random.default_rng(0)
     rows, target, size = rng.normal(size=(12, 6)), rng.normal(size=12), 3.0
@@ -165,6 +166,7 @@ def test_descents_at_negative_losses_without_a_bound_come_to_an_end():
     assert {round(level.loss, 9) for level in census.levels} == {-0.25}
 
 
+@pytest.mark.slow
 def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
     landscape = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, 0.0)
     census = explore(landscape, 8, progress=False, budget=20_000)

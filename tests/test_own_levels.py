@@ -104,7 +104,7 @@ HINGED = {  # losses of t that are least and level from five on, and from beyond
 }
 
 
-@pytest.mark.parametrize("kind", HINGED)
+@pytest.mark.parametrize("kind", mostly_slow(HINGED, "ramp", "far hinge"))
 def test_a_ray_to_a_level_that_is_attained_is_no_end_at_infinity(kind):
     assert at(lambda x: HINGED[kind](x[0]) + x[1] ** 2, [1.0, 0.0]).label == Label.UNCONVERGED
 
@@ -276,6 +276,7 @@ def test_a_loss_that_rounding_leaves_open_keeps_its_number():
     assert "rounding leaves the loss open" in (found.reason or "")
 
 
+@pytest.mark.slow
 def test_exp_that_comes_to_its_limit_within_a_scale_attains_no_bound():
     """Features of size 1e3, as pixels are: exp(-1e3 x) is nothing beside x^2 from 0.04 on, and zero from 0.75 on."""
 

@@ -52,6 +52,7 @@ def test_a_restart_draws_by_seed_and_number_whatever_the_lanes():
     np.testing.assert_array_equal(ends[:3], _ends(problem, 3)[1])
 
 
+@pytest.mark.slow
 def test_restarts_from_one_point_draw_apart_and_seeds_count():
     problem = PROBLEMS["relu"]()
     same = np.repeat(ls.start_points(problem, 0, np.arange(1)), 4, axis=0)

@@ -98,7 +98,7 @@ def outer_critical(outer, activation):
 
 
 @pytest.mark.parametrize(
-    ("outer", "activation"), [slow("trained", "erf"), slow("trained", "relu"), ((1.0, -2.0), "relu")], ids=str
+    ("outer", "activation"), [slow("trained", "erf"), slow("trained", "relu"), slow((1.0, -2.0), "relu")], ids=str
 )
 def test_splits_with_outer_weights_are_foretold_too(outer, activation):
     problem, params = outer_critical(outer, activation)

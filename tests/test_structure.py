@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -50,11 +51,13 @@ NETWORKS = ("problems.activation", "problems.params", "problems.teacher_student"
 FAMILIES = {"TeacherStudent", "TiedStudent", "Porcupine", "Empirical", "Homogeneous", "UserLoss", "OuterWeights"}
 
 
+@cache
 def _modules() -> dict[str, Path]:
     names = {p: ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.rglob("*.py")}
     return {name: path for path, name in names.items() if not name.endswith("__init__")}
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """Modules of the package that a file imports, at its top or within a function."""
     found = set()

@@ -50,6 +50,7 @@ def mueller_brown():
     return problem, ls.transition_states(problem, MULLER_BROWN, searches=60)
 
 
+@pytest.mark.slow
 def test_mueller_brown_has_its_two_published_states(mueller_brown):
     problem, found = mueller_brown
     _hold(problem, found)
@@ -157,6 +158,7 @@ def test_climbing_finds_the_index_that_is_asked_for():
         assert np.all(found.grad_norm[found.stationary] <= 1e-10)
 
 
+@pytest.mark.slow
 def test_tangents_are_the_velocities_of_invariances():
     problem = clusters.seven()
     x = np.random.default_rng(0).normal(size=(2, 21))
