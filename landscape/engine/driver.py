@@ -49,6 +49,7 @@ from landscape.theory.rooms import room_of
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
 WIDEST = 2**24  # coordinates of lanes that are computed as one: what they need meanwhile is some twenty times as much
 ON_CPU = 2**20  # coordinates of all lanes on a CPU: a look costs as much for few lanes as for many
+MANY = 128  # lanes of a group
 KEPT_THERE = 2**16  # bytes of problem arrays from which they are put on the device once, and not copied at every call
 
 
@@ -404,10 +405,11 @@ class Driver:
     def _stands(self, group: Group) -> bool:
         """Whether lanes that stop stay where they are until it is known which of them go on.
 
-        They do where the host shares the lanes' memory and looks at what stops before the next chunk. An exact finish
-        changes the lanes that go on.
+        They do where the host shares the lanes' memory and looks at what stops before the next chunk, and where there
+        are many: a copy costs less than a program that some runs need and others do not. An exact finish changes the
+        lanes that go on.
         """
-        return _on_cpu(self.devices) and group.sharding.mesh.size == 1 and not self.exact
+        return _on_cpu(self.devices) and group.sharding.mesh.size == 1 and not self.exact and len(group.taken) >= MANY
 
     def _crossed(
         self, group: Group, places: np.ndarray, lanes: Lane | None, loss: np.ndarray, grad_norm: np.ndarray
