@@ -49,7 +49,7 @@ from landscape.theory.rooms import room_of
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
 WIDEST = 2**24  # coordinates of lanes that are computed as one: what they need meanwhile is some twenty times as much
 ON_CPU = 2**20  # coordinates of all lanes on a CPU: a look costs as much for few lanes as for many
-MANY = 128  # lanes of a group
+MANY = 128  # lanes of a group from which on what stops is read where it stands
 KEPT_THERE = 2**16  # bytes of problem arrays from which they are put on the device once, and not copied at every call
 
 
