@@ -357,8 +357,19 @@ def eigensystem(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient [p] and Hessian [p, p] at one point, in float64 on the host; by the program that `polish` uses."""
     with float64():
-        many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))
-        _, grad, hessian = _derivatives(problem, many)
+        _, grad, hessian = _derivatives(problem, _full(theta))
         if double_on_cpu():  # taken from memory: a slice of an array of JAX is a program
             grad, hessian = np.asarray(grad), np.asarray(hessian)
         return np.array(grad[0]), np.array(hessian[0])
+
+
+def ball_at(problem: Problem, theta: np.ndarray) -> tuple[float, float]:
+    """`ball` of one point [p]; by the program that `polish` uses."""
+    with float64():
+        radius, bound = ball(problem, _full(theta))
+        return float(np.asarray(radius)[0]), float(np.asarray(bound)[0])
+
+
+def _full(theta: np.ndarray) -> np.ndarray:
+    """One point as a full batch, so that no program of its own is compiled."""
+    return np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))

@@ -9,8 +9,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.engine.rows import KIND, said
-from landscape.polish import ball, batch_size, evaluate
-from landscape.precision import float64
+from landscape.polish import ball_at, evaluate
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
 from landscape.records import Label, Point, Spectrum, Status, Verdict
@@ -70,9 +69,7 @@ class OrbitBook:
     def add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
         """Takes in a new orbit, and returns its place."""
         assert verdict.loss is not None
-        with float64():
-            many = np.tile(np.asarray(theta, np.float64), (batch_size(len(theta)), 1))  # the program of a polish
-            radius, bound = (float(np.asarray(x)[0]) for x in ball(self.problem, many))
+        radius, bound = ball_at(self.problem, theta)
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
         new = 0.999 * least if least > 1e-9 else -np.inf, radius, bound, verdict.label == Label.GLOBAL
