@@ -31,7 +31,7 @@ SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
 # The gradient of a maximum is that of the entries equal to it. Where XLA computes an entry a second time within a fused
 # loop, and rounds a product and its sum there once, no entry is equal, and the gradient is zero.
-APART = {**QUICK, "xla_disable_hlo_passes": "fusion"}
+APART = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "fusion"}
 
 
 class Loss(NamedTuple):
