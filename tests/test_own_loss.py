@@ -95,6 +95,18 @@ def test_a_curvature_of_a_hundredth_beside_a_hundred_thousand_is_not_zero():
     assert at(raw, [1.0, 1.0]).flavour == Flavour.STRICT_MINIMUM
 
 
+@pytest.mark.parametrize("scale", [None, 16.0, np.array([1e-3, 1.0, 1e3])], ids=["drawn", "given", "far apart"])
+def test_the_least_curvature_is_that_of_the_hessian_whatever_the_scales(scale):
+    """The eigenvalues of the Hessian as it is, and not of the Hessian in units of the scales."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    for values in ([0.5, 3.0, 7.0], [-2.0, 3.0, 7.0]):
+        hessian = turn @ np.diag(values) @ turn.T
+        valley = problem(lambda p, h=hessian: p @ jnp.asarray(h) @ p / 2, 3, size=40.0, scale=scale)
+        # The largest eigenvalue over u is 1e12 times the least: rounding of 1e-16 of it leaves four digits of the
+        # least one where signs are mixed, and more where they are not.
+        assert at(valley, np.zeros(3)).min_curvature == pytest.approx(values[0], rel=1e-4)
+
+
 def test_a_wrong_bound_is_said_at_once():
     verdict = at(problem(lambda x: jnp.sum(x**2), 2, 0.1), [0.1, 0.1])
     assert verdict.label == Label.UNDECIDED

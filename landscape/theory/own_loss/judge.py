@@ -190,7 +190,7 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     flat = there.vectors[:, np.abs(there.values) <= there.curvature_error]
     held = _Held(there.u, there.loss - there.error - there.left, flat)
     negative = there.values < -there.curvature_error
-    known = {**known, "min_curvature": float(there.values[0])}
+    known = {**known, "min_curvature": _least_curvature(there, loss.scale)}
     if negative.any():
         return _saddle(loss, there, int(np.sum(negative)), known)
     if np.all(there.values > there.curvature_error):
@@ -210,6 +210,19 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     if loss.bound is not None and held.least <= loss.bound:
         return _at_bound(problem, loss, there.u, known, there.loss - held.least)
     return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
+
+
+def _least_curvature(there: Rest, scale: np.ndarray) -> float:
+    """The least eigenvalue of the Hessian over theta = scale u, from the eigenvalues and vectors of that over u.
+
+    It has the sign of the least eigenvalue over u (Sylvester). Where that is positive, the inverse is formed: there the
+    least eigenvalue over theta is the largest, and rounding does not reach it however different the scales are.
+    """
+    if there.values[0] > 0:
+        vectors = there.vectors * scale[:, None]
+        return float(1.0 / np.linalg.eigvalsh((vectors / there.values) @ vectors.T)[-1])
+    vectors = there.vectors / scale[:, None]
+    return float(np.linalg.eigvalsh((vectors * there.values) @ vectors.T)[0])
 
 
 def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Claim:
