@@ -14,7 +14,7 @@ from landscape.descent.batch import advanced, begun
 from landscape.engine.looks import OWN
 from landscape.engine.settings import Settings
 from landscape.precision import float64
-from landscape.problems.problem import Problem
+from landscape.problems.problem import Problem, gradients_at
 from landscape.records import whole
 from landscape.restart import noise_key, noise_keys, start_points
 
@@ -145,7 +145,7 @@ def sample_curves(
             lanes = advanced(problem, method, lanes, 0 if look == 0 else every)
             loss.append(np.asarray(lanes.loss, np.float64))
             # Before its first step a method has no gradient in its memory (the flow's is zero there): it is computed.
-            first = problem.gradients(lanes.theta) if look == 0 else None
+            first = gradients_at(problem, lanes.theta) if look == 0 else None
             norm = lanes.grad_norm if first is None else jnp.linalg.norm(first, axis=1)
             grad_norm.append(np.asarray(norm, np.float64))
         ends = np.asarray(lanes.theta, np.float64)

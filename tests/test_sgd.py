@@ -31,7 +31,7 @@ def test_fresh_inputs_give_loss_and_gradient_on_average(name):
         each = lambda one: 0.5 * jnp.square(problem.residual(one, x))  # noqa: E731
         losses, slopes = jax.jit(lambda one: (each(one), jax.jacfwd(each)(one)))(theta)
         losses, slopes = np.asarray(losses), np.asarray(slopes)
-        loss, gradient = float(problem.loss(theta)), np.asarray(problem.gradient(theta))
+        loss, gradient = float(jax.jit(problem.loss)(theta)), np.asarray(jax.jit(problem.gradient)(theta))
     # Five standard errors of a mean: sixty numbers are looked at here in all.
     assert abs(losses.mean() - loss) < 5 * losses.std() / 100
     np.testing.assert_array_less(np.abs(slopes.mean(axis=0) - gradient), 5 * slopes.std(axis=0) / 100)

@@ -84,7 +84,7 @@ def test_two_students_beside_one_teacher_have_the_loss_and_gradient_of_claim_2(p
     size = length(0.5 / np.cos(delta))
     theta = size * np.array([np.cos(delta), np.sin(delta), np.cos(delta), -np.sin(delta)])
     with jax.enable_x64(True):
-        loss, gradient = float(problem.loss(theta)), np.asarray(problem.gradient(theta))
+        loss, gradient = float(jax.jit(problem.loss)(theta)), np.asarray(jax.jit(problem.gradient)(theta))
     assert loss / delta**3 == pytest.approx(cubic, rel=1e-5)
     assert np.linalg.norm(gradient) / loss ** (2 / 3) == pytest.approx(slope, rel=1e-4)
 

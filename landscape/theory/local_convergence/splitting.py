@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,10 +27,12 @@ from landscape.polish import eigensystem, evaluate
 from landscape.precision import float64
 from landscape.problems import gaussian
 from landscape.problems.outer_weights import OuterWeights
+from landscape.problems.problem import QUICK
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import InputError, Spectrum
 from landscape.spectrum import spectrum
 
+_moment_hessian = jax.jit(gaussian.moment_hessian, static_argnums=0, compiler_options=QUICK)
 STATIONARY = 1e-9  # a gradient norm above this, times the scale, is not a critical point: the forecast would not hold
 
 
@@ -112,7 +115,7 @@ def own_block(problem: Any, theta: np.ndarray, hessian: np.ndarray, neuron: int)
     hidden, outer = _weights(problem, theta)
     with float64():
         w = jnp.asarray(hidden[neuron][None])
-        _, own = gaussian.moment_hessian(problem.activation, w, w, jnp.ones(1))
+        _, own = _moment_hessian(problem.activation, w, w, jnp.ones(1))
     here = slice(neuron * problem.d, (neuron + 1) * problem.d)
     return hessian[here, here] - outer[neuron] ** 2 * np.asarray(own)[0, 0]
 
