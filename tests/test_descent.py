@@ -40,9 +40,8 @@ def test_the_flow_ends_a_step_where_an_independent_integrator_is_at_that_time(to
         if not np.array_equal(before, lane.theta):  # the step of this length was taken
             time, longest = time + length, max(longest, length / stages)
     assert time > 0.5
-    truth = solve_ivp(
-        lambda _, t: -np.asarray(problem.gradient(jnp.asarray(t))), (0, time), start, rtol=1e-10, atol=1e-12
-    )
+    gradient = jax.jit(problem.gradient)
+    truth = solve_ivp(lambda _, t: -np.asarray(gradient(t)), (0, time), start, rtol=1e-10, atol=1e-12)
     # Errors of single steps add up, and the flow here forgets them: within a few tolerances.
     assert np.linalg.norm(lane.theta - truth.y[:, -1]) < 5 * tolerance
     assert np.linalg.norm(lane.theta - start) > 0.3

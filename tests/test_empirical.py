@@ -115,10 +115,11 @@ def test_at_a_tie_the_gradient_is_that_of_the_inactive_side(activation):
     assert x[1] @ theta[:2] == 0.0
     below = theta.copy()
     below[:2] -= 1e-9 * row  # the tied row turns inactive; the gradient moves by 1e-9 with it
-    np.testing.assert_allclose(problem.gradient(jnp.asarray(theta)), problem.gradient(jnp.asarray(below)), atol=1e-7)
+    gradient = jax.jit(problem.gradient)
+    np.testing.assert_allclose(gradient(theta), gradient(below), atol=1e-7)
     above = theta.copy()
     above[:2] += 1e-9 * row
-    jump = np.asarray(problem.gradient(jnp.asarray(above)) - problem.gradient(jnp.asarray(theta)))
+    jump = np.asarray(gradient(above)) - np.asarray(gradient(theta))
     high, low = {"relu": (1.0, 0.0), "leaky_relu": (1.0, 0.3), "abs": (1.0, -1.0)}[activation]
     nu = problem.y - np.asarray(problem.outputs(jnp.asarray(theta)))
     np.testing.assert_allclose(jump[:2], -(high - low) * theta[6] * nu[1] * row, atol=1e-7)
@@ -130,8 +131,8 @@ def test_a_mini_batch_weighs_rows():
     alone = empirical(problem.x[1:2], problem.y[1:2], 3, weight_decay=1.5, outer_bias="free")
     expected = 5 * alone.gradient(theta) - 5 * alone._decay(theta.dtype) * theta + problem._decay(theta.dtype) * theta
     np.testing.assert_allclose(problem.weighted_gradient(theta, jnp.asarray(weights)), expected, atol=1e-13)
-    lanes = rng.normal(size=(4, problem.p))
-    rows = np.stack([problem.gradient(jnp.asarray(t)) for t in lanes])
+    lanes, gradient = rng.normal(size=(4, problem.p)), jax.jit(problem.gradient)
+    rows = np.stack([gradient(t) for t in lanes])
     np.testing.assert_allclose(problem.gradients(jnp.asarray(lanes)), rows, atol=1e-13)
     np.testing.assert_allclose(problem.gradient_lanes(jnp.asarray(lanes.T)).T, rows, atol=1e-13)
 
@@ -185,7 +186,7 @@ def test_the_rounding_error_of_the_loss_is_bounded(activation):
             theta[problem.d : 2 * problem.d] = theta[: problem.d] * (1 + 1e-9)  # two neurons that cancel
             a = problem.width * problem.d
             theta[a + 1] = -theta[a]
-            off = abs(mp.mpf(float(problem.loss(jnp.asarray(theta)))) - exact_loss(problem, theta))
+            off = abs(mp.mpf(float(jax.jit(problem.loss)(theta))) - exact_loss(problem, theta))
             bound = problem.loss_error(theta)
             assert off <= bound
             # ... and no looser than some hundred eps of the sums of sizes.
@@ -201,7 +202,7 @@ def test_the_rounding_bound_of_squares_holds_in_many_dimensions():
         x = rng.uniform(0.5, 1.0, (2, 400))
         problem = empirical(x, np.zeros(2), 1, "quadratic", "huber")
         theta = rng.uniform(0.5, 1.0, problem.p)
-        off = abs(mp.mpf(float(problem.loss(jnp.asarray(theta)))) - exact_loss(problem, theta))
+        off = abs(mp.mpf(float(jax.jit(problem.loss)(theta))) - exact_loss(problem, theta))
         assert off <= problem.loss_error(theta)
     one = empirical(np.ones((1, 400)), [0.0], 1, "quadratic", "huber")
     unit = np.full(401, 1.0)

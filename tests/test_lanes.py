@@ -264,8 +264,8 @@ def test_a_recognised_restart_ends_at_a_stationary_point_next_to_its_descent(nam
     thetas = np.concatenate([part[1] for part in parts])
     assert {"global", "spurious"} == set(rows["label"])
     with jax.enable_x64(True):
-        gradients = np.asarray(problem.gradients(jnp.asarray(thetas)))
-        losses = np.array([problem.loss(jnp.asarray(theta)) for theta in thetas])
+        gradients = np.asarray(jax.jit(problem.gradients)(thetas))
+        losses = np.asarray(jax.jit(jax.vmap(problem.loss))(thetas))
     assert np.linalg.norm(gradients, axis=1).max() <= 2e-12
     assert np.all(np.abs(losses - rows["loss"]) <= 2 * rows["loss_error"])
     assert np.all(rows["moved"] <= 0.1)

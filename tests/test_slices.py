@@ -88,7 +88,7 @@ def test_the_plane_along_a_descent_is_that_of_its_principal_components():
     found = ls.loss_slice(problem, _student(), along="descent", descent=600, steps=5)
     assert len(found.points) > 20
     np.testing.assert_allclose(found.points[-1], 0, atol=1e-12)
-    np.testing.assert_allclose(found.point_loss[0], float(problem.loss(_student().ravel())))
+    np.testing.assert_allclose(found.point_loss[0], float(jax.jit(problem.loss)(_student().ravel())))
     assert np.all(np.diff(found.point_loss) <= 1e-12)  # plain descent with a small step: the loss never rises
     points = looks(problem, ls.Settings.of(problem), _student().ravel(), 600)
     spans = points - points[-1]

@@ -19,11 +19,13 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from landscape.precision import float64
 from landscape.problems.activation import Activation, Scalar, Series
+from landscape.problems.problem import QUICK
 from landscape.theory.exact_rank import Whole, primitive, rank_bounds, whole_numbers
 
 RESOLUTION = 1e-9  # a singular value below this, over the largest, counts as zero in `numerical_rank`
@@ -115,7 +117,7 @@ def numerical_rank(s: Scalar, x: np.ndarray, resolution: float = RESOLUTION, see
     n, d = x.shape
     w = np.random.default_rng(seed).normal(size=(max(2 * n, 200), d)) / math.sqrt(max(d, 1))
     with float64():
-        values = np.asarray(s(jnp.asarray(x @ w.T)), np.float64)
+        values = np.asarray(jax.jit(s, compiler_options=QUICK)(x @ w.T), np.float64)
     sizes = np.linalg.svd(values, compute_uv=False)
     return int(np.sum(sizes > resolution * sizes[0])) if sizes.size and sizes[0] > 0 else 0
 
