@@ -297,6 +297,13 @@ class Problem(Loss):
         """Lipschitz constant of the Hessian within `radius` of theta; inf, the default, where no bound is known."""
         return jnp.full((), jnp.inf, theta.dtype)
 
+    def third_derivative_near(self, theta: np.ndarray, radii: np.ndarray) -> np.ndarray:
+        """Lipschitz constants of the Hessian within each of some radii [r] of theta [p], sharp for small ones.
+
+        For the host. By default inf: none is known that is sharper than `third_derivative`.
+        """
+        return np.full(len(radii), np.inf)
+
     @property
     def third_derivative_known(self) -> bool:
         """Whether `third_derivative` is ever finite, so that a basin can be shown."""
