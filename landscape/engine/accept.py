@@ -157,11 +157,11 @@ class NewtonAcceptance:
         restarts, theta, loss, grad_norm, guess, ahead = candidates
         scale, reach = self.problem.scale, self.tolerances.reach * self.problem.scale
         slack = self._slack(loss, grad_norm)
-        found, images = self.book.index.images(theta, loss, slack, reach, guess, ahead)
+        found, images, apart = self.book.index.images(theta, loss, slack, reach, guess, ahead)
         near = np.flatnonzero(found >= 0)
-        near = near[self._beside(found[near], np.linalg.norm(images[near] - theta[near], axis=1), grad_norm[near])]
+        near = near[self._beside(found[near], apart[near], grad_norm[near])]
         here, orbit, image = theta[near], found[near], images[near]
-        moved = np.linalg.norm(image - here, axis=1)
+        moved = apart[near]
         known = self.book.traps.at(orbit)
         trapped = curvature_needed(known.radii, known.bounds, moved, grad_norm[near], scale) <= known.curvature
         threshold, definite = restarts.threshold[near], known.curvature > 0
