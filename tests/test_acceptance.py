@@ -296,3 +296,42 @@ def test_a_descent_far_along_a_flat_valley_goes_on_and_is_not_polished(spurious,
     assert not rest
     assert polished == ([] if flat else [4])
     assert queue.take(9, double=False).number.tolist() == ([4] if flat else [])
+
+
+def test_what_is_shown_early_ends_where_it_would_have_ended(monkeypatch):
+    def run():
+        driver = Driver(PROBLEM, Settings(optimiser="flow", lanes=64), 3)
+        parts = list(driver.run(np.arange(64)))
+        columns = {name: np.concatenate([part[0][name] for part in parts]) for name in ("restart", "loss", "steps")}
+        return {name: column[np.argsort(columns["restart"])] for name, column in columns.items()}
+
+    early = run()
+    monkeypatch.setattr("landscape.engine.accept.EARLY", 1.0)
+    late = run()
+    np.testing.assert_allclose(early["loss"], late["loss"], atol=1e-12)  # polished
+    assert np.all(early["steps"] <= late["steps"])
+    assert early["steps"].sum() < 0.95 * late["steps"].sum()
+
+
+@pytest.mark.parametrize(
+    ("problem", "dtype", "early"),
+    [
+        (ls.orthonormal_teacher(3), "float64", True),
+        (ls.orthonormal_teacher(3), "float32", False),
+        (ls.orthonormal_teacher(3, 4), "float64", False),
+        (ls.orthonormal_teacher(3, 3, 4), "float64", False),
+        (ls.orthonormal_teacher(3, activation="erf"), "float64", False),
+    ],
+    ids=["isolated", "float32", "wide", "turning", "no bound"],
+)
+def test_descents_are_offered_early_where_that_can_show_something(problem, dtype, early):
+    assert Driver(problem, Settings(dtype=dtype), 0).acceptance.first == pytest.approx(1e-4 if early else 1e-5)
+
+
+def test_the_lower_bound_is_no_ground_on_the_early_rung():
+    settings = Settings(optimiser="flow")
+    acceptance = NewtonAcceptance(PROBLEM, settings, settings.method(PROBLEM.scale), Clock(), Tolerances(), Schedule())
+    none, all_ = np.zeros(4, bool), np.ones(4, bool)
+    threshold, trapped = np.array([1e-4, 1e-5, 1e-6, 1e-4]), np.array([False, False, False, True])
+    basins = acceptance._basins(np.zeros((4, 64)), threshold, np.zeros((4, 64)), trapped, all_, none, np.full(4, 0.05))
+    assert basins.tolist() == [None, "lower bound", "lower bound", "shown"]

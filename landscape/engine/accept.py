@@ -3,7 +3,8 @@
 A restart near a saddle has a small gradient too. A candidate is accepted where the polish is shown to end where the
 descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where no
 bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat minimum; or,
-at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
+at the last rung, in any case: a descent that gets this close to a saddle has stopped there. Where minima are isolated
+as a rule there is an early rung before the first, where only what is shown is accepted.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
 from landscape.theory.nearby import losses
 
+EARLY = 10.0  # the early rung, in units of the first: by then most basins of k = n = 20 are shown
 WAITING = 2**17  # coordinates of candidates that wait for each other at most: their lanes wait too
 TOO_LARGE = 2500  # coordinates beyond which the polish is not compiled ahead: one Hessian is 50 MB there
 
@@ -43,6 +45,8 @@ class NewtonAcceptance:
 
     Attributes:
         anywhere: Whether a descent out of budget is a candidate too: not here.
+        first: Gradient norm at which a descent is first offered, times the gradient scale. Not early in float32, since
+            what goes on does so in float64; nor where ends are in flat sets, and each would be polished again.
         period: Gradients between two looks at whether the loss of a descent has fallen.
     """
 
@@ -62,6 +66,8 @@ class NewtonAcceptance:
         self.book = OrbitBook(problem, tolerances.same_point * problem.scale)
         self.period = schedule.settle
         self._single = jnp.dtype(settings.dtype) == jnp.float32
+        early = problem.isolated and problem.third_derivative_known and not self._single
+        self.first = (EARLY if early else 1.0) * settings.retire
         self._left = np.zeros(0, np.int64)  # restarts that the last deal left for later
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
@@ -283,7 +289,7 @@ class NewtonAcceptance:
         # A method that does not descend all the way is never shown, and believed where a descent would be.
         believed = near & (trapped | (not self.problem.third_derivative_known))
         basins[believed] = Basin.NUMERICAL
-        basins[at_bound] = Basin.LOWER_BOUND
+        basins[at_bound & (trapped | (threshold <= 1.01 * self.settings.retire))] = Basin.LOWER_BOUND
         if self.method.descends:
             basins[trapped] = Basin.SHOWN
         # From the third rung on.

@@ -129,6 +129,7 @@ class Problem(Loss):
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
         certifiable: Whether a convex program of finite size knows the least loss of all widths.
         error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
+        isolated: Whether minima are isolated as a rule, so that one is soon known to be that of a descent.
         kinked: Whether the gradient jumps on surfaces on which minima and saddles may lie.
         room: The `theory.room.Room` of a problem from outside the package; None for those that the package knows.
     """
@@ -143,6 +144,7 @@ class Problem(Loss):
     coercive: bool = False
     certifiable: bool = False
     error_bounded: bool = True
+    isolated: bool = False
     kinked: bool = False
     room: Any = None
 

@@ -251,6 +251,11 @@ class TeacherStudent(Problem):
         return jnp.min(reach)
 
     @property
+    def isolated(self) -> bool:
+        """Unless neurons are more than the teacher's, and can be split, or turn where the teacher has no part."""
+        return max(self.width, self.d) <= len(self.teacher)
+
+    @property
     def third_derivative_known(self) -> bool:
         """Whether the activation is homogeneous."""
         return self.activation.homogeneous
