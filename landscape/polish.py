@@ -25,6 +25,7 @@ from scipy.linalg import get_lapack_funcs
 from landscape.precision import double_on_cpu, float64
 from landscape.problems.problem import QUICK, Problem
 
+HALVINGS = 0.5 ** np.arange(10)  # of balls about a point: the smallest is a fair end of a descent away from it
 DECENT = {"xla_backend_optimization_level": 2}  # half the time to compile, none lost in running
 _POTRF, _POTRS = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
 
@@ -70,11 +71,15 @@ def _steps(hessian: Any, grad: np.ndarray, shift: np.ndarray, wanted: np.ndarray
     return found
 
 
-def _definite(hessian: Any, shift: np.ndarray) -> Bool[np.ndarray, " b"]:
-    """Whether H + shift has a Cholesky factor, [b]."""
+def _definite(hessian: Any, shift: np.ndarray, wanted: np.ndarray) -> Bool[np.ndarray, " b"]:
+    """Whether H + shift has a Cholesky factor, [b]; not where it is not wanted."""
     if not double_on_cpu():
-        return np.all(np.isfinite(np.asarray(_batched_steps(hessian, np.ones(hessian.shape[:2]), shift))), axis=1)
-    return np.array([_factor(h, mu) is not None for h, mu in zip(np.asarray(hessian), shift, strict=True)])
+        steps = np.asarray(_batched_steps(hessian, np.ones(hessian.shape[:2]), shift)) if wanted.any() else np.nan
+        return wanted & np.all(np.isfinite(steps), axis=-1)
+    found, hessian = np.zeros(len(wanted), bool), np.asarray(hessian)
+    for i in np.flatnonzero(wanted):
+        found[i] = _factor(hessian[i], shift[i]) is not None
+    return found
 
 
 def _factor(hessian: np.ndarray, shift: float) -> np.ndarray | None:
@@ -151,15 +156,40 @@ def batch_size(p: int) -> int:
     return int(np.clip(1 << int(np.log2(max(1.0, fits))), 1, 16 if on_cpu else 256))
 
 
-def curvature_needed(bound: Any, distance: Any, grad_norm: Any, scale: float) -> Any:
+def balls(problem: Problem, theta: np.ndarray, radius: float, bound: float) -> tuple[np.ndarray, np.ndarray]:
+    """Radii [balls] of balls about a point [p], and bounds on the third derivative in each: smaller in smaller ones.
+
+    Args:
+        problem: The landscape.
+        theta: The point.
+        radius: Of the largest ball.
+        bound: In that ball (see `ball`).
+    """
+    radii = radius * HALVINGS
+    return radii, np.minimum(bound, problem.third_derivative_near(theta, radii))
+
+
+def curvature_needed(radii: Any, bounds: Any, distance: Any, grad_norm: Any, scale: float) -> np.ndarray:
     """The least curvature at a polished point that traps a descent at this distance, with this gradient norm.
 
     Left to fall: at most |g| times the distance, by convexity inside the ball. The polished point may itself miss the
-    exact one by its own gradient norm / lambda, which the factor 2 on the distance covers many times over.
+    exact one by its own gradient norm / lambda, which the factor 2 on the distance covers many times over. Any ball
+    about the point will do in which the third derivative is bounded, and which holds the ball of radius lambda / B.
+
+    Args:
+        radii: Of such balls, [..., balls].
+        bounds: B in each, [..., balls].
+        distance: Of the descent from the point, [...].
+        grad_norm: Where the descent stands, [...].
+        scale: Of the problem.
+
+    Returns:
+        The curvature, [...]; inf where no ball is large enough.
     """
-    reach = 2.0 * distance + 1e-12 * scale
+    reach = 2.0 * np.asarray(distance)[..., None] + 1e-12 * scale
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.maximum(bound * reach, np.cbrt(3.0 * np.square(bound) * grad_norm * reach))
+        needed = np.maximum(bounds * reach, np.cbrt(3.0 * np.square(bounds) * np.asarray(grad_norm)[..., None] * reach))
+        return np.min(np.where(needed <= bounds * radii, needed, np.inf), axis=-1)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # ends of descents that went to infinity are looked at, and left
@@ -201,15 +231,16 @@ def polish(
         norm = np.linalg.norm(grad, axis=1)
         first_norm = norm.copy()
         shift, refused, steps = np.zeros(b), np.zeros(b, int), np.zeros(b, int)
+        looked = np.ones(b, bool)  # whether it is looked at any further
         while True:
             # After five refusals mu exceeds any curvature of interest: what holds the point is `reach`, not curvature.
-            running = (norm > target) & (steps < max_steps) & (refused < 6) & np.isfinite(norm)
+            running = looked & (norm > target) & (steps < max_steps) & (refused < 6) & np.isfinite(norm)
             if not running.any():
                 break
             step = _steps(hessian, grad, shift * np.sqrt(norm / scale), running)
             found = np.isfinite(step).all(axis=1) & running
             left = running & ~found & (steps == 0) & convex_only
-            refused, running = np.where(left, 6, refused), running & ~left
+            looked, running = looked & ~left, running & ~left
             if not running.any():
                 break
             trial = np.where(found[:, None], here + step, here)
@@ -230,27 +261,26 @@ def polish(
             hessian = new_hessian if good[running].all() else _chosen(good, new_hessian, hessian)
 
         moved = np.linalg.norm(here - start, axis=1)
-        size = _sizes(hessian)
-        radius, bound = (np.asarray(x) for x in ball(problem, here))
+        size, nowhere = _sizes(hessian), np.zeros(b)
+        radius, bound = (np.asarray(x) for x in ball(problem, here)) if looked.any() else (nowhere, nowhere)
+        # Beside a dying neuron the Hessian is rounding noise over its length.
+        definite = _definite(hessian, -1e-5 * size, looked & (radius > 1e-7 * scale))
         rounding = 4.0 * p * np.finfo(float).eps * size
 
-        def at_least(curvature: np.ndarray) -> Any:
-            """Whether every eigenvalue of the Hessian is at least `curvature`, by a Cholesky factorisation."""
-            return _definite(hessian, -curvature)
+        def shown(needed: np.ndarray) -> np.ndarray:
+            """Whether every eigenvalue of the Hessian is at least what is needed, by a Cholesky factorisation."""
+            possible = np.isfinite(needed)
+            return _definite(hessian, -np.where(possible, needed, 0.0) - rounding, possible)
 
-        needed = curvature_needed(bound, moved, first_norm, scale)
-        possible = np.isfinite(needed)
-        possible[possible] = needed[possible] <= (bound * radius)[possible]
-        return Polished(
-            theta=here,
-            loss=loss,
-            grad_norm=norm,
-            moved=moved,
-            # Beside a dying neuron the Hessian is rounding noise over its length.
-            definite=at_least(1e-5 * size) & (radius > 1e-7 * scale),
-            trapped=possible & at_least(np.where(possible, needed, 0.0) + rounding) if possible.any() else possible,
-            steps=steps,
-        )
+        needed = curvature_needed(radius[:, None], bound[:, None], moved, first_norm, scale)
+        trapped = shown(np.where(looked, needed, np.inf))
+        flat = np.flatnonzero(definite & ~trapped)
+        if len(flat):
+            radii, bounds = np.stack([balls(problem, here[i], radius[i], bound[i]) for i in flat], axis=1)
+            needed[:] = np.inf
+            needed[flat] = curvature_needed(radii, bounds, moved[flat], first_norm[flat], scale)
+            trapped |= shown(needed)
+        return Polished(here, loss, norm, moved, definite, trapped, steps)
 
 
 def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]:
@@ -277,7 +307,20 @@ def all_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]
 def _each_definite(problem: Problem, thetas: np.ndarray) -> Bool[np.ndarray, " m"]:
     """Whether the Hessian at each of some points [m, p] has a Cholesky factor: on the device, no Hessian leaves it."""
     with float64():
-        found = [_definite(part[2], np.zeros(len(part[2]))) for part in _in_batches(problem, thetas)]
+        parts = [part[2] for part in _in_batches(problem, thetas)]
+        found = [_definite(hessian, np.zeros(len(hessian)), np.ones(len(hessian), bool)) for hessian in parts]
+    return np.concatenate(found)[: len(thetas)]
+
+
+def curved(problem: Problem, thetas: np.ndarray, least: np.ndarray) -> Bool[np.ndarray, " m"]:
+    """Whether every eigenvalue of the Hessian is shown to be at least so much, [m], at each of some points [m, p]."""
+    found = []
+    with float64():
+        for i, (_, _, hessian) in enumerate(_in_batches(problem, thetas)):
+            b = len(hessian)
+            rounding = 4.0 * thetas.shape[1] * np.finfo(float).eps * _sizes(hessian)
+            shift = -np.resize(least[i * b : (i + 1) * b], b) - rounding
+            found.append(_definite(hessian, shift, np.ones(b, bool)))
     return np.concatenate(found)[: len(thetas)]
 
 
@@ -363,11 +406,11 @@ def evaluate(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarra
         return np.array(grad[0]), np.array(hessian[0])
 
 
-def ball_at(problem: Problem, theta: np.ndarray) -> tuple[float, float]:
-    """`ball` of one point [p]; by the program that `polish` uses."""
+def balls_at(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`balls` about one point [p], the largest of which is its `ball`; by the program that `polish` uses."""
     with float64():
         radius, bound = ball(problem, _full(theta))
-        return float(np.asarray(radius)[0]), float(np.asarray(bound)[0])
+        return balls(problem, theta, float(np.asarray(radius)[0]), float(np.asarray(bound)[0]))
 
 
 def _full(theta: np.ndarray) -> np.ndarray:

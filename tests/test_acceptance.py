@@ -12,13 +12,17 @@ from slow import slow
 
 import landscape as ls
 from landscape.descent.lane import Lane
+from landscape.engine.accept import NewtonAcceptance
+from landscape.engine.clock import Clock
 from landscape.engine.driver import Driver
 from landscape.engine.lanes import Group
+from landscape.engine.orbit_book import Traps
 from landscape.engine.queue import Candidates, Parked, Queue, Restarts, joined, parked
-from landscape.engine.settings import Schedule, Settings
+from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.engine.starts import BLOCK, Starts
-from landscape.polish import all_definite, evaluate, polish
+from landscape.polish import all_definite, curvature_needed, curved, evaluate, polish
 from landscape.problems.overlay import Overlay
+from landscape.records import Point, Status
 from landscape.restart import start_points
 
 PROBLEM = ls.orthonormal_teacher(8)
@@ -248,3 +252,86 @@ def test_rows_of_points_are_definite_where_each_hessian_is():
     rows = np.concatenate([rows, rows[:1]])
     rows[-1, 3, :3] = 0.0  # no Hessian at a dead neuron
     assert all_definite(problem, rows).tolist() == [all(row) for row in definite] + [False]
+
+
+def test_curvature_at_points_is_shown_where_it_is_there():
+    problem, rng = ls.orthonormal_teacher(3), np.random.default_rng(5)
+    thetas = np.eye(3).reshape(-1) + rng.choice([0.01, 0.3], size=(40, 1)) * rng.normal(size=(40, 9))
+    least = np.array([np.linalg.eigvalsh(evaluate(problem, theta)[1])[0] for theta in thetas])
+    thetas[7] = np.nan
+    asked = least + np.where(np.arange(40) % 2, 1e-9, -1e-9)
+    assert curved(problem, thetas, asked).tolist() == [i % 2 == 0 for i in range(40)]
+
+
+def test_any_ball_that_is_large_enough_shows_where_a_descent_ends():
+    """With B = 1 beyond the distance times two a curvature of that is needed, and no ball that is smaller says so."""
+    radii, bounds = np.array([1.0, 0.1, 0.01]), np.array([30.0, 3.0, 1.0])
+    needed = curvature_needed(radii, bounds, np.array([0.3, 0.04, 0.004, 0.6]), np.full(4, 1e-15), 1.0)
+    np.testing.assert_allclose(needed, [18.0, 0.24, 0.008, np.inf], rtol=1e-9)
+    assert curvature_needed(radii, bounds, np.array([np.nan]), np.ones(1), 1.0) == np.inf
+    # From a point with curvature 0.02 the way of 0.009 is convex, and that of 0.05 if the curvature there is 0.13.
+    traps = Traps(np.array([0.02, 0.02, 0.0, 0.02]), np.tile(radii, (4, 1)), np.tile(bounds, (4, 1)), np.zeros(4, bool))
+    convex = traps.convex(np.array([0.009, 0.05, 0.009, 2.0]))
+    np.testing.assert_allclose(convex, [-0.011, 0.13, np.inf, np.inf], rtol=1e-9)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_descent_far_along_a_flat_valley_goes_on_and_is_not_polished(spurious, flat, monkeypatch):
+    """Where the known minimum is too steep for its distance, the polish says what it leads to."""
+    settings = Settings(optimiser="flow")
+    acceptance = NewtonAcceptance(PROBLEM, settings, settings.method(PROBLEM.scale), Clock(), Tolerances(), Schedule())
+    found = polish(PROBLEM, spurious[None], 1e-12, 0.1, 1e-14, 1.0)
+    verdict, _ = acceptance.book.judge(
+        Point(spurious, float(found.loss[0]), 1e-14, 1e-13, 0.0, Status.CONVERGED), None, isolated=True
+    )
+    assert verdict.min_curvature > 1e-2
+    acceptance.book.traps = acceptance.book.traps._replace(curvature=np.array([1e-3 if flat else 0.02]))
+    away = np.random.default_rng(0).normal(size=PROBLEM.p)
+    theta = (spurious + 0.03 * away / np.linalg.norm(away))[None]
+    candidates = Candidates.of(Restarts.new(np.array([4]), 1e-5), theta, found.loss[:1], np.array([1.5e-5]))
+    polished, queue = [], Queue(np.zeros(0, int), 1e-5)
+    monkeypatch.setattr(acceptance, "_polish", lambda batch, queue: polished.extend(batch.restarts.number) or [])
+    rows, rest = acceptance.accept(candidates, queue)
+    assert not rows
+    assert not rest
+    assert polished == ([] if flat else [4])
+    assert queue.take(9, double=False).number.tolist() == ([4] if flat else [])
+
+
+def test_what_is_shown_early_ends_where_it_would_have_ended(monkeypatch):
+    def run():
+        driver = Driver(PROBLEM, Settings(optimiser="flow", lanes=64), 3)
+        parts = list(driver.run(np.arange(64)))
+        columns = {name: np.concatenate([part[0][name] for part in parts]) for name in ("restart", "loss", "steps")}
+        return {name: column[np.argsort(columns["restart"])] for name, column in columns.items()}
+
+    early = run()
+    monkeypatch.setattr("landscape.engine.accept.EARLY", 1.0)
+    late = run()
+    np.testing.assert_allclose(early["loss"], late["loss"], atol=1e-12)  # polished
+    assert np.all(early["steps"] <= late["steps"])
+    assert early["steps"].sum() < 0.95 * late["steps"].sum()
+
+
+@pytest.mark.parametrize(
+    ("problem", "dtype", "early"),
+    [
+        (ls.orthonormal_teacher(3), "float64", True),
+        (ls.orthonormal_teacher(3), "float32", False),
+        (ls.orthonormal_teacher(3, 4), "float64", False),
+        (ls.orthonormal_teacher(3, 3, 4), "float64", False),
+        (ls.orthonormal_teacher(3, activation="erf"), "float64", False),
+    ],
+    ids=["isolated", "float32", "wide", "turning", "no bound"],
+)
+def test_descents_are_offered_early_where_that_can_show_something(problem, dtype, early):
+    assert Driver(problem, Settings(dtype=dtype), 0).acceptance.first == pytest.approx(1e-4 if early else 1e-5)
+
+
+def test_the_lower_bound_is_no_ground_on_the_early_rung():
+    settings = Settings(optimiser="flow")
+    acceptance = NewtonAcceptance(PROBLEM, settings, settings.method(PROBLEM.scale), Clock(), Tolerances(), Schedule())
+    none, all_ = np.zeros(4, bool), np.ones(4, bool)
+    threshold, trapped = np.array([1e-4, 1e-5, 1e-6, 1e-4]), np.array([False, False, False, True])
+    basins = acceptance._basins(np.zeros((4, 64)), threshold, np.zeros((4, 64)), trapped, all_, none, np.full(4, 0.05))
+    assert basins.tolist() == [None, "lower bound", "lower bound", "shown"]

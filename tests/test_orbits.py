@@ -8,6 +8,8 @@ from orbit_reference import TOLERANCE, block_matrix, circulant, orthonormal_symm
 
 import landscape as ls
 from landscape.problems.orbits import OrbitIndex
+from landscape.problems.overlay import Overlay
+from landscape.problems.symmetry import Symmetry
 
 
 def test_orbit_index_counts_the_orbits_of_noisy_images():
@@ -72,9 +74,10 @@ def test_images_are_the_group_element_that_lays_a_known_point_over_an_approximat
         exact.append(moved.reshape(-1))
     exact = np.array(exact)
     near = exact + 1e-4 * rng.normal(size=exact.shape) / np.sqrt(exact.shape[1])
-    found, images = index.images(near, np.ones(12), np.full(12, 1e-3), 1e-2)
+    found, images, apart = index.images(near, np.ones(12), np.full(12, 1e-3), 1e-2)
     assert (found == 0).all()
     np.testing.assert_allclose(images, exact, rtol=0, atol=1e-13)  # a permutation and a product with one, to rounding
+    np.testing.assert_allclose(apart, np.linalg.norm(near - exact, axis=1), atol=1e-13)
     # No orbit is named for a point further away than asked for, or of another loss.
     assert (index.images(near, np.ones(12), np.full(12, 1e-3), 1e-6)[0] == -1).all()
     assert (index.images(near, np.full(12, 1.1), np.full(12, 1e-3), 1e-2)[0] == -1).all()
@@ -100,9 +103,40 @@ def test_the_program_of_accelerators_lays_points_as_numpy_does(flips):
     thetas[::7] = rng.normal(size=(len(thetas[::7]), k * k))
     thetas += 1e-5 * rng.normal(size=thetas.shape)
     plain, there = overlay.over(known, thetas), overlay.over_there(known, thetas)
-    assert (np.isnan(plain).any(axis=1) == np.isnan(there).any(axis=1)).all()
-    assert 40 < np.isfinite(plain).all(axis=1).sum() < 80  # both kinds are there
-    np.testing.assert_allclose(there, plain, rtol=0, atol=1e-13)  # a permutation and a product with one, to rounding
+    near = [np.linalg.norm(images - thetas, axis=1) < 1e-3 for images in (plain, there)]
+    np.testing.assert_array_equal(*near)
+    assert 40 < near[0].sum() < 80  # both kinds are there
+    np.testing.assert_allclose(there[near[0]], plain[near[0]], rtol=0, atol=1e-13)  # by rounding of a product
+
+
+@pytest.mark.parametrize(
+    ("anchors", "colours", "free"),
+    [
+        (np.concatenate([np.eye(3), -np.eye(3), np.ones((1, 3))]), [0] * 6 + [1], True),
+        (np.concatenate([np.eye(3), -np.eye(3)]), [0] * 6, False),  # no class of its own is a basis
+        (np.concatenate([np.eye(3), [[1.0, 0.0, 0.0]]]), [0] * 3 + [1], False),  # one axis is marked
+        (
+            np.concatenate([np.eye(3), np.roll(np.eye(3), 1, axis=0) - np.eye(3)]),
+            [0] * 3 + [1] * 3,
+            False,
+        ),  # turns only
+        (np.eye(3) + 0.2, [0] * 3, True),
+        (np.diag([1.0, 2.0, 3.0]), [0] * 3, False),
+    ],
+    ids=["both ends", "signs", "marked", "turns", "equal angles", "lengths"],
+)
+def test_permutations_of_a_basis_need_no_check_where_all_of_them_are_in_the_group(anchors, colours, free):
+    symmetry = Symmetry(anchors, np.array(colours), (2, 3))
+    overlay = Overlay(symmetry, 1e-7)
+    assert overlay.determined
+    assert overlay._free == free
+    assert not Overlay(replace(symmetry, flips=True), 1e-7)._free  # rows with signs are paired, and that is checked
+    if free:
+        point = np.random.default_rng(0).normal(size=6)
+        overlay.add(point)
+        turned = point.reshape(2, 3) @ np.linalg.solve(anchors[:3], anchors[[2, 0, 1]])
+        image = overlay.over(np.zeros(1, int), (turned[::-1] + 1e-6).reshape(1, -1))
+        np.testing.assert_allclose(image[0], turned[::-1].reshape(-1), atol=1e-14)
 
 
 def test_images_claim_nothing_where_a_rotation_is_free():
@@ -117,6 +151,7 @@ def test_images_claim_nothing_where_a_rotation_is_free():
 def test_images_without_a_group_are_the_points_themselves():
     index = OrbitIndex(None, 1e-7)
     index.add(np.array([1.0, 2.0]), 0.5)
-    found, images = index.images(np.array([[1.0, 2.001], [2.0, 1.0]]), np.full(2, 0.5), np.full(2, 0.1), 0.01)
+    found, images, apart = index.images(np.array([[1.0, 2.001], [2.0, 1.0]]), np.full(2, 0.5), np.full(2, 0.1), 0.01)
     assert found.tolist() == [0, -1]
+    np.testing.assert_allclose(apart, [0.001, np.inf], atol=1e-12)
     np.testing.assert_array_equal(images[0], [1.0, 2.0])

@@ -356,9 +356,33 @@ def test_third_derivative_is_never_above_its_bound(act):
             return u, jnp.abs(u @ pull(u))
 
         found = jax.lax.scan(climb, start, None, length=20)[1]
-        return jnp.max(found), problem.third_derivative(theta, h), problem.third_derivative(theta, 0.0)
+        return jnp.max(found), h, problem.third_derivative(theta, h), problem.third_derivative(theta, 0.0)
 
     rng = np.random.default_rng(14)
+    problems, students = crowded(act, rng)
+    starts = rng.normal(size=students.shape)
+    starts /= np.linalg.norm(starts, axis=1, keepdims=True)
+    found, h, in_ball, at_point = steepest(problems, students, starts)
+    # Differences of the Hessian average the third derivative over the ball of radius h; their rounding is
+    # eps / 1e-5 of the Hessian over the shortest norm, which the bound contains as its own unit.
+    assert np.all(np.asarray(found) <= np.asarray(in_ball) * (1 + 1e-6) + 1e-8)
+    arc, _ = act.arc_and_linear
+    if arc:
+        assert np.max(np.asarray(found / at_point)) > 0.4  # the search is not asleep
+    near = np.concatenate([near_bound(problems, theta, i, h[i : i + 1]) for i, theta in enumerate(students)])
+    assert np.all(np.asarray(found) <= near * (1 + 1e-6) + 1e-8)
+    if arc:
+        assert np.max(np.asarray(found) / near) > 0.6
+
+
+def near_bound(problems, theta, i, radii):
+    """`third_derivative_near` of the i-th of some problems."""
+    one = TeacherStudent(teacher=problems.teacher[i], width=problems.width, activation=problems.activation)
+    return one.third_derivative_near(theta, np.array(radii))
+
+
+def crowded(act, rng):
+    """120 problems of three students and two teachers in R^3, and a student for each: short, near parallel, ..."""
     students, teachers = [], []
     for case in range(120):
         w, v = rng.normal(size=(3, 3)), rng.normal(size=(2, 3))
@@ -376,17 +400,57 @@ def test_third_derivative_is_never_above_its_bound(act):
             w *= np.array([[near], [near], [1.0]])
         students.append(w.reshape(-1))
         teachers.append(v)
-    students = np.array(students)
     problems = TeacherStudent(teacher=np.array(teachers), width=3, activation=act)
-    starts = rng.normal(size=students.shape)
-    starts /= np.linalg.norm(starts, axis=1, keepdims=True)
-    found, in_ball, at_point = steepest(problems, students, starts)
-    # Differences of the Hessian average the third derivative over the ball of radius h; their rounding is
-    # eps / 1e-5 of the Hessian over the shortest norm, which the bound contains as its own unit.
-    assert np.all(np.asarray(found) <= np.asarray(in_ball) * (1 + 1e-6) + 1e-8)
-    arc, _ = act.arc_and_linear
-    if arc:
-        assert np.max(np.asarray(found / at_point)) > 0.4  # the search is not asleep
+    return problems, np.array(students)
+
+
+def test_hessians_in_a_ball_differ_by_no_more_than_the_bound_near_its_centre():
+    """In balls up to half the shortest neuron, where neurons turn through one another."""
+    rng = np.random.default_rng(3)
+    problems, students = crowded(activation("relu"), rng)
+    hessians = jax.jit(jax.vmap(lambda problem, theta: problem.hessian(theta)))
+    for part in (1e-4, 0.03, 0.5):
+        radius = part * np.min(np.linalg.norm(students.reshape(-1, 3, 3), axis=2), axis=1)
+        bound = np.concatenate([near_bound(problems, theta, i, radius[i : i + 1]) for i, theta in enumerate(students)])
+        worst = 0.0
+        for _ in range(20):
+            ends = rng.normal(size=(2, *students.shape))
+            ends *= (radius / np.linalg.norm(ends, axis=2))[..., None]
+            ends[1] = ends[0] * (1 - rng.uniform(0, 2, size=(len(students), 1)))  # on a diameter; near by, too
+            apart = np.linalg.norm(ends[0] - ends[1], axis=1)
+            turned = hessians(problems, students + ends[0]) - hessians(problems, students + ends[1])
+            change = np.linalg.norm(np.asarray(turned), ord=2, axis=(1, 2))
+            # Rounding of the Hessian: some eps of the pull of longer neurons on the shortest.
+            assert np.all(change <= bound * apart * (1 + 1e-9) + 1e-12 * np.maximum(1, part / radius))
+            worst = max(worst, np.max(change / (bound * apart)))
+        assert worst > 0.05  # in directions at random
+
+
+def test_bound_near_a_point_is_sharp_in_small_balls():
+    """Beside what power iteration finds; bounds of pairs one by one add up to 20 and more."""
+    problem = orthonormal_teacher(20)
+    theta = np.eye(20) + 0.05 * np.random.default_rng(0).normal(size=(20, 20))
+    radii = np.array([0.0, 1e-3, 0.05, 0.5, 2.0])
+    near = problem.third_derivative_near(theta.reshape(-1), radii)
+    assert np.all(np.diff(near[:4]) > 0)
+    assert near[1] < 2.2
+    assert float(problem.third_derivative(theta.reshape(-1), radii[1])) > 18
+    assert near[4] == np.inf  # the ball reaches a zero neuron
+    u, h = np.random.default_rng(1).normal(size=400), 1e-4
+    u /= np.linalg.norm(u)
+    for _ in range(40):
+        turned = hessian(problem, theta.reshape(-1) + h * u) - hessian(problem, theta.reshape(-1) - h * u)
+        pull = np.asarray(turned @ u) / (2 * h)
+        found, u = u @ pull, (pull + 2 * u) / np.linalg.norm(pull + 2 * u)
+    assert near[0] / 1.6 < found < near[0]
+
+
+def test_no_bound_is_known_near_a_point_that_is_not_finite():
+    problem = orthonormal_teacher(2)
+    for entry in (np.nan, np.inf, 1e300):
+        bound = problem.third_derivative_near(np.array([entry, 1.0, 0.0, 1.0]), np.array([0.0, 0.1]))
+        assert not np.any(bound < np.inf)
+    assert np.all(teacher_student(np.eye(2), activation="erf").third_derivative_near(np.ones(4), np.zeros(3)) == np.inf)
 
 
 def test_third_derivative_bound_is_attained_by_one_neuron_and_one_teacher():

@@ -3,7 +3,8 @@
 A restart near a saddle has a small gradient too. A candidate is accepted where the polish is shown to end where the
 descent would; or at the lower bound; or at a clear minimum close by, with positive curvature all the way, where no
 bound on the third derivative is known or, from the third rung on, the bound is too crude for a very flat minimum; or,
-at the last rung, in any case: a descent that gets this close to a saddle has stopped there.
+at the last rung, in any case: a descent that gets this close to a saddle has stopped there. Where minima are isolated
+as a rule there is an early rung before the first, where only what is shown is accepted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from landscape.polish import (
     all_definite,
     batch_size,
     curvature_needed,
+    curved,
     levels,
     newton_to_stationary,
     polish,
@@ -33,6 +35,7 @@ from landscape.problems.problem import Problem
 from landscape.records import Basin, Point, Status, Verdict
 from landscape.theory.nearby import losses
 
+EARLY = 10.0  # the early rung, in units of the first: by then most basins of k = n = 20 are shown
 WAITING = 2**17  # coordinates of candidates that wait for each other at most: their lanes wait too
 TOO_LARGE = 2500  # coordinates beyond which the polish is not compiled ahead: one Hessian is 50 MB there
 
@@ -42,6 +45,8 @@ class NewtonAcceptance:
 
     Attributes:
         anywhere: Whether a descent out of budget is a candidate too: not here.
+        first: Gradient norm at which a descent is first offered, times the gradient scale. Not early in float32, since
+            what goes on does so in float64; nor where ends are in flat sets, and each would be polished again.
         period: Gradients between two looks at whether the loss of a descent has fallen.
     """
 
@@ -61,6 +66,8 @@ class NewtonAcceptance:
         self.book = OrbitBook(problem, tolerances.same_point * problem.scale)
         self.period = schedule.settle
         self._single = jnp.dtype(settings.dtype) == jnp.float32
+        early = problem.isolated and problem.third_derivative_known and not self._single
+        self.first = (EARLY if early else 1.0) * settings.retire
         self._left = np.zeros(0, np.int64)  # restarts that the last deal left for later
         self._loose = False  # whether the last polish met points that are not isolated, which nobody can recognise
 
@@ -91,7 +98,17 @@ class NewtonAcceptance:
 
     def _slack(self, loss: np.ndarray, grad_norm: np.ndarray) -> np.ndarray:
         """How far the loss of a known point that is close may be from that of a candidate, [m]."""
-        return grad_norm * self.tolerances.close * self.problem.scale + 1e-9 * (1 + np.abs(loss))
+        return grad_norm * self.tolerances.reach * self.problem.scale + 1e-9 * (1 + np.abs(loss))
+
+    def _beside(self, orbit: np.ndarray, moved: np.ndarray, grad_norm: np.ndarray) -> np.ndarray:
+        """Whether descents at such distances from a point of a known orbit need no polish to say so, [m].
+
+        They do not where the orbit is close, and where it is so flat that its own curvature leaves them that far away:
+        a polish would lead there, and be too long to be believed.
+        """
+        known = self.book.traps.at(orbit)
+        far = (known.curvature > 0) & ~known.at_bound & (moved * known.curvature <= 3 * grad_norm)
+        return (moved <= self.tolerances.close * self.problem.scale) | far
 
     def measured(self, candidates: Candidates) -> Candidates:
         """The candidates with loss and gradient norm in float64."""
@@ -144,20 +161,17 @@ class NewtonAcceptance:
         if not self.book.count or not candidates:
             return [], candidates
         restarts, theta, loss, grad_norm, guess, ahead = candidates
-        scale, close = self.problem.scale, self.tolerances.close * self.problem.scale
+        scale, reach = self.problem.scale, self.tolerances.reach * self.problem.scale
         slack = self._slack(loss, grad_norm)
-        found, images = self.book.index.images(theta, loss, slack, close, guess, ahead)
+        found, images, apart = self.book.index.images(theta, loss, slack, reach, guess, ahead)
         near = np.flatnonzero(found >= 0)
+        near = near[self._beside(found[near], apart[near], grad_norm[near])]
         here, orbit, image = theta[near], found[near], images[near]
-        moved = np.linalg.norm(image - here, axis=1)
+        moved = apart[near]
         known = self.book.traps.at(orbit)
-        needed = curvature_needed(known.bound, moved, grad_norm[near], scale)
-        with np.errstate(invalid="ignore"):
-            trapped = needed <= np.minimum(known.curvature, known.bound * known.radius)
+        trapped = curvature_needed(known.radii, known.bounds, moved, grad_norm[near], scale) <= known.curvature
         threshold, definite = restarts.threshold[near], known.curvature > 0
-        # The least eigenvalue falls by no more than bound times distance (Weyl); an image is exact to 1e-10 of a row.
-        convex = known.bound * (1.1 * moved + 1e-9 * scale) <= known.curvature
-        convex &= moved <= known.radius
+        convex = known.convex(1.1 * moved + 1e-9 * scale)  # an image is exact to 1e-10 of a row
         basins = self._basins(here, threshold, image, trapped, known.at_bound, definite, moved, convex)
         ends = np.array([basin is not None for basin in basins], bool)
         accepted = near[ends]
@@ -255,7 +269,7 @@ class NewtonAcceptance:
         at_bound: np.ndarray,
         definite: np.ndarray,
         moved: np.ndarray,
-        convex: np.ndarray | bool = False,
+        convex: np.ndarray | None = None,
     ) -> np.ndarray:
         """The ground on which each descent is taken to end at its stationary point, [m]; None without one.
 
@@ -267,30 +281,47 @@ class NewtonAcceptance:
             at_bound: Whether the point is at the lower bound of the loss, [m].
             definite: Whether the Hessian at the point is positive definite, [m].
             moved: Distance to the point, [m].
-            convex: Whether the loss is known to be convex on the way there, [m].
+            convex: The least curvature where each stands with which the loss is convex on the way there, [m]; inf where
+                none is known.
         """
         basins = np.full(len(moved), None, object)
         near = definite & (moved <= self.tolerances.close * self.problem.scale)
         # A method that does not descend all the way is never shown, and believed where a descent would be.
         believed = near & (trapped | (not self.problem.third_derivative_known))
         basins[believed] = Basin.NUMERICAL
-        basins[at_bound] = Basin.LOWER_BOUND
+        basins[at_bound & (trapped | (threshold <= 1.01 * self.settings.retire))] = Basin.LOWER_BOUND
         if self.method.descends:
             basins[trapped] = Basin.SHOWN
         # From the third rung on.
         third = (
             near & (threshold <= 1.01e-2 * self.settings.retire) & np.array([basin is None for basin in basins], bool)
         )
-        basins[third & convex] = Basin.NUMERICAL
-        third &= ~np.asarray(convex)
         if third.any():
-            basins[np.flatnonzero(third)[self._convex_between(theta[third], end[third])]] = Basin.NUMERICAL
+            here = np.flatnonzero(third)
+            needed = None if convex is None else convex[here]
+            basins[here[self._convex_between(theta[here], end[here], needed)]] = Basin.NUMERICAL
         return basins
 
-    def _convex_between(self, theta: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Whether every Hessian seen between the end of each descent and its polished point is positive definite."""
-        between = np.stack([theta + s * (end - theta) for s in (0.0, 0.25, 0.5, 0.75)], axis=1)
-        return all_definite(self.problem, between)
+    def _convex_between(self, theta: np.ndarray, end: np.ndarray, needed: np.ndarray | None) -> np.ndarray:
+        """Whether the way from the end of each descent to its polished point is convex.
+
+        It is shown where the curvature at the descent's end is at least what is needed; else every Hessian that is seen
+        on the way has to be positive definite.
+
+        Args:
+            theta: The ends of the descents, [m, p].
+            end: The polished points, [m, p].
+            needed: See `_basins`.
+        """
+        needed = np.full(len(theta), np.inf) if needed is None else needed
+        convex, some = needed <= 0, np.flatnonzero((needed > 0) & np.isfinite(needed))
+        if len(some):
+            convex[some] = curved(self.problem, theta[some], needed[some])
+        rest = np.flatnonzero(~convex)
+        if len(rest):
+            between = np.stack([theta[rest] + s * (end - theta)[rest] for s in (0.0, 0.25, 0.5, 0.75)], axis=1)
+            convex[rest] = all_definite(self.problem, between)
+        return convex
 
     def _polish(self, candidates: Candidates, queue: Queue) -> list[tuple[int, Basin, Point, Polished | None]]:
         """Of the candidates that are accepted: which, on what ground, and the polished points; the others go on."""

@@ -138,7 +138,7 @@ class Driver:
             report: Called between chunks.
         """
         begun = time.perf_counter()
-        queue = Queue(np.asarray(restarts), self.settings.retire)
+        queue = Queue(np.asarray(restarts), self.acceptance.first)
         candidates = Candidates.none(self.problem.p)
         counts: Counter[str] = Counter()
         if not queue.total:
@@ -448,7 +448,7 @@ class Driver:
         return restarts._replace(
             step_scale=restarts.step_scale / 2,
             mark=np.full(m, np.inf),
-            threshold=np.full(m, self.settings.retire),
+            threshold=np.full(m, self.acceptance.first),
             begun=restarts.steps,
             parked=np.full(m, None, object),
         )

@@ -24,6 +24,7 @@ class ExactAcceptance:
 
     Attributes:
         anywhere: Whether a descent out of budget is a candidate too.
+        first: Gradient norm at which a descent is first offered, times the gradient scale.
         period: Gradients between two looks at whether the loss of a descent has fallen.
     """
 
@@ -38,7 +39,7 @@ class ExactAcceptance:
     ):
         self.problem, self.finish, self.settings, self.clock = problem, finish, settings, clock
         self.tolerances, self.schedule = tolerances, schedule
-        self.anywhere, self.period = finish.anywhere, schedule.still
+        self.anywhere, self.period, self.first = finish.anywhere, schedule.still, settings.retire
         self._cache: dict[bytes, Any] = {}  # the room's own
         self._names: dict[bytes, int] = {}  # of isolated ends, by their keys
         plain = settings.optimiser == "gradient-descent"

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape import classify
 from landscape.engine.rows import KIND, said
-from landscape.polish import ball_at, evaluate
+from landscape.polish import HALVINGS, balls_at, evaluate
 from landscape.problems.orbits import OrbitIndex
 from landscape.problems.problem import Problem
 from landscape.records import Label, Point, Spectrum, Status, Verdict
@@ -23,19 +23,27 @@ class Traps(NamedTuple):
 
     Attributes:
         curvature: A lower bound on every eigenvalue there.
-        radius: Of a ball in which the third derivative is bounded.
-        bound: On the third derivative in that ball.
+        radii: Of balls in which the third derivative is bounded, [m, balls].
+        bounds: On the third derivative in each, [m, balls].
         at_bound: Whether the point is global: at the lower bound of the loss.
     """
 
     curvature: np.ndarray
-    radius: np.ndarray
-    bound: np.ndarray
+    radii: np.ndarray
+    bounds: np.ndarray
     at_bound: np.ndarray
 
     def at(self, which: np.ndarray) -> Traps:
         """Those of them, by places."""
         return Traps(*(column[which] for column in self))
+
+    def convex(self, reach: np.ndarray) -> np.ndarray:
+        """The least curvature at distance `reach` [m] with which the loss is convex on the whole way there; maybe < 0.
+
+        Eigenvalues fall by no more than bound times distance (Weyl), from either end.
+        """
+        bound = np.min(np.where(self.radii >= reach[:, None], self.bounds, np.inf), axis=1)
+        return np.where(self.curvature > 0, bound * reach - self.curvature, np.inf)
 
 
 class OrbitBook:
@@ -59,7 +67,8 @@ class OrbitBook:
         self.index = OrbitIndex(problem.symmetry, same_point)
         self.verdicts: list[Verdict] = []
         self.names: list[int | None] = []
-        self.traps = Traps(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, bool))
+        none = np.zeros((0, len(HALVINGS)))
+        self.traps = Traps(np.zeros(0), none, none, np.zeros(0, bool))
 
     @property
     def count(self) -> int:
@@ -69,11 +78,13 @@ class OrbitBook:
     def add(self, name: int | None, theta: np.ndarray, verdict: Verdict) -> int:
         """Takes in a new orbit, and returns its place."""
         assert verdict.loss is not None
-        radius, bound = ball_at(self.problem, theta)
+        radii, bounds = balls_at(self.problem, theta)
         # A stored verdict has no error of its eigenvalue: a thousandth covers it wherever it is a minimum at all.
         least = -np.inf if verdict.min_curvature is None else verdict.min_curvature
-        new = 0.999 * least if least > 1e-9 else -np.inf, radius, bound, verdict.label == Label.GLOBAL
-        self.traps = Traps(*(np.append(column, value) for column, value in zip(self.traps, new, strict=True)))
+        new = 0.999 * least if least > 1e-9 else -np.inf, radii, bounds, verdict.label == Label.GLOBAL
+        self.traps = Traps(
+            *(np.append(column, np.array([value]), axis=0) for column, value in zip(self.traps, new, strict=True))
+        )
         self.verdicts.append(verdict)
         self.names.append(name)
         return self.index.add(theta, verdict.loss)

@@ -85,11 +85,12 @@ class Restarts(NamedTuple):
 
     def batches(self) -> Iterator[tuple[Parked, np.ndarray]]:
         """What holds their lanes, each with the places of those that it holds."""
-        keys = np.array([id(one) for one in self.parked], np.int64)
-        for first in np.sort(np.unique(keys, return_index=True)[1]):
-            one: Parked | None = self.parked[first]  # pyright: ignore[reportAssignmentType]
+        found: dict[int, tuple[Parked, list[int]]] = {}
+        for i, one in enumerate(self.parked):
             if one is not None:
-                yield one, np.flatnonzero(keys == keys[first])
+                found.setdefault(id(one), (one, []))[1].append(i)
+        for one, places in found.values():
+            yield one, np.array(places)
 
 
 def parked(restarts: Restarts, by: Parked) -> Restarts:

@@ -65,5 +65,7 @@ def row(restarts: Restarts, i: int, point: Point, verdict: Verdict, orbit: int, 
 
 def together(batches: list[Batch]) -> Batch:
     """Several batches as one, in this order."""
+    if len(batches) == 1:
+        return {name: batches[0][0][name] for name in NAMES}, batches[0][1]
     columns = {name: np.concatenate([batch[0][name] for batch in batches]) for name in NAMES}
     return columns, np.concatenate([batch[1] for batch in batches])

@@ -74,11 +74,13 @@ class Starts:
             points, missing = self._found(numbers)
         if missing.any():
             # The last block is filled, at no cost; more is drawn where nothing of what comes next is there.
+            wanted = numbers[missing]
             ready = len(self._drawn) > 0 and bool(np.all(self._drawn[-1].rows_of(upcoming[:1]) >= 0))
-            along = max(-len(numbers) % BLOCK, 0 if ready else self._room - len(numbers))
-            new = self._draw(np.concatenate([numbers, upcoming[:along]]))
+            along = max(-len(wanted) % BLOCK, 0 if ready else self._room - len(wanted))
+            new = self._draw(np.concatenate([wanted, upcoming[:along]]))
             self._drawn = [new, *self._drawn[-1:]] if ready else [*self._drawn[-1:], new]
-            points, _ = self._found(numbers)
+            points = points if len(points) else np.empty((len(numbers), self._problem.p))
+            points[missing] = new.points[new.rows_of(wanted)]
         if self._pool is not None and self._coming is None:
             coming = upcoming[: 2 * self._room]
             coming = coming[self._drawn[-1].rows_of(coming) < 0][: self._room]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.problems.isomorphism import Graph, graph_of, isomorphic, sums_slack
+from landscape.problems.isomorphism import graph_of, isomorphic, sums_slack
 from landscape.problems.overlay import Overlay
 from landscape.problems.symmetry import Symmetry
 
@@ -79,8 +79,7 @@ class OrbitIndex:
         self._table = row if self._table is None else np.concatenate([self._table, row])
         self._points.append(point)
         if self._overlay is not None:
-            assert isinstance(point, Graph)
-            self._overlay.add(point, np.asarray(theta, float))
+            self._overlay.add(np.asarray(theta, float))
         self.representatives.append(np.array(theta))
         self.losses.append(float(loss))
         return len(self.losses) - 1
@@ -122,7 +121,7 @@ class OrbitIndex:
         reach: float,
         guess: np.ndarray | None = None,
         ahead: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For points [m, p] that need not be polished: a known orbit with a point near each, and that very point.
 
         The point is the representative moved by an element of the group, which is checked (see `overlay`). A known
@@ -137,14 +136,15 @@ class OrbitIndex:
             ahead: What came of it, [m, p].
 
         Returns:
-            Indices of orbits, [m], -1 where none was found; images [m, p], arbitrary there.
+            Indices of orbits, [m], -1 where none was found; images [m, p], arbitrary there; and how far these are, [m].
         """
-        found, images = np.full(len(thetas), -1), np.zeros_like(thetas, dtype=float)
+        m = len(thetas)
+        found, images, apart = np.full(m, -1), np.zeros_like(thetas, dtype=float), np.full(m, np.inf)
         if not self.losses or callable(self.symmetry):
-            return found, images
+            return found, images, apart
         # The orbits to be tried for each point are order[first : last]: those of one place in it at a time.
         order, first, last = self._tried(losses, slack)
-        guess = np.full(len(thetas), -1) if guess is None else guess
+        guess = np.full(m, -1) if guess is None else guess
         while len(open_ := np.flatnonzero((found < 0) & (first < last))):
             orbits = order[first[open_]]
             new = guess[open_] != orbits
@@ -154,10 +154,13 @@ class OrbitIndex:
                 candidates = ahead[open_]
                 if new.any():
                     candidates[new] = self._laid_over(orbits[new], thetas[open_[new]])
-            near = np.linalg.norm(candidates - thetas[open_], axis=1) <= reach  # False for NaN
-            found[open_[near]], images[open_[near]] = orbits[near], candidates[near]
+            away = candidates - thetas[open_]
+            distance = np.sqrt(np.einsum("ij,ij->i", away, away))
+            near = distance <= reach  # False for NaN
+            here = open_[near]
+            found[here], images[here], apart[here] = orbits[near], candidates[near], distance[near]
             first[open_] += 1
-        return found, images
+        return found, images, apart
 
     def _laid_over(self, orbits: np.ndarray, thetas: np.ndarray) -> np.ndarray:
         """Representatives of orbits [m] laid over points [m, p]; NaN where the guess is no group element."""

@@ -1,9 +1,10 @@
 """Known points laid over many new ones near them, by a guess of the group element that is checked and never searched.
 
-What told the nodes of a known point apart, as a graph of students and anchors, is kept as a script; the nodes of a
-point near one of its images are told apart by the same steps, by rank. That is one guess of a bijection for each new
-point, and the work on all of them is a few array operations. A right guess is a permutation of rows, with signs where
-they are free, and the orthogonal map that permutes the anchors as the bijection says; whether the map does is checked.
+What told the nodes of a known point apart, as a graph with edges between students and anchors, is kept as a script; the
+nodes of a point near one of its images are told apart by the same steps, by rank. That is one guess of a bijection for
+each new point, and the work on all of them is a few array operations. A right guess is a permutation of rows, with
+signs where they are free, and the orthogonal map that permutes the anchors as the bijection says; whether the map does
+is checked, once for all where every permutation of some of the anchors belongs to one.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 
 from landscape.precision import double_on_cpu, float64
 from landscape.problems import overlay_compiled
-from landscape.problems.isomorphism import Graph, edge_sums, sums_slack
+from landscape.problems.isomorphism import colour_refinement, sums_slack
 from landscape.problems.symmetry import Symmetry
 
-MANY = 64  # points laid over at once: their inner products stay in a core's cache
+MANY = 256  # points laid over at once: their inner products stay in a core's cache
 
 
 class _Script(NamedTuple):
@@ -52,22 +53,22 @@ class Overlay:
             tolerance: Largest distance of two equal rows, in units of theta.
         """
         self._symmetry, self._tolerance = symmetry, tolerance
-        self._anchors = np.asarray(symmetry.anchors, float)
-        d = symmetry.shape[1]
+        self._anchors, classes, free = _read(symmetry, tolerance)
+        self._free = free and not symmetry.flips  # every guess is a group element
+        d, many = symmetry.shape[1], (2 if symmetry.flips else 1) * symmetry.shape[0]
         self.determined = len(self._anchors) >= d and np.linalg.matrix_rank(self._anchors) == d
         self._inverse = np.linalg.pinv(self._anchors) if self.determined else np.zeros((d, 0))
+        self._labels = np.concatenate([np.zeros(many, int), 1 + classes])
         self._scripts: list[_Script] = []
         self._rows: list[np.ndarray] = []  # students of each known point
-        self._labels = np.zeros(0, int)
         self._tables: tuple[np.ndarray, ...] | None = None
         self._held: overlay_compiled.Tables | None = None  # the same on an accelerator
 
-    def add(self, point: Graph, theta: np.ndarray) -> None:
-        """Takes in a known point theta [p] with its graph."""
+    def add(self, theta: np.ndarray) -> None:
+        """Takes in a known point theta [p]."""
         if not self.determined:
             return
-        self._labels = point.labels
-        self._scripts.append(_script(self._nodes(theta[None])[0], point, self._anchors, self._tolerance))
+        self._scripts.append(_script(self._nodes(theta[None])[0], self._labels, self._anchors, self._tolerance))
         self._rows.append(np.reshape(theta, self._symmetry.shape))
         self._tables = self._held = None
 
@@ -125,7 +126,8 @@ class Overlay:
     def _laid(self, known: np.ndarray, thetas: np.ndarray, unit: float) -> np.ndarray:
         """As `over`, for few points whose scripts share a unit, those of long scripts first."""
         if self._tables is None:
-            self._tables = np.stack(self._rows), *_padded(self._scripts)
+            rows = np.stack(self._rows)
+            self._tables = rows @ self._inverse if self._free else rows, *_padded(self._scripts)
         rows, ranks, plain, node, lengths = self._tables
         students, anchors = self._nodes(thetas), self._anchors
         with np.errstate(over="ignore", invalid="ignore"):  # far longer rows than the known point's are near none
@@ -135,13 +137,17 @@ class Overlay:
         # partner[i]: the node of the known point that stands for node i.
         partner = np.take_along_axis(node[known], classes, axis=1)
         many = students.shape[1]
+        chosen, to = partner[:, :many], partner[:, many:] - many
+        if self._free:
+            # A known row is c A, so its image is c, permuted, times A.
+            n, q = rows.shape[1:]
+            source = np.take(rows, (known[:, None, None] * n + chosen[:, :, None]) * q + to[:, None, :])
+            return (source.reshape(-1, len(anchors)) @ anchors).reshape(len(thetas), -1)
         # Anchor i of the point is the image of anchor to[i] of the known one: Q a_to[i] = a_i.
-        to = partner[:, many:] - many
         back = anchors[np.argsort(to, axis=1)]
         turn = self._inverse @ back
         kept = _largest(turn @ turn.swapaxes(1, 2), np.eye(anchors.shape[1])) <= 1e-10
         kept &= _largest(anchors @ turn, back) <= 1e-10 * np.abs(anchors).max()
-        chosen = partner[:, :many]
         sign = np.ones(1)
         if self._symmetry.flips:
             chosen = chosen[:, ::2]
@@ -152,22 +158,61 @@ class Overlay:
         return np.where(kept[:, None], (source @ turn).reshape(len(thetas), -1), np.nan)
 
 
+def _read(symmetry: Symmetry, tolerance: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The anchors that are read, their classes among themselves, and whether any permutation of them is a map.
+
+    Where a class of anchors that nothing tells apart is a basis of the space, and each of its permutations is that of
+    an orthogonal map which keeps all anchors, these are enough: both ends of an orthonormal teacher's lines and their
+    sum are 41 anchors in 20 dimensions, of which 20 say it all. Two permutations generate the others.
+    """
+    anchors = np.asarray(symmetry.anchors, float)
+    colours = np.unique(symmetry.colours, return_inverse=True)[1]
+    if not len(anchors):
+        return anchors, colours, False
+    largest = float(np.linalg.norm(anchors, axis=1).max()) or 1.0
+    hashes = np.exp((anchors / largest) @ (anchors / largest).T)
+    found = colour_refinement(np.stack([hashes] * 2), np.stack([colours] * 2), sums_slack(tolerance, largest))
+    classes = colours if found is None else found[0]
+    for one in range(classes.max() + 1):
+        some = anchors[classes == one]
+        if len(some) != anchors.shape[1] or np.linalg.matrix_rank(some) < len(some):
+            continue
+        swapped, rolled = some.copy(), np.roll(some, 1, axis=0)
+        swapped[:2] = some[:2][::-1]
+        if all(_keeps(np.linalg.solve(some, to), anchors, colours) for to in (swapped, rolled)):
+            return some, np.zeros(len(some), int), True
+    return anchors, classes, False
+
+
+def _keeps(turn: np.ndarray, anchors: np.ndarray, colours: np.ndarray) -> bool:
+    """Whether x -> x turn is orthogonal, and maps the anchors of each colour onto themselves."""
+    if np.abs(turn @ turn.T - np.eye(len(turn))).max() > 1e-10:
+        return False
+    apart = np.linalg.norm((anchors @ turn)[:, None] - anchors[None], axis=2)
+    near, same = 1e-10 * np.abs(anchors).max(), colours[:, None] == colours[None]
+    # Equal anchors are counted: each falls on one that is there as often.
+    often = np.sum(same & (np.linalg.norm(anchors[:, None] - anchors[None], axis=2) <= near), axis=1)
+    return bool(np.array_equal(np.sum(same & (apart <= near), axis=1), often))
+
+
 def _largest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The largest entry of |a - b|, [m], for matrices [m, ...]; overwrites a."""
     a -= b
     return np.abs(a, out=a).reshape(len(a), -1).max(axis=1)
 
 
-def _script(students: np.ndarray, point: Graph, anchors: np.ndarray, tolerance: float) -> _Script:
+def _script(students: np.ndarray, labels: np.ndarray, anchors: np.ndarray, tolerance: float) -> _Script:
     """The script of a known point, from its students [n, d] (both signs where they are free)."""
-    largest = float(np.linalg.norm(anchors, axis=1).max()) or 1.0
-    # One of few units, so that the edges between anchors are the same for many points.
-    unit = largest * 2.0 ** max(0, int(np.ceil(np.log2(point.scale / largest))))
-    nodes = np.concatenate([students, anchors]) / unit
-    hashes, slack = np.exp(nodes @ nodes.T), sums_slack(tolerance, unit)
-    classes, ranks, plain = point.labels, [], []
+    largest = 2 * float(np.linalg.norm(anchors, axis=1).max()) or 1.0
+    # One of few units, so that most points share theirs.
+    scale = max(float(np.linalg.norm(students, axis=1).max()), largest / 2)
+    unit = largest * 4.0 ** max(0, int(np.ceil(np.log2(scale / largest) / 2)))
+    outer, slack = np.exp(students @ anchors.T / unit**2), sums_slack(tolerance, scale)
+    weight, many = _weights(len(labels)), len(students)
+    classes, ranks, plain = labels, [], []
     while True:
-        values = (3 + 2 * slack) * classes + edge_sums(hashes, classes)
+        sums = np.concatenate([outer @ weight[classes[many:]], weight[classes[:many]] @ outer])
+        values = (3 + 2 * slack) * classes + sums
         order = np.argsort(values, kind="stable")
         rank = np.concatenate([[0], np.cumsum(np.diff(values[order]) > slack)])
         if rank[-1] != classes.max():  # else no class was split: not a step
@@ -188,7 +233,14 @@ def _script(students: np.ndarray, point: Graph, anchors: np.ndarray, tolerance: 
         ranks.append(np.repeat(np.arange(len(sizes)), sizes))
         ranks[-1][first:] += np.minimum(np.arange(len(order) - first), sizes[tied[0]] - 1)
         plain.append(True)
+        classes = np.empty_like(classes)
         classes[order] = ranks[-1]
+
+
+def _weights(size: int) -> np.ndarray:
+    """The weight of each class of `size` nodes in sums of edges, so that these are below 3 (see `edge_sums`)."""
+    number = np.arange(1, size + 1)
+    return (number + np.cos(number) / 3) / (size * (size + 1))
 
 
 def _padded(scripts: list[_Script]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -218,27 +270,23 @@ def _followed(
     m, many, size = len(students), students.shape[1], len(labels)
     # In float32: points are further from their images than its rounding, and this is a guess.
     students, anchors = students.astype(np.float32), anchors.astype(np.float32)
-    inner = np.exp(students @ students.swapaxes(1, 2))
     outer = np.exp(students.reshape(-1, students.shape[2]) @ anchors.T).reshape(m, many, len(anchors))
-    fixed = np.exp(anchors @ anchors.T)
-    number = np.arange(1, size + 1)
-    weight = ((number + np.cos(number) / 3) / (size * (size + 1))).astype(np.float32)  # see `edge_sums`
-    classes = np.broadcast_to(labels, (m, size)).copy()
+    weight = _weights(size).astype(np.float32)
+    # Students and anchors are never in one class: each are sorted among themselves. Ties go by index.
+    parts = slice(0, many), slice(many, size)
+    classes = [np.tile(labels[part], (m, 1)) for part in parts]
+    index = [np.arange(part.stop - part.start) / size for part in parts]
+    first = [np.arange(m)[:, None] * (part.stop - part.start) for part in parts]
     for step in range(ranks.shape[1]):
         here = int(np.sum(lengths > step))
         if not here:
             break
-        weights = weight[classes[:here]]
-        own, other = weights[:, :many, None], weights[:, many:]
-        sums = np.concatenate(
-            [
-                (inner[:here] @ own)[..., 0] + (outer[:here] @ other[..., None])[..., 0],
-                (outer[:here].swapaxes(1, 2) @ own)[..., 0] + other @ fixed,
-            ],
-            axis=1,
-        )
-        sums[plain[:here, step]] = 0.0
-        keys = 4 * classes[:here] + sums
-        order = np.argsort(keys, axis=1, kind="stable")
-        np.put_along_axis(classes[:here], order, ranks[:here, step], axis=1)
-    return classes
+        own, other = (weight[some[:here]][..., None] for some in classes)
+        sums = (outer[:here] @ other)[..., 0], (outer[:here].swapaxes(1, 2) @ own)[..., 0]
+        split = plain[:here, step]
+        for part, some, edges, by, at in zip(parts, classes, sums, index, first, strict=True):
+            keys = 4 * some[:here] + (edges + 1e-9 * by)  # below the rounding of a sum
+            keys[split] = 4 * some[:here][split] + by
+            order = np.argsort(keys, axis=1)
+            some.reshape(-1)[order + at[:here]] = ranks[:here, step, part]
+    return np.concatenate(classes, axis=1)

@@ -138,16 +138,19 @@ def _largest(some: Any) -> Any:
 
 def _followed(held: Tables, known: Any, students: Any, anchors: Any) -> Any:
     """Classes [m, N] of points by the steps of scripts, in float32: points are further from their images than that."""
-    m, size = len(students), len(held.labels)
-    nodes = jnp.concatenate([students, anchors], axis=1).astype(jnp.float32)
-    hashes = jnp.exp(jnp.einsum("mid,mjd->mij", nodes, nodes, precision=HIGHEST))
+    m, many, size = len(students), students.shape[1], len(held.labels)
+    students, anchors = students.astype(jnp.float32), anchors.astype(jnp.float32)
+    outer = jnp.exp(jnp.einsum("mid,mjd->mij", students, anchors, precision=HIGHEST))
     number = jnp.arange(1, size + 1)
-    weight = ((number + jnp.cos(number) / 3) / (size * (size + 1))).astype(jnp.float32)  # see `isomorphism.edge_sums`
+    weight = ((number + jnp.cos(number) / 3) / (size * (size + 1))).astype(jnp.float32)  # see `overlay`
     ranks, plain, lengths = held.ranks[known], held.plain[known], held.lengths[known]
     every = jnp.arange(m)[:, None]
 
     def step(i: Any, classes: Any) -> Any:
-        sums = jnp.einsum("mij,mj->mi", hashes, weight[classes], precision=HIGHEST)
+        weights = weight[classes]
+        own = jnp.einsum("mij,mj->mi", outer, weights[:, many:], precision=HIGHEST)
+        other = jnp.einsum("mij,mi->mj", outer, weights[:, :many], precision=HIGHEST)
+        sums = jnp.concatenate([own, other], axis=1)
         keys = 4.0 * classes + jnp.where(plain[:, i, None], 0.0, sums).astype(jnp.float64)
         new = classes.at[every, jnp.argsort(keys, axis=1, stable=True)].set(ranks[:, i])
         return jnp.where(i < lengths[:, None], new, classes)

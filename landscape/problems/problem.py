@@ -129,6 +129,7 @@ class Problem(Loss):
         coercive: Whether the loss is known to grow without bound with theta: then nothing is lost at infinity.
         certifiable: Whether a convex program of finite size knows the least loss of all widths.
         error_bounded: Whether `loss_error` is a bound; else it is an estimate, and evidence is at most numerical.
+        isolated: Whether minima are isolated as a rule, so that one is soon known to be that of a descent.
         kinked: Whether the gradient jumps on surfaces on which minima and saddles may lie.
         room: The `theory.room.Room` of a problem from outside the package; None for those that the package knows.
     """
@@ -143,6 +144,7 @@ class Problem(Loss):
     coercive: bool = False
     certifiable: bool = False
     error_bounded: bool = True
+    isolated: bool = False
     kinked: bool = False
     room: Any = None
 
@@ -296,6 +298,13 @@ class Problem(Loss):
     def third_derivative(self, theta: Float[AnyArray, " p"], radius: float | Float[Array, ""]) -> Float[Array, ""]:
         """Lipschitz constant of the Hessian within `radius` of theta; inf, the default, where no bound is known."""
         return jnp.full((), jnp.inf, theta.dtype)
+
+    def third_derivative_near(self, theta: np.ndarray, radii: np.ndarray) -> np.ndarray:
+        """Lipschitz constants of the Hessian within each of some radii [r] of theta [p], sharp for small ones.
+
+        For the host. By default inf: none is known that is sharper than `third_derivative`.
+        """
+        return np.full(len(radii), np.inf)
 
     @property
     def third_derivative_known(self) -> bool:

@@ -26,6 +26,7 @@ from landscape.problems.outer_weights import OuterWeights, with_outer
 from landscape.problems.params import Params
 from landscape.problems.problem import HIGHEST, Problem, Tile, times
 from landscape.problems.symmetry import Symmetry
+from landscape.problems.third_derivative import hessian_lipschitz
 from landscape.records import InputError, LowerBound, dimensions, must_fit, numbers, whole
 
 
@@ -250,6 +251,11 @@ class TeacherStudent(Problem):
         return jnp.min(reach)
 
     @property
+    def isolated(self) -> bool:
+        """Unless neurons are more than the teacher's, and can be split, or turn where the teacher has no part."""
+        return max(self.width, self.d) <= len(self.teacher)
+
+    @property
     def third_derivative_known(self) -> bool:
         """Whether the activation is homogeneous."""
         return self.activation.homogeneous
@@ -274,6 +280,14 @@ class TeacherStudent(Problem):
         alone = 3 * np.sqrt(3) / (4 * np.pi) * jnp.max(pull / small**2)
         mixed = 3 / np.pi * np.sqrt(self.width - 1) / jnp.min(small)
         return jnp.where(jnp.min(small) > 0, abs(arc) * (alone + mixed), jnp.inf)
+
+    def third_derivative_near(self, theta: np.ndarray, radii: np.ndarray) -> np.ndarray:
+        """Lipschitz constants of the Hessian in small balls, for homogeneous activations; inf for the others."""
+        if not self.activation.homogeneous:
+            return super().third_derivative_near(theta, radii)
+        arc, _ = self.activation.arc_and_linear
+        student = np.asarray(theta, np.float64).reshape(self.width, self.d)
+        return hessian_lipschitz(arc, student, np.asarray(self.teacher, np.float64), radii)
 
     def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A random student. `init` is one of `INITS`."""
