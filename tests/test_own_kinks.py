@@ -242,6 +242,15 @@ def test_the_least_subgradient_is_that_of_the_pieces(function, slope):
     assert found.rest == (slope == 0.0)
 
 
+@pytest.mark.parametrize(("more", "label"), [(0.0, Label.TRAP), (-0.5, Label.UNCONVERGED)])
+def test_a_descent_stays_on_a_slope_only_where_the_automatic_gradient_is_zero(more, label):
+    """relu(x) - relu(-x) is x, and the automatic gradient at zero, where descents start, is that of `more` alone."""
+    line = problem(lambda x: relu(x[0]) - relu(-x[0]) + more * x[0] + x[1] ** 2, 2)
+    verdict = label_one(line, np.zeros(2))
+    assert verdict.label == label
+    assert more or verdict.by == "slope where the automatic gradient is 0, lower point"
+
+
 @pytest.mark.parametrize("size", [1e-6, 0.0])
 def test_beside_equal_eigenvalues_where_second_derivatives_are_none_a_point_is_undecided(size):
     """At 1e-6 the Hessian is finite and a few steps on it is not: their spectral norm raised."""

@@ -197,6 +197,19 @@ def test_singular_points_of_known_type_are_never_called_another(seed, terms):
         assert verdict.flavour in (allowed, Flavour.MINIMUM_NOT_CLEAR, None)
 
 
+@pytest.mark.parametrize("last", [2.0, slow(1.02)])
+def test_a_way_down_along_a_cusp_is_a_saddle(last):
+    """Lower between y^3 and last y^3 in x^2 only: every line through zero comes to it behind a rise."""
+    cusp = from_loss(
+        lambda x: (x[0] ** 2 - x[1] ** 3) * (x[0] ** 2 - last * x[1] ** 3), lambda key: jax.random.normal(key, (2,))
+    )
+    verdict = at(cusp, np.zeros(2))
+    assert (verdict.label, verdict.flavour) == (Label.SADDLE, Flavour.DEGENERATE)
+    assert falls(cusp, np.zeros(2), verdict)
+    walled = from_loss(lambda x: (x[0] ** 2 - x[1] ** 3) ** 2 + x[1] ** 8, lambda key: jax.random.normal(key, (2,)))
+    assert "minimum" in str(at(walled, np.zeros(2)).flavour)
+
+
 def test_declared_symmetries_are_taken_out_of_the_null_space():
     """Beside a circle's own direction x^4 has a null direction of its own, which decides."""
 

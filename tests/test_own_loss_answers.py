@@ -30,6 +30,12 @@ def test_a_far_point_of_a_users_loss_leads_to_the_end_of_a_descent():
     assert verdict.moved == pytest.approx(np.hypot(2.2, 2.0), abs=1e-4)
 
 
+def test_a_point_may_lead_to_where_the_loss_is_vertical():
+    root = ls.from_loss(lambda x: jnp.sqrt(jnp.abs(x[0])) + x[1] ** 2, lambda key: jax.random.normal(key, (2,)), 0.0)
+    verdict = ls.label(root, jnp.array([0.5, 0.1]))
+    assert (verdict.label, verdict.polished.label) == (Label.UNCONVERGED, Label.GLOBAL)
+
+
 def test_points_that_lead_nowhere_near_are_descended_from_together_by_the_method_asked_for():
     points = np.array([[0.2, 0.3], [-0.2, 0.3], [0.9, -0.3]])
     verdicts = ls.label(well(None), points, optimiser="flow")

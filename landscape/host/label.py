@@ -162,7 +162,7 @@ def _label(problem: Problem, theta: np.ndarray) -> Verdict:
     polished = given if end is None else judge(problem, end)
     if end is None or polished.label == Label.UNCONVERGED:  # a descent into a pole leads nowhere
         return given
-    return replace(given, polished=overflow.checked(problem, polished), moved=float(np.linalg.norm(end - theta)))
+    return replace(given, polished=polished, moved=float(np.linalg.norm(end - theta)))
 
 
 def _judge_exactly(problem: Problem, theta: np.ndarray) -> Verdict:

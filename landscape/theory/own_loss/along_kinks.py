@@ -24,6 +24,7 @@ CHORDS = 4  # Newton steps back to the kinks, with the slopes at the point
 FEW = 8  # directions in which a gradient is taken by differences
 BESIDE = 1e-2  # how far from the point it is looked whether slopes jump along the kinks too, in scales
 ACROSS = 1e-6  # how far to either side: a kink that bends is left by some BESIDE^2, and four chords leave BESIDE^6
+NEAR = 1e-7  # as far off as the gradients of pieces
 MEETS = 1e-9  # a kink further than this from the point, in scales, does not pass through it
 
 
@@ -84,7 +85,7 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
     """
     size = float(np.max(np.linalg.norm(slopes, axis=1)))
     rank = spread.rank(JUMP * size)
-    if rank in (0, len(u)):
+    if rank in (0, len(u)) or _bends(loss, u):
         return None
     jumps, flat = spread.rows[:rank], spread.rows[rank:].T
     held = (near.distances <= MEETS) & (np.linalg.norm(near.normals @ jumps.T, axis=1) > WITHIN)
@@ -92,12 +93,13 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
     covered = len(numbers) > 0 and int(np.linalg.matrix_rank(near.normals[held] @ jumps.T, tol=1e-6)) == rank
     normals = loss.switch_slopes(u, numbers) if len(numbers) else np.zeros((0, len(u)))
     back = np.linalg.pinv(normals, rcond=1e-9)
+    switches = loss.switches_beside(u)
     rounding = np.finfo(float).eps * (1.0 + float(np.linalg.norm(u))) * np.linalg.norm(normals, axis=1)
 
     def points(z: np.ndarray) -> np.ndarray:
         here = u + z @ flat.T
         for _ in range(CHORDS if len(numbers) else 0):
-            off = loss.switches(here)[:, numbers]
+            off = switches(here)[:, numbers]
             if np.all(np.abs(off) <= rounding):  # as on straight kinks from the first on
                 break
             here = here - off @ back.T
@@ -122,6 +124,17 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
         gradients=gradients,
     )
     return Along(flat.shape[1], function, points, covered)
+
+
+def _bends(loss: Loss, u: np.ndarray) -> bool:
+    """Whether gradients about u grow with the distance: nothing jumps there, and second derivatives are only not given.
+
+    Those of a function of equal eigenvalues are 0 / 0, for example.
+    """
+    around = np.random.default_rng(4).normal(size=(8, len(u)))
+    around *= NEAR / np.linalg.norm(around, axis=1, keepdims=True)
+    near, further = (np.linalg.norm(loss.gradients(u + times * around), axis=1) for times in (1.0, 10.0))
+    return bool(np.all(further >= 5.0 * near))  # false of NaN
 
 
 def _jumps_along(

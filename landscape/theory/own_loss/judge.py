@@ -15,7 +15,7 @@ from landscape.records import LOWER_SEEN, WITNESSED, Claim, Evidence, Flavour, L
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
-from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.on_kinks import nearest, on_kinks
 from landscape.theory.own_loss.plateau import only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
@@ -148,8 +148,9 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
             continue
         slopes = kinks.subgradients(loss, end)
         if slopes.rest:
-            there, met = end, slopes
-            break
+            there, met = end, slopes._replace(near=nearest(loss, end))
+            if not met.beside:
+                break
     if there is not None:
         u, known = there, _known(loss, there)
         wrong = _wrong_bound(known)
@@ -162,14 +163,15 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
     automatic = known["grad_norm"]
     known = {**known, "grad_norm": min(found.slope, automatic) if np.isfinite(automatic) else found.slope}
     if found.escape is not None:
-        stays = found.rests or automatic == 0.0
-        if found.first_order and not stays:
+        if found.first_order and not found.rests and automatic != 0.0:
             reason = f"not stationary: at this kink the least subgradient has norm {found.slope:.2g}"
             return Claim(label=Label.UNCONVERGED, reason=reason, **known)
+        # Of relu(x) - relu(-x), which is x, the automatic gradient at zero is zero, and descents stay there.
+        by = "slope at a kink, lower point" if found.rests else "slope where the automatic gradient is 0, lower point"
         return Claim(
             label=Label.TRAP if found.first_order else Label.SADDLE,
             evidence=Evidence.NUMERICAL,
-            by="slope at a kink, lower point" if found.first_order else "lower points about a kink",
+            by=by if found.first_order else "lower points about a kink",
             margin=found.drop,
             escape=found.escape * loss.scale,
             **known,

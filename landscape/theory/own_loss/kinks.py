@@ -27,6 +27,7 @@ RADII = np.geomspace(1e-6, 0.03, 19)  # from where a fall of second order clears
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
 PIECES = 1e-7  # gradients of pieces are taken this far away
+TILT = 1e-3  # of that distance: the two of which a mean is taken are as far off an axis
 EXACT = 1e-12  # Newton steps on kinks come this near to their end, in scales
 FIRST_ORDER = 1.4  # a fall with a power below this has a slope, unless it is a law of its own (`_sloped`)
 LINEAR = 1.1  # a power below this is that of a slope, beside what second order adds to it
@@ -139,11 +140,19 @@ class Subgradients(NamedTuple):
         slopes: The gradients that are finite, [r, p].
         spread: In which directions they differ, and by how much.
         combined: The combination, [p].
+        near: The kinks near the point, where they have been looked for.
     """
 
     slopes: Float[np.ndarray, "r p"]
     spread: Spread
     combined: Float[np.ndarray, " p"]
+    near: Near | None = None
+
+    @property
+    def beside(self) -> bool:
+        """Whether a kink that does not pass through the point is as near to it as the pieces are."""
+        assert self.near is not None
+        return bool(np.any((self.near.distances > MEETS) & (self.near.distances < PIECES)))
 
     @property
     def rest(self) -> bool:
@@ -186,7 +195,8 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         given: Its subgradients, where it is on its kinks, and stationary along them, to rounding.
     """
     value, error = loss.loss(u)
-    exact, (slopes, spread, combined) = given is not None, given or subgradients(loss, u)
+    slopes, spread, combined, near = given or subgradients(loss, u)
+    exact = given is not None and not given.beside
     if not len(slopes):
         slope = float(np.linalg.norm(loss.gradients(u[None])[0]))  # nan, or infinite
         return Found(slope, False, reason="the automatic gradient is not finite about this point")
@@ -204,15 +214,15 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     p = len(u)
     rng = np.random.default_rng(0)
     starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
-    near = nearest(loss, u)
+    near = near or nearest(loss, u)
     starts += [combined[None], _bent_down(loss, u), _cells(near, rng)]
     many = np.concatenate([one for one in starts if len(one)])
     seen, along = _searched(function, many), along_kinks(loss, u, slopes, spread, near)
-    down = None if seen.down is None else _down(loss, u, seen.down, lambda z: u + z)
+    down = None if seen.down is None else _down(loss, u, seen.down, lambda z: u + z, left)
     if along is not None and (down is None or seen.mixed):
         some = np.concatenate([np.eye(along.k), rng.normal(size=(int(np.clip(8 * along.k, 16, 96)), along.k))])
         held = _searched(along.function, some)
-        found = None if held.down is None else _down(loss, u, held.down, along.points)
+        found = None if held.down is None else _down(loss, u, held.down, along.points, left)
         if found is not None:
             return found._replace(slope=slope, rests=still)
     if down is not None:
@@ -221,6 +231,8 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
                 slope, still, reason="falls about this kink begin at it in some directions and beside it in others"
             )
         return down._replace(slope=slope, rests=still)
+    if seen.down is not None:  # as beside a sharp minimum, 2e-8 off
+        return Found(slope, still, reason="the loss is lower near this kink by no more than a minimum beside it may be")
     # Where a minimum is not sharp a set of minima may pass through that searches on spheres come near to only.
     sharp = seen.power is not None and seen.power < FIRST_ORDER and seen.steep > STEEP
     if along is not None and not along.covered and not sharp:
@@ -240,14 +252,14 @@ def _searched(function: Function, starts: np.ndarray) -> Search:
     return search(function, starts, reach=CLOSE, radii=RADII) if seen.doubtful else seen
 
 
-def _down(loss: Loss, u: np.ndarray, ray: Ray, points: Callable[[np.ndarray], np.ndarray]) -> Found | None:
-    """The lower point that a ray leads to, None where it is not lower by more than its error."""
+def _down(loss: Loss, u: np.ndarray, ray: Ray, points: Callable[[np.ndarray], np.ndarray], left: float) -> Found | None:
+    """The lower point that a ray leads to; None where it is not lower by more than errors, and than `left`."""
     assert ray.best is not None
     assert ray.power is not None
     end = points(ray.radii[ray.best] * ray.direction[None])[0]
     (value, error), (low, low_error) = loss.loss(u), loss.loss(end)
     drop = value - low - error - low_error
-    return Found(np.nan, False, escape=end - u, drop=drop, first_order=_sloped(ray)) if drop > 0 else None
+    return Found(np.nan, False, escape=end - u, drop=drop, first_order=_sloped(ray)) if drop > left else None
 
 
 def _sloped(ray: Ray) -> bool:
@@ -265,12 +277,19 @@ def _sloped(ray: Ray) -> bool:
 
 
 def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
-    """Gradients of the pieces of the loss that meet near u, by a sample of points about it."""
+    """Gradients of the pieces of the loss that meet near u, by a sample of points about it, and means of two of them.
+
+    A point on an axis from u is on kinks as u is, where an automatic gradient may be none of any piece's, as that of
+    relu(x) - relu(-x); the mean of those to either side is a convex combination of theirs, and zero for |x|.
+    """
     p = len(u)
     rng = np.random.default_rng(1)
-    around = np.concatenate([rng.normal(size=(2 * p + 20, p)), np.eye(p), -np.eye(p)])
+    around = rng.normal(size=(2 * p + 20, p))
     around /= np.linalg.norm(around, axis=1)[:, None]
-    found = loss.gradients(u + PIECES * around)
+    axes, tilt = np.concatenate([np.eye(p), -np.eye(p)]), TILT * around[: 2 * p]
+    found = loss.gradients(u + PIECES * np.concatenate([around, axes + tilt, axes - tilt]))
+    first, second = np.split(found[len(around) :], 2)
+    found = np.concatenate([found[: len(around)], 0.5 * (first + second)])
     return found[np.all(np.isfinite(found), axis=1)]
 
 

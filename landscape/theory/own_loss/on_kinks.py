@@ -89,22 +89,25 @@ def _newton(loss: Loss, u: np.ndarray, active: np.ndarray, reach: float) -> np.n
 def _step(loss: Loss, here: np.ndarray, active: np.ndarray) -> np.ndarray | None:
     """The Newton step to the stationary point of the loss where the active switches are zero."""
     slopes, values = loss.switch_slopes(here, active), loss.switches(here[None])[0][active]
-    gradient, beside = loss.gradients(here[None])[0], here
-    if not np.all(np.isfinite(gradient)):  # the automatic gradient of a norm at zero is 0 / 0
-        beside = here + BESIDE * np.sum(slopes, axis=0) / max(float(np.linalg.norm(np.sum(slopes, axis=0))), 1e-300)
-        gradient = loss.gradients(beside[None])[0]
     norms = np.linalg.norm(slopes, axis=1)
-    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(slopes)) and np.all(norms > 0)):
+    if not (np.all(np.isfinite(slopes)) and np.all(norms > 0)):
         return None
     left, sizes, right = np.linalg.svd(slopes / norms[:, None])
     rank = int(np.sum(sizes > RANK * sizes[0]))
     onto = -right[:rank].T @ (left[:, :rank].T @ (values / norms) / sizes[:rank])
     along = right[rank:].T
-    if not along.size:
-        return onto
-    weights = (left[:, :rank] @ ((right[:rank] @ gradient) / sizes[:rank])) / norms
-    bend = loss.bend(beside, active, weights)
-    if not np.all(np.isfinite(bend)):
+    off = np.sum(slopes, axis=0) / max(float(np.linalg.norm(np.sum(slopes, axis=0))), 1e-300)
+    for place in (here, here + BESIDE * off):  # on the kinks derivatives of a norm, and of eigenvalues, are 0 / 0
+        gradient = loss.gradients(place[None])[0]
+        if not np.all(np.isfinite(gradient)):
+            continue
+        if not along.size:
+            return onto
+        weights = (left[:, :rank] @ ((right[:rank] @ gradient) / sizes[:rank])) / norms
+        bend = loss.bend(place, active, weights)
+        if np.all(np.isfinite(bend)):
+            break
+    else:
         return None
     curvature, vectors = np.linalg.eigh(along.T @ bend @ along)
     kept = np.abs(curvature) > FLAT * np.max(np.abs(curvature), initial=0.0)

@@ -19,6 +19,8 @@ MOST = 64  # starts that are asked at all distances as well as what descents fro
 HALVED = 5  # rounds that all starts of a descent on a sphere take
 STOPS = 1.4  # from one power of (r - r0)^k to the next a step shrinks by 1.8 or more, of r^j exp(-c / r) by 1.2 at most
 STEADY = 0.5  # how much the power may change from a radius to the next
+BENDS = 16  # coordinates: a fall along a curve is looked for in no more
+KEPT, TURN = 4, 0.2  # directions that such a curve is followed in, and how far others are from them
 
 
 class Function(NamedTuple):
@@ -59,7 +61,7 @@ class Search(NamedTuple):
     """What was found on spheres.
 
     Attributes:
-        down: The direction of the clearest fall, or None.
+        down: The direction of the clearest fall, or None; of a fall along a curve, that to its lowest point.
         mixed: Whether some direction falls, with no rise before, by no steady power.
         doubtful: Whether some direction falls by no steady power, or behind a rise.
         rises: Whether all that was met on every sphere from some radius on is above zero by more than its error, and
@@ -106,9 +108,11 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
     falls = [one for one in rays if one.power is not None]
     down = min(falls, key=_clearness) if falls else None
+    lower = [one for one in rays if np.any(one.values < -one.errors)]
+    if down is None and lower and 1 < units.shape[1] <= BENDS:
+        down = _bent(function, lows[np.argsort([one.values[-1] for one in rays])], radii)
     least = np.min([one.values - one.errors for one in rays], axis=0)
     top = np.max([np.abs(one.values) - one.errors for one in rays], axis=0)
-    lower = [one for one in rays if np.any(one.values < -one.errors)]
     low = np.min([one.values for one in rays], axis=0)
     rises = _is_power(radii, np.where(least > 0, low, 0.0), least > 0)
     return Search(
@@ -121,6 +125,27 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
         later=down is None and bool(lower) and all(_begins_later(function, one) for one in lower),
     )
+
+
+def _bent(function: Function, lows: np.ndarray, radii: np.ndarray) -> Ray | None:
+    """A fall along a curve, by the least value met on each sphere from the largest inwards; None without one.
+
+    Between y^3 and 2 y^3 in x^2 a fall is on no line through zero: it leaves each behind a rise.
+
+    Args:
+        function: A function of z, zero at zero.
+        lows: Directions that are low on the largest sphere, the lowest first, [r, k].
+        radii: Distances, ascending.
+    """
+    here, rng, found = lows[:KEPT], np.random.default_rng(0), []
+    for radius in radii[::-1]:
+        beside = _unit(here + TURN * rng.normal(size=here.shape))
+        here = _descend(function, np.concatenate([here, beside]), radius)[:KEPT]
+        found.append(here[0])
+    directions = np.array(found[::-1])
+    points = radii[:, None] * directions
+    ray = _ray(directions[-1], function.values(points), function.errors(points), radii)
+    return None if ray.best is None else ray._replace(direction=directions[ray.best])
 
 
 def _level(function: Function, points: np.ndarray, values: np.ndarray) -> bool:

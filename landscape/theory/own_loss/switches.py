@@ -6,6 +6,7 @@ the largest of an array where another one comes up to it. These functions are ze
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from landscape.theory.own_loss.meetings import of_eigenvalues, of_singular_values
 from landscape.theory.own_loss.walk import asleep, bind, walk
 
 # Functions that branch against overflow only and are smooth.
@@ -30,34 +32,55 @@ SMOOTH = frozenset(
     ]
 )
 
+# Operations on a matrix that have kinks where some of their results meet: a basis of it, and what is zero there.
+MATRICES = {
+    "eigh": (lambda matrix: jnp.linalg.eigh(jax.lax.stop_gradient(matrix))[::-1], of_eigenvalues),
+    "svd": (lambda matrix: tuple(jnp.linalg.svd(jax.lax.stop_gradient(matrix))), of_singular_values),
+}
 
-def switches(function: Any, *args: Any) -> jax.Array:
+
+def switches(function: Any, *args: Any, beside: Any = None) -> jax.Array:
     """The functions whose signs choose the branches of a JAX function, at its arguments, [m].
 
-    Branches inside `while` and `cond`, and those of functions in `SMOOTH`, are not among them; nor are the steps of
-    floor and round.
+    Branches inside `while`, and those of functions in `SMOOTH`, are not among them; nor are the steps of floor and
+    round.
 
     Args:
         function: A JAX function of arrays.
         args: Its arguments.
+        beside: Arguments nearby, whose eigenvectors those of matrices are taken in, so that the functions are the same
+            for many points; those at `args` without.
     """
     closed = jax.make_jaxpr(function)(*args)
-    _, found = _walked(closed.jaxpr, closed.consts, jax.tree.leaves(args), asleep(closed.jaxpr))
-    return found
+    without, bases = asleep(closed.jaxpr), None
+    if beside is not None:
+        bases = _walked(closed.jaxpr, closed.consts, jax.tree.leaves(beside), without, None)[2]
+    return _walked(closed.jaxpr, closed.consts, jax.tree.leaves(args), without, bases)[1]
 
 
-def _walked(jaxpr: Any, consts: Any, args: Any, without: set[int]) -> tuple[list[Any], jax.Array]:
-    """The results of a program, and its switches but those of operations `without` a derivative."""
+def _walked(
+    jaxpr: Any, consts: Any, args: Any, without: set[int], given: list[Any] | None
+) -> tuple[list[Any], jax.Array, list[Any]]:
+    """The results of a program, its switches but those of operations `without` a derivative, and bases of its matrices.
+
+    Those bases may be `given`.
+    """
     found: list[Any] = []  # the largest that logsumexp takes off, for example, has no derivative
     roots: dict[int, tuple[Any, list[Any]]] = {}
+    bases: list[Any] = []
 
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
-        if eqn.primitive.name == "scan":
-            outs, inside = _scanned(eqn, ins, without)
+        if eqn.primitive.name in ("scan", "cond"):
+            outs, inside = (_scanned if eqn.primitive.name == "scan" else _branched)(eqn, ins, without)
             found.append(jnp.ravel(inside))
             return outs
         outs = bind(eqn, ins)
         floats = bool(ins) and jnp.issubdtype(jnp.result_type(ins[0]), jnp.floating)
+        if eqn.primitive.name in MATRICES and floats and id(eqn) not in without:
+            basis, functions = MATRICES[eqn.primitive.name]
+            bases.append(basis(ins[0]) if given is None else given[len(bases)])
+            found.extend(jnp.ravel(one) for one in functions(ins[0], bases[-1]))
+            return outs
         if floats and outs and (zeros := _roots(eqn, ins, roots)):
             roots[id(outs[0])] = (outs[0], zeros)  # kept alive, so that its id stays its own
         if id(eqn) not in without and floats:
@@ -66,7 +89,7 @@ def _walked(jaxpr: Any, consts: Any, args: Any, without: set[int]) -> tuple[list
         return outs
 
     outs = walk(jaxpr, consts, args, step, SMOOTH)
-    return outs, jnp.concatenate([one.astype(jnp.float64) for one in found]) if found else jnp.zeros(0)
+    return outs, jnp.concatenate([one.astype(jnp.float64) for one in found]) if found else jnp.zeros(0), bases
 
 
 def _scanned(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
@@ -78,12 +101,28 @@ def _scanned(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], ja
     consts = len(eqn.invars) - _stepped(eqn.invars, inside.invars) - carry
 
     def one(held: list[Any], x: list[Any]) -> tuple[list[Any], tuple[list[Any], jax.Array]]:
-        outs, found = _walked(inside, getattr(body, "consts", ()), [*ins[:consts], *held, *x], without)
+        outs, found, _ = _walked(inside, getattr(body, "consts", ()), [*ins[:consts], *held, *x], without, None)
         return outs[:carry], (outs[carry:], found)
 
     start, rows = list(ins[consts : consts + carry]), list(ins[consts + carry :])
     held, (outs, found) = jax.lax.scan(one, start, rows, eqn.params["length"], eqn.params["reverse"])
     return [*held, *outs], found
+
+
+def _branched(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
+    """The results of the branch of a `cond` that is taken, and its switches; ones where other branches have more."""
+    branches, operands = eqn.params["branches"], ins[1:]
+
+    def one(branch: Any, *operands: Any) -> tuple[list[Any], jax.Array]:
+        return _walked(branch.jaxpr, branch.consts, list(operands), without, None)[:2]
+
+    most = max(jax.eval_shape(partial(one, branch), *operands)[1].size for branch in branches)
+
+    def padded(branch: Any, *operands: Any) -> tuple[list[Any], jax.Array]:
+        outs, found = one(branch, *operands)
+        return outs, jnp.pad(found, (0, most - found.size), constant_values=1.0)
+
+    return jax.lax.switch(ins[0], [partial(padded, branch) for branch in branches], *operands)
 
 
 def _stepped(outside: list[Any], inside: list[Any]) -> int:

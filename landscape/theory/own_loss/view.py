@@ -44,6 +44,7 @@ class Loss(NamedTuple):
         errors: Bound on the rounding error of the loss at rows, estimated by disturbed runs, [r, p] -> [r].
         derivative_errors: Those of the gradient (Euclidean) and of the Hessian (Frobenius) at a point.
         switches: Functions that are zero at kinks (`switches`) at rows, [r, p] -> [r, m].
+        switches_beside: The same functions for all rows, those at a point, where they depend on it (`meetings`).
         switch_slopes: Gradients of some of them by their numbers, ([p], [k]) -> [k, p].
         at_limits: Whether an operation has come to its limit by rounding at a point (`limits`), [p] -> bool.
         bend: Hessian of the loss less a combination of them, ([p], numbers [k], weights [k]) -> [p, p].
@@ -60,6 +61,7 @@ class Loss(NamedTuple):
     errors: Callable[[np.ndarray], Float[np.ndarray, " r"]]
     derivative_errors: Callable[[np.ndarray], tuple[float, float]]
     switches: Callable[[np.ndarray], Float[np.ndarray, "r m"]]
+    switches_beside: Callable[[np.ndarray], Callable[[np.ndarray], Float[np.ndarray, "r m"]]]
     switch_slopes: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "k p"]]
     at_limits: Callable[[np.ndarray], bool]
     bend: Callable[[np.ndarray, np.ndarray, np.ndarray], Float[np.ndarray, "p p"]]
@@ -92,6 +94,7 @@ def view(problem: UserLoss) -> Loss:
         errors=_blocks(partial(_errors, problem, unit)),
         derivative_errors=lambda u: _derivative_errors(problem, unit, u),
         switches=_blocks(partial(_switches, problem, unit)),
+        switches_beside=lambda at: _blocks(partial(_switches, problem, unit, at=at)),
         switch_slopes=lambda u, some: _host(_switch_slopes, problem, unit, u, _padded(some))[: len(some)],
         at_limits=lambda u: bool(_host(_at_limits, problem, unit, u)),
         bend=lambda u, some, weights: _host(_bend, problem, unit, u, _padded(some), _padded(weights, np.zeros(1))),
@@ -186,8 +189,8 @@ def _hessian(problem: UserLoss, unit: Any, u: Any) -> Any:
 
 
 @partial(jax.jit, compiler_options=QUICK)
-def _switches(problem: UserLoss, unit: Any, u: Any) -> Any:
-    return jax.vmap(lambda row: switches(problem.loss, row * unit))(u)
+def _switches(problem: UserLoss, unit: Any, u: Any, at: Any = None) -> Any:
+    return jax.vmap(lambda row: switches(problem.loss, row * unit, beside=None if at is None else at * unit))(u)
 
 
 @_derivative
