@@ -107,6 +107,14 @@ def test_the_least_curvature_is_that_of_the_hessian_whatever_the_scales(scale):
         assert at(valley, np.zeros(3)).min_curvature == pytest.approx(values[0], rel=1e-4)
 
 
+def test_the_slope_at_a_kink_is_that_over_the_parameters_whatever_the_scale():
+    """On the kink x = 0 of |x| + 3 |y| the least subgradient is 3 along y, where both are drawn from normals of 40."""
+    roof = problem(lambda p: jnp.abs(p[0]) + 3.0 * jnp.abs(p[1]), 2, size=40.0)
+    found = at(roof, [0.0, 1.0])
+    assert found.label == Label.UNCONVERGED
+    assert found.grad_norm == pytest.approx(3.0, rel=1e-6)  # pieces are asked 1e-7 away
+
+
 def test_a_wrong_bound_is_said_at_once():
     verdict = at(problem(lambda x: jnp.sum(x**2), 2, 0.1), [0.1, 0.1])
     assert verdict.label == Label.UNDECIDED

@@ -112,7 +112,7 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
     if np.linalg.norm(u) > OUT and loss.at_limits(u):
         return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
     if np.isnan(known["grad_norm"]):  # the automatic gradient of a norm at its tip is 0 / 0
-        known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined))}
+        known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined / loss.scale))}
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 

@@ -39,7 +39,7 @@ class Found(NamedTuple):
     """What a point at a kink is.
 
     Attributes:
-        slope: Least norm of a convex combination of gradients of the pieces met near the point, in u.
+        slope: Least norm of a convex combination of gradients of the pieces met near the point, over theta.
         rests: Whether that is zero beside the gradients of the pieces.
         flavour: Of a minimum: `STRICT_MINIMUM` or `MINIMUM_NOT_CLEAR`; None where it is not shown to be one.
         escape: A step to a lower loss, [p], and None where there is none.
@@ -198,13 +198,13 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     slopes, spread, combined, near = given or subgradients(loss, u)
     exact = given is not None and not given.beside
     if not len(slopes):
-        slope = float(np.linalg.norm(loss.gradients(u[None])[0]))  # nan, or infinite
+        slope = float(np.linalg.norm(loss.gradients(u[None])[0] / loss.scale))  # nan, or infinite
         return Found(slope, False, reason="the automatic gradient is not finite about this point")
-    slope = float(np.linalg.norm(combined))
+    slope = float(np.linalg.norm(combined / loss.scale))
     still = Subgradients(slopes, spread, combined).rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
     beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
-    left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + slope * beside
+    left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + float(np.linalg.norm(combined)) * beside
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
     function = Function(
         values=lambda z: loss.losses(u + z) - value,
