@@ -242,6 +242,23 @@ def test_the_least_subgradient_is_that_of_the_pieces(function, slope):
     assert found.rest == (slope == 0.0)
 
 
+TRIANGLE = np.array([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "bound"),
+    [
+        (lambda x: jnp.abs(x[0] * x[1] - 1.0), [2.0, 0.5], 0.0),  # without curvature along its kink, which bends
+        (lambda x: jnp.max(jnp.linalg.norm(x - TRIANGLE, axis=1)), [0.0, 0.0], 1.0),  # another one becomes the largest
+    ],
+    ids=["a bent kink", "the largest of three"],
+)
+def test_beside_a_minimum_newton_steps_on_its_kinks_come_to_it(function, at, bound):
+    whole = problem(function, 2, bound)
+    for size in (1e-7, 2e-8, 1e-9):
+        assert label_one(whole, np.array(at) + size * np.array([0.6, -0.8])).label == Label.GLOBAL
+
+
 @pytest.mark.parametrize(("more", "label"), [(0.0, Label.TRAP), (-0.5, Label.UNCONVERGED)])
 def test_a_descent_stays_on_a_slope_only_where_the_automatic_gradient_is_zero(more, label):
     """relu(x) - relu(-x) is x, and the automatic gradient at zero, where descents start, is that of `more` alone."""

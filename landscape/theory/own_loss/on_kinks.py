@@ -31,11 +31,14 @@ class Near(NamedTuple):
         numbers: Which, [k].
         distances: To where they are zero, by their slopes, [k].
         normals: Their slopes, unit vectors, [k, p].
+        level: Which others are zero without a slope, as what the largest of some numbers is above itself: along a
+            Newton step another one may become the largest.
     """
 
     numbers: np.ndarray
     distances: Float[np.ndarray, " k"]
     normals: Float[np.ndarray, "k p"]
+    level: np.ndarray
 
 
 def nearest(loss: Loss, u: np.ndarray) -> Near:
@@ -48,13 +51,14 @@ def nearest(loss: Loss, u: np.ndarray) -> Near:
     values = np.abs(loss.switches(u[None])[0])
     some = np.argsort(values)[:MOST]
     if not len(some):
-        return Near(some, np.zeros(0), np.zeros((0, len(u))))
+        return Near(some, np.zeros(0), np.zeros((0, len(u))), some)
     slopes = loss.switch_slopes(u, some)
     norms = np.linalg.norm(slopes, axis=1)
+    level = some[(norms == 0) & (values[some] == 0)]
     some, slopes, norms = some[norms > 0], slopes[norms > 0], norms[norms > 0]
     distances = values[some] / norms
     order = np.argsort(distances)
-    return Near(some[order], distances[order], (slopes / norms[:, None])[order])
+    return Near(some[order], distances[order], (slopes / norms[:, None])[order], level)
 
 
 def on_kinks(loss: Loss, u: np.ndarray, reach: float) -> Iterator[Float[np.ndarray, " p"]]:
@@ -67,7 +71,7 @@ def on_kinks(loss: Loss, u: np.ndarray, reach: float) -> Iterator[Float[np.ndarr
     """
     near = nearest(loss, u)
     for count in sorted({int(np.sum(near.distances <= cut)) for cut in CUTS} - {0}):
-        end = _newton(loss, u, near.numbers[:count], reach)
+        end = _newton(loss, u, np.append(near.numbers[:count], near.level), reach)
         if end is not None:
             yield end
 
@@ -90,8 +94,9 @@ def _step(loss: Loss, here: np.ndarray, active: np.ndarray) -> np.ndarray | None
     """The Newton step to the stationary point of the loss where the active switches are zero."""
     slopes, values = loss.switch_slopes(here, active), loss.switches(here[None])[0][active]
     norms = np.linalg.norm(slopes, axis=1)
-    if not (np.all(np.isfinite(slopes)) and np.all(norms > 0)):
+    if not np.all(np.isfinite(slopes)) or not np.any(norms > 0):
         return None
+    active, slopes, values, norms = (one[norms > 0] for one in (active, slopes, values, norms))
     left, sizes, right = np.linalg.svd(slopes / norms[:, None])
     rank = int(np.sum(sizes > RANK * sizes[0]))
     onto = -right[:rank].T @ (left[:, :rank].T @ (values / norms) / sizes[:rank])
@@ -110,6 +115,8 @@ def _step(loss: Loss, here: np.ndarray, active: np.ndarray) -> np.ndarray | None
     else:
         return None
     curvature, vectors = np.linalg.eigh(along.T @ bend @ along)
-    kept = np.abs(curvature) > FLAT * np.max(np.abs(curvature), initial=0.0)
+    # That of |x y - 1| along its kink is rounding, beside its slope.
+    size = max(float(np.max(np.abs(curvature), initial=0.0)), float(np.linalg.norm(gradient)))
+    kept = np.abs(curvature) > FLAT * size
     pull = vectors.T @ (along.T @ (gradient + bend @ onto))
     return onto - along @ (vectors[:, kept] @ (pull[kept] / curvature[kept]))
