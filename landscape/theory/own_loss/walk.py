@@ -40,11 +40,14 @@ def walk(
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, jax.extend.core.Literal) else values[atom]
 
-    for eqn in jaxpr.eqns:
-        ins = [read(atom) for atom in eqn.invars]
-        inner = None if eqn.params.get("name") in whole else _inner(eqn)
-        outs = step(eqn, ins) if inner is None else walk(inner.jaxpr, inner.consts, ins, step, whole)
-        values.update(zip(eqn.outvars, outs, strict=True))
+    # As the loss is computed. JAX's rule for svd leaves its own precision of products behind, for all that the thread
+    # does later, where it is differentiated twice: the context puts back what was there.
+    with jax.default_matmul_precision("highest"):
+        for eqn in jaxpr.eqns:
+            ins = [read(atom) for atom in eqn.invars]
+            inner = None if eqn.params.get("name") in whole else _inner(eqn)
+            outs = step(eqn, ins) if inner is None else walk(inner.jaxpr, inner.consts, ins, step, whole)
+            values.update(zip(eqn.outvars, outs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
