@@ -22,7 +22,7 @@ from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Status
 from landscape.theory.own_loss.degenerate import degenerate
 from landscape.theory.own_loss.finish import finish
-from landscape.theory.own_loss.judge import judge
+from landscape.theory.own_loss.judge import _least_curvature, judge
 from landscape.theory.own_loss.stationary import rest
 from landscape.theory.own_loss.view import view
 
@@ -93,6 +93,14 @@ def test_global_by_a_bound_needs_no_global_float64():
 def test_a_curvature_of_a_hundredth_beside_a_hundred_thousand_is_not_zero():
     raw = problem(lambda x: 1.0 + jnp.sum(jnp.array([0.0098, 1e5]) * (x - 1) ** 2), 2)
     assert at(raw, [1.0, 1.0]).flavour == Flavour.STRICT_MINIMUM
+
+
+def test_a_curvature_at_the_end_of_the_range_of_numbers_overflows_nowhere():
+    """As that of a unit far in its tail, exp(-713): its inverse is no number."""
+    there = rest(view(problem(lambda p: p @ p, 2)), np.zeros(2))
+    assert there is not None
+    tail = there._replace(values=np.array([1e-310, 2.0]), vectors=np.eye(2))
+    assert _least_curvature(tail, np.array([1.0, 4.0])) == pytest.approx(1e-310)
 
 
 @pytest.mark.parametrize("scale", [None, 16.0, np.array([1e-3, 1.0, 1e3])], ids=["drawn", "given", "far apart"])

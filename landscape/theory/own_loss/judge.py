@@ -217,10 +217,10 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
 def _least_curvature(there: Rest, scale: np.ndarray) -> float:
     """The least eigenvalue of the Hessian over theta = scale u, from the eigenvalues and vectors of that over u.
 
-    It has the sign of the least eigenvalue over u (Sylvester). Where that is positive, the inverse is formed: there the
-    least eigenvalue over theta is the largest, and rounding does not reach it however different the scales are.
+    It has the sign of the least eigenvalue over u (Sylvester). Where that is clear of zero, the inverse is formed: the
+    least eigenvalue over theta is its largest, and rounding does not reach it however different the scales are.
     """
-    if there.values[0] > 0:
+    if there.values[0] > there.curvature_error:
         vectors = there.vectors * scale[:, None]
         return float(1.0 / np.linalg.eigvalsh((vectors / there.values) @ vectors.T)[-1])
     vectors = there.vectors / scale[:, None]
