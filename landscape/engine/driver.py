@@ -301,8 +301,9 @@ class Driver:
         """The same lanes in one small block, once a few stragglers have had a block for long: worth one compilation."""
         tail = self.schedule.tail
         devices, few = group.sharding.mesh.size, np.flatnonzero(group.taken)
-        on_cpu = _on_cpu(list(group.sharding.device_set))
-        if not on_cpu or group.size <= tail or len(few) > tail * devices or group.idle < self.schedule.patience:
+        if group.size <= tail or len(few) > tail * devices or group.idle * group.size < self.schedule.patience:
+            return group
+        if not _on_cpu(list(group.sharding.device_set)):
             return group
         narrow = Group(
             self.problem, self.method, group.dtype, devices, tail, group.sharding, looks=self.looks, noise=self.noise

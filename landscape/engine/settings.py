@@ -120,7 +120,8 @@ class Schedule(NamedTuple):
             an H200 2048 lanes take 15 ms a chunk of the flow at k = n = 20, and 8192 take 48: fewer at once leave it
             idle, more bring nothing.
         tail: Lanes of the block for the last stragglers on a CPU.
-        patience: Gradients that the last stragglers have a wide block for, before they get the narrow one.
+        patience: Gradients times lanes that a block goes on for beside its last stragglers, before they get the narrow
+            one: that costs about as much as the compilation for the narrow one.
         halvings: How often a diverging restart is begun again with half the step.
     """
 
@@ -132,7 +133,7 @@ class Schedule(NamedTuple):
     block: int = 256
     wide: tuple[int, ...] = (32, 8)
     tail: int = 4
-    patience: int = 4800
+    patience: int = 500_000
     halvings: int = 10
 
 

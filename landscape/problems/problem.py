@@ -318,6 +318,9 @@ OLDER_LOOPS = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (
 QUICK = {"xla_backend_optimization_level": 1, **OLDER_LOOPS}
 losses_at = jax.jit(jax.vmap(lambda problem, theta: problem.loss(theta), in_axes=(None, 0)), compiler_options=QUICK)
 gradients_at = jax.jit(lambda problem, theta: problem.gradients(theta), compiler_options=QUICK)
+third_derivative_at = jax.jit(
+    lambda problem, theta, radius: problem.third_derivative(theta, radius), compiler_options=QUICK
+)
 
 
 def times(a: Any, b: Any) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 
 from landscape.polish import evaluate
 from landscape.precision import float64
+from landscape.problems.problem import third_derivative_at
 from landscape.problems.teacher_student import TeacherStudent
 from landscape.records import Claim, Evidence, Flavour, Label, Point, Spectrum
 from landscape.spectrum import spectrum
@@ -102,7 +103,7 @@ def spurious_certificate(
     if not problem.activation.homogeneous or min_curvature <= 0 or limit <= 0:
         return nothing
     with float64():
-        bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
+        bound = float(third_derivative_at(problem, jnp.asarray(theta, jnp.float64), jnp.asarray(limit)))
     grad = grad_norm + _gradient_error(problem, norms)
     # The smallest r with g <= lambda r / 2 - B r^2 / 6, enlarged by a hundredth to be strict.
     root = 9 * min_curvature**2 - 24 * grad * bound
@@ -142,7 +143,7 @@ def strict_rise(problem: TeacherStudent, theta: np.ndarray) -> Rise | None:
     found = []
     for radius in (RADII * least).tolist():
         with float64():
-            bound = float(problem.third_derivative(jnp.asarray(theta, jnp.float64), jnp.asarray(radius)))
+            bound = float(third_derivative_at(problem, jnp.asarray(theta, jnp.float64), jnp.asarray(radius)))
         found.append(rise(slope, seen.min_curvature - seen.error, bound, radius))
     return max((one for one in found if one is not None), key=lambda one: one.height, default=None)
 
