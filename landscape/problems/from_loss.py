@@ -251,7 +251,7 @@ def from_loss(
         chart = partial(_params_at, unravel)  # goes to other processes by its name, as a function made here would not
 
         try:
-            value = loss(chart(theta))
+            value = _value(lambda flat: loss(chart(flat)), theta)
         except Exception as error:  # anything can go wrong in a user's function: say what and where
             raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
         if jnp.shape(value) != ():
@@ -283,6 +283,14 @@ def _through(split: Partition, function: Callable[..., Any], into: bool = False,
         return split.arrays(found) if out else found
 
     return of_arrays
+
+
+def _value(loss: Callable[[Array], Any], theta: Array) -> Any:
+    """The loss at theta [p], as one program; operation by operation, each a program, where JAX cannot follow it."""
+    try:
+        return jax.jit(loss, compiler_options=QUICK)(theta)
+    except Exception:  # the loss says why in its own words, or `_traced` does
+        return loss(theta)
 
 
 def _traced(loss: Callable[[Array], Any], theta: Array) -> None:
