@@ -45,6 +45,16 @@ class Job(NamedTuple):
         return driver
 
 
+def _shard(
+    driver: Driver, waiting: list[tuple[dict[str, np.ndarray], np.ndarray]]
+) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray]]:
+    """The rows of some batches, and the weights of one member of each orbit and class, by its restart."""
+    rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
+    theta = np.concatenate([batch[1] for batch in waiting])
+    chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
+    return rows, {int(rows["restart"][i]): theta[i] for i in chosen}
+
+
 def drive(
     driver: Driver,
     todo: np.ndarray,
@@ -91,10 +101,7 @@ def drive(
     def flush() -> None:
         flush_looks()
         if waiting:
-            rows = {name: np.concatenate([batch[0][name] for batch in waiting]) for name in waiting[0][0]}
-            theta = np.concatenate([batch[1] for batch in waiting])
-            chosen = np.flatnonzero(assemble.keepers(rows, assemble.loss_unit(driver.problem)))
-            keep(rows, {int(rows["restart"][i]): theta[i] for i in chosen})
+            keep(*_shard(driver, waiting))
             waiting.clear()
 
     try:

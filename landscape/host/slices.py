@@ -60,12 +60,7 @@ def loss_slice(
         InputError: There is no point, a point does not fit the problem, points lie on fewer dimensions than asked for,
             or an option makes no sense.
     """
-    thetas = [theta for one in params for theta in _flat(problem, one)]
-    if not thetas:
-        raise InputError("a slice needs a point to go through, found none.")
-    for theta in thetas:
-        if not np.all(np.isfinite(theta)):
-            raise InputError("a slice goes through finite points; a coordinate is not finite.")
+    thetas = _points(problem, params)
     with overflow.quiet():
         if len(thetas) > 1:
             if not (isinstance(along, str) and along == "random"):
@@ -81,6 +76,16 @@ def loss_slice(
 
         save(figures.loss_slice(found), out)
     return found
+
+
+def _points(problem: Problem, params: tuple[Any, ...]) -> list[np.ndarray]:
+    """Theta of each point; raises InputError where there is none, or one is not finite."""
+    thetas = [theta for one in params for theta in _flat(problem, one)]
+    if not thetas:
+        raise InputError("a slice needs a point to go through, found none.")
+    if not np.all(np.isfinite(thetas)):
+        raise InputError("a slice goes through finite points; a coordinate is not finite.")
+    return thetas
 
 
 def _flat(problem: Problem, params: Any) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -74,23 +75,11 @@ def transition_states(
         known = OrbitIndex(problem.symmetry, SAME_POINT * problem.scale)
         for theta in minima_of(problem, minima):
             _number(known, theta, float(losses(problem, theta[None])[0]))
-        given, book, total = len(known.losses), Book(problem), 0
-        if not given:
+        if not known.losses:
             raise InputError("no minimum is known to search from; give some, or more restarts.")
-        done = 0
-        for turn in range(rounds):
-            fresh = np.stack(known.representatives[done:])
-            done = len(known.losses)
-            new, made = search(
-                problem, book, fresh, min(problem.p, 64) if modes is None else modes, searches, seed + turn
-            )
-            total += made
-            for i, ends in zip(
-                new, descended(problem, [book.states[i] for i in new], known, seed, **settings), strict=True
-            ):
-                book.states[i] = book.states[i]._replace(ends=ends)
-            if len(known.losses) == done:
-                break
+        given, book = len(known.losses), Book(problem)
+        modes = min(problem.p, 64) if modes is None else modes
+        total = sum(_rounds(problem, book, known, modes, searches, rounds, seed, settings))
     order = sorted(range(len(book.states)), key=lambda i: book.states[i].loss)
     return TransitionStates(
         states=[book.states[i]._replace(count=book.counts[i]) for i in order],
@@ -101,6 +90,23 @@ def transition_states(
         other={where: count for where, count in book.other.items() if count},
         unseen=unseen_mass(book.counts),
     )
+
+
+def _rounds(
+    problem: Problem, book: Book, known: OrbitIndex, modes: int, searches: int, rounds: int, seed: int, settings: Any
+) -> Iterator[int]:
+    """How many searches each round makes, from the minima that are new in it; fills the book and the known minima."""
+    done = 0
+    for turn in range(rounds):
+        fresh = np.stack(known.representatives[done:])
+        done = len(known.losses)
+        new, made = search(problem, book, fresh, modes, searches, seed + turn)
+        yield made
+        ends = descended(problem, [book.states[i] for i in new], known, seed, **settings)
+        for i, both in zip(new, ends, strict=True):
+            book.states[i] = book.states[i]._replace(ends=both)
+        if len(known.losses) == done:
+            return
 
 
 def descended(

@@ -84,9 +84,7 @@ def optimum(data: Data, listed: Cells | None = None, rounds: int = 200, listable
     """
     x, _ = checked(data)
     if listed is not None and not listed.complete:
-        patterns, signs = np.repeat(listed.patterns, 2, axis=0), np.tile([1.0, -1.0], len(listed.patterns))
-        found = _found(data, restricted_near(data, patterns, signs, near=np.zeros((0, x.shape[1]))), signs)
-        return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
+        return _on_some(data, listed)
     listable = listed is not None or len(x) * cover_count(len(x), int(np.linalg.matrix_rank(x))) <= listable
     patterns, signs, work = np.zeros((0, len(x)), bool), np.zeros(0), 0.0
     best, start, none = None, None, (patterns, signs)
@@ -102,9 +100,8 @@ def optimum(data: Data, listed: Cells | None = None, rounds: int = 200, listable
             fresh = _columns(data, local_maxima(x, now.nu, above, listed), patterns, signs)
         else:  # other starts each time; the last time nothing was found, a few more
             tries = (ascents(x, now.nu, above, seed=_TRIES * k + i) for i in range(_TRIES))
-            fresh = next(
-                (new for new in (_columns(data, more, patterns, signs, 1) for more in tries) if len(new[1])), none
-            )
+            new = (_columns(data, more, patterns, signs, 1) for more in tries)
+            fresh = next((columns for columns in new if len(columns[1])), none)
         patience.say(f"convex program on {len(signs)} cells: the optimum of all widths is at most {best.value:.9g}")
         if patience.over():
             return _bounded(data, best, phi(x, best.nu, listed, _BOXES), patterns, signs, k)
@@ -112,13 +109,8 @@ def optimum(data: Data, listed: Cells | None = None, rounds: int = 200, listable
             start = None  # the active-set method went astray
             continue
         if not len(fresh[1]):
-            for boxes in (_BOXES, None):
-                height = phi(x, now.nu, listed) if boxes is None else phi(x, now.nu, listed, boxes)
-                top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
-                fresh = _columns(data, top, patterns, signs) if height.value > above else none
-                if len(fresh[1]):
-                    break
-            else:
+            fresh, height = _highest(data, now.nu, above, listed, patterns, signs)
+            if not len(fresh[1]):
                 return _bounded(data, best, height, patterns, signs, k)
         work += solved.work + _ASCENTS * x.size
         if not listable and work > _WORK:
@@ -141,6 +133,32 @@ class _Found(NamedTuple):
     b0: float
     value: float
     nu: np.ndarray
+
+
+def _on_some(data: Data, listed: Cells) -> CertifiedOptimum:
+    """The optimum on the listed cells alone, with a lower bound for all."""
+    x = np.asarray(data.x, float)
+    patterns, signs = np.repeat(listed.patterns, 2, axis=0), np.tile([1.0, -1.0], len(listed.patterns))
+    found = _found(data, restricted_near(data, patterns, signs, near=np.zeros((0, x.shape[1]))), signs)
+    return _bounded(data, found, phi(x, found.nu), patterns, signs, 1)
+
+
+def _highest(
+    data: Data, nu: np.ndarray, above: float, listed: Cells | None, patterns: np.ndarray, signs: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], Phi]:
+    """New columns at the point where |nu' relu(X u)| is largest, none if that is not above a number; and phi there."""
+    x = np.asarray(data.x, float)
+
+    def columns(height: Phi) -> tuple[np.ndarray, np.ndarray]:
+        top = Maxima(height.u[None], np.array([height.sign]), np.array([height.value]))
+        return _columns(data, top, patterns, signs) if height.value > above else (patterns[:0], signs[:0])
+
+    height = phi(x, nu, listed, _BOXES)
+    fresh = columns(height)
+    if not len(fresh[1]):
+        height = phi(x, nu, listed)  # longer
+        fresh = columns(height)
+    return fresh, height
 
 
 def _found(data: Data, solved: Restricted, signs: np.ndarray) -> _Found:
