@@ -92,6 +92,22 @@ def test_lanes_on_the_last_axis_are_the_same_lanes(name, sizes):
         np.testing.assert_allclose(columns.grad_norm[i], alone.grad_norm, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name in descent.OPTIMISERS if descent.method(name).unread])
+def test_a_descent_does_not_read_what_another_one_left_in_its_memory(name):
+    problem, method = ls.orthonormal_teacher(3), descent.method(name)
+    begun = partial(descent.init, problem, method, step_scale=jnp.ones(()))
+    advance = jax.jit(lambda lane: descent.advance(problem, method, lane, 40))
+    one, other = ls.start_points(problem, 0, np.arange(2))
+    clean = begun(jnp.asarray(one))
+    expected = advance(clean)
+    for left in (advance(begun(jnp.asarray(other))), advance(begun(jnp.asarray(1e160 * other)))):  # one overflows
+        unread = {field: getattr(left.memory, field) for field in method.unread}
+        found = advance(clean._replace(memory=clean.memory._replace(**unread)))
+        jax.tree.map(np.testing.assert_array_equal, found.theta, expected.theta)
+        assert found.grad_norm == expected.grad_norm
+    assert not np.isfinite(left.grad_norm)
+
+
 @partial(jax.jit, compiler_options=QUICK)
 def _gradient(problem, theta):
     return problem.gradient(theta)

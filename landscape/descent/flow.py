@@ -91,6 +91,7 @@ class Flow(Method):
     tolerance: float
 
     on_chip: ClassVar[bool] = True
+    unread: ClassVar[tuple[str, ...]] = ("gradient", "now", "before", "steep")
 
     @property
     def tables(self) -> tuple[np.ndarray, ...]:

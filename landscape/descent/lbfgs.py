@@ -68,6 +68,7 @@ class Lbfgs(Method):
 
     descends: ClassVar[bool] = False
     chunk: ClassVar[int] = 30  # a multiple of the ring; most restarts need some 200 gradients
+    unread: ClassVar[tuple[str, ...]] = ("gradient", "direction", "steps", "changes")
 
     @property
     def dynamics(self) -> str:
@@ -89,20 +90,22 @@ class Lbfgs(Method):
     ) -> tuple[Array, _Lbfgs]:
         """One gradient: of a trial length along the direction."""
         m = memory
-        moved = m.trial * m.direction
+        fresh = m.slope == 0.0
+        moved = jnp.where(fresh, 0.0, m.trial * m.direction)
         g = gradient(theta + moved)
         slope = dot(g, m.direction)
-        fresh = m.slope == 0.0
         gentle = jnp.abs(slope) <= -0.9 * m.slope
         given_up = ~gentle & (m.tried >= TRIALS)  # keep the best length known to fall, and forget the memory
         taken = fresh | gentle
         change = g - m.gradient
         curved = dot(moved, change)
-        holds = gentle & ~fresh & (curved > 0)
+        holds = gentle & ~fresh & (curved > 0) & jnp.isfinite(curved)
 
         place = number % PAIRS
         put = jax.lax.dynamic_update_index_in_dim
-        steps, changes = put(m.steps, moved, place, 0), put(m.changes, change, place, 0)
+        # A place of weight 0 is added as zero: what stands in it is finite, whichever descent left it there.
+        steps = put(m.steps, jnp.where(holds, moved, 0.0), place, 0)
+        changes = put(m.changes, jnp.where(holds, change, 0.0), place, 0)
         weight = jnp.where(holds, 1.0 / jnp.where(holds, curved, 1.0), 0.0)
         weights = jnp.where(given_up, 0.0, put(m.weights, weight, place, 0))
         curvature = jnp.where(holds, dot(change, change) * weight, m.curvature)

@@ -31,7 +31,7 @@ from landscape.restart import noise_keys
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
-BEGIN = 64  # restarts that begin at once on a CPU, where a call costs little beside the lanes of those that it lacks
+BEGIN = 128  # restarts that begin at once on a CPU, where a call costs little beside the lanes of those that it lacks
 FEW = 8  # up to one lane of so many in a block is looked at by itself; if more are due, the whole block is
 
 
@@ -215,12 +215,13 @@ class Group:
             some = slice(i, i + m)
             where, at, scale = places[some], theta[some], restarts.step_scale[some]
             given = (
+                np.append(where, np.full(m - len(where), len(self.taken))).astype(np.int32),
                 _repeated(at, m).astype(self.dtype, copy=False),
                 _repeated(scale, m).astype(self.dtype, copy=False),
                 self._noise,
                 _repeated(restarts.number[some], m).astype(np.uint32),
             )
-            self.place(where, _fresh(problem, self.method, *given), np.arange(len(where)))
+            self.lanes = _begun(problem, self.method, self.trailing, self.lanes, *given)
             sent += sum(column.nbytes for column in given)
         return sent
 
@@ -440,15 +441,28 @@ def _looked_chunk(
     return jax.lax.fori_loop(0, active[0], block, (lanes, seen))
 
 
-@partial(jax.jit, static_argnames="method", compiler_options=QUICK)
-def _fresh(problem: Problem, method: Method, theta: Any, step_scale: Any, noise: Any, numbers: Any) -> Lane:
-    """Rows of lanes at the start of their descents, as `_taken` gives them; each draws by the number of its restart."""
-    return jax.vmap(partial(descent.init, problem, method))(theta, step_scale, noise_keys(noise, numbers))
+@partial(jax.jit, static_argnames=("method", "trailing"), donate_argnums=3, compiler_options=QUICK)
+def _begun(
+    problem: Problem, method: Method, trailing: bool, lanes: Lane, where: Any, theta: Any, step_scale: Any, noise: Any,
+    numbers: Any,
+) -> Lane:  # fmt: skip
+    """The lanes with restarts at the start of their descents in these places [m]; each draws by its number.
+
+    What the method never reads before it is written stays that of the lane before: most of a lane's memory.
+    """
+    fresh = jax.vmap(partial(descent.init, problem, method))(theta, step_scale, noise_keys(noise, numbers))
+    begun = _put(trailing, lanes, where, fresh)
+    kept = {name: getattr(lanes.memory, name) for name in method.unread}
+    return begun._replace(memory=begun.memory._replace(**kept)) if kept else begun
 
 
 @partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
 def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     """The lanes with rows put in these places [m]; a place beyond the last is none."""
+    return _put(trailing, lanes, where, rows)
+
+
+def _put(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     size = lanes.loss.shape[1]
     at = (where // size, ..., where % size) if trailing else (where // size, where % size)
     return jax.tree.map(lambda x, row: x.at[at].set(row, mode="drop"), lanes, rows)
