@@ -166,12 +166,13 @@ class NewtonAcceptance:
         found, images, apart = self.book.index.images(theta, loss, slack, reach, guess, ahead)
         near = np.flatnonzero(found >= 0)
         near = near[self._beside(found[near], apart[near], grad_norm[near])]
-        here, orbit, image = theta[near], found[near], images[near]
-        moved = apart[near]
+        # As a rule every candidate is near one: nothing is copied then.
+        here, image = (theta, images) if len(near) == len(loss) else (theta[near], images[near])
+        orbit, moved = found[near], apart[near]
         known = self.book.traps.at(orbit)
         trapped = curvature_needed(known.radii, known.bounds, moved, grad_norm[near], scale) <= known.curvature
         threshold, definite = restarts.threshold[near], known.curvature > 0
-        convex = known.convex(1.1 * moved + 1e-9 * scale)  # an image is exact to 1e-10 of a row
+        convex = known.convex(1.01 * moved + 1e-9 * scale)  # an image is exact to 1e-10 of a row
         basins = self._basins(here, threshold, image, trapped, known.at_bound, definite, moved, convex)
         ends = np.array([basin is not None for basin in basins], bool)
         accepted = near[ends]
@@ -191,7 +192,7 @@ class NewtonAcceptance:
             "status": np.full(len(accepted), int(Status.CONVERGED)),
             "basin": np.array([text(basin) for basin in basins[ends]], object),
         }
-        return [(columns, image[ends])], candidates.at(~waits)
+        return [(columns, image if ends.all() else image[ends])], candidates.at(~waits)
 
     def _without_unclear(self, candidates: Candidates, queue: Queue) -> Candidates:
         """The candidates without those in float32 that were left to be recognised, and were not: they go on in float64.
@@ -247,7 +248,8 @@ class NewtonAcceptance:
         return (candidates.restarts.threshold > self.tolerances.stationary) | self._in_single(candidates)
 
     def _in_single(self, candidates: Candidates) -> np.ndarray:
-        return np.array([self._single and start is None for start in candidates.restarts.start], bool)
+        start = candidates.restarts.start
+        return np.array([one is None for one in start], bool) if self._single else np.zeros(len(start), bool)
 
     def _wait(self, candidates: Candidates, queue: Queue) -> None:
         """Sends restarts on: in float64 from where they stand if they were in float32, else to the next rung."""

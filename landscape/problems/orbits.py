@@ -139,7 +139,7 @@ class OrbitIndex:
             Indices of orbits, [m], -1 where none was found; images [m, p], arbitrary there; and how far these are, [m].
         """
         m = len(thetas)
-        found, images, apart = np.full(m, -1), np.zeros_like(thetas, dtype=float), np.full(m, np.inf)
+        found, images, apart = np.full(m, -1), np.empty(thetas.shape), np.full(m, np.inf)
         if not self.losses or callable(self.symmetry):
             return found, images, apart
         # The orbits to be tried for each point are order[first : last]: those of one place in it at a time.
@@ -148,17 +148,22 @@ class OrbitIndex:
         while len(open_ := np.flatnonzero((found < 0) & (first < last))):
             orbits = order[first[open_]]
             new = guess[open_] != orbits
+            points = thetas if len(open_) == m else thetas[open_]
             if ahead is None or new.all():
-                candidates = self._laid_over(orbits, thetas[open_])
+                candidates = self._laid_over(orbits, points)
             else:
                 candidates = ahead[open_]
                 if new.any():
-                    candidates[new] = self._laid_over(orbits[new], thetas[open_[new]])
-            away = candidates - thetas[open_]
+                    candidates[new] = self._laid_over(orbits[new], points[new])
+            away = candidates - points
             distance = np.sqrt(np.einsum("ij,ij->i", away, away))
             near = distance <= reach  # False for NaN
             here = open_[near]
-            found[here], images[here], apart[here] = orbits[near], candidates[near], distance[near]
+            if len(open_) == m:  # as a rule nearly all are found at once: nothing is moved
+                images = candidates
+            else:
+                images[here] = candidates[near]
+            found[here], apart[here] = orbits[near], distance[near]
             first[open_] += 1
         return found, images, apart
 

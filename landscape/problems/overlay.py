@@ -79,19 +79,13 @@ class Overlay:
             known: Places of known points, in order of adding.
             thetas: Points, [m, p].
         """
-        images = np.full(thetas.shape, np.nan)
         if not self.determined:
-            return images
+            return np.full(thetas.shape, np.nan)
         if not double_on_cpu():
             return self.over_there(known, thetas)
-        # Those of long scripts first: a step is done for the points that have it.
-        lengths = np.array([len(script.plain) for script in self._scripts])
-        units = np.array([script.unit for script in self._scripts])
-        order = np.lexsort((-lengths[known], units[known]))
-        for unit in np.unique(units[known]):
-            some = order[units[known][order] == unit]
-            for i in range(0, len(some), MANY):
-                images[some[i : i + MANY]] = self._laid(known[some[i : i + MANY]], thetas[some[i : i + MANY]], unit)
+        images = np.empty(thetas.shape)
+        for i in range(0, len(known), MANY):
+            images[i : i + MANY] = self._laid(known[i : i + MANY], thetas[i : i + MANY])
         return images
 
     def over_there(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
@@ -110,9 +104,8 @@ class Overlay:
 
     def _tables_there(self) -> overlay_compiled.Tables:
         if self._held is None:
-            scripts = *_padded(self._scripts), np.array([script.unit for script in self._scripts])
             group = self._anchors, self._inverse, self._labels
-            self._held = overlay_compiled.tables(group, np.stack(self._rows), scripts)
+            self._held = overlay_compiled.tables(group, np.stack(self._rows), _padded(self._scripts))
         return self._held
 
     def _nodes(self, thetas: np.ndarray) -> np.ndarray:
@@ -123,17 +116,15 @@ class Overlay:
             students = np.stack([students, -students], axis=2).reshape(-1, 2 * n, d)
         return students
 
-    def _laid(self, known: np.ndarray, thetas: np.ndarray, unit: float) -> np.ndarray:
-        """As `over`, for few points whose scripts share a unit, those of long scripts first."""
+    def _laid(self, known: np.ndarray, thetas: np.ndarray) -> np.ndarray:
+        """As `over`, for few points."""
         if self._tables is None:
             rows = np.stack(self._rows)
             self._tables = rows @ self._inverse if self._free else rows, *_padded(self._scripts)
-        rows, ranks, plain, node, lengths = self._tables
+        rows, ranks, plain, node, _, units = self._tables
         students, anchors = self._nodes(thetas), self._anchors
         with np.errstate(over="ignore", invalid="ignore"):  # far longer rows than the known point's are near none
-            classes = _followed(
-                ranks[known], plain[known], lengths[known], self._labels, students / unit, anchors / unit
-            )
+            classes = _followed(ranks[known], plain[known], units[known], self._labels, students, anchors)
         # partner[i]: the node of the known point that stands for node i.
         partner = np.take_along_axis(node[known], classes, axis=1)
         many = students.shape[1]
@@ -243,18 +234,23 @@ def _weights(size: int) -> np.ndarray:
     return (number + np.cos(number) / 3) / (size * (size + 1))
 
 
-def _padded(scripts: list[_Script]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scripts as arrays: ranks [k, steps, N], plain [k, steps], node [k, N], lengths [k]."""
+def _padded(scripts: list[_Script]) -> tuple[np.ndarray, ...]:
+    """Scripts as arrays: ranks [k, steps, N], plain [k, steps], node [k, N], lengths [k], units [k].
+
+    The steps behind a script's last leave its classes, each of one node by then, as they are.
+    """
     lengths = np.array([len(script.plain) for script in scripts])
-    ranks = np.zeros((len(scripts), lengths.max(), scripts[0].ranks.shape[1]), np.int64)
-    plain = np.zeros(ranks.shape[:2], bool)
+    size = scripts[0].ranks.shape[1]
+    ranks = np.tile(np.arange(size), (len(scripts), lengths.max(), 1))
+    plain = np.ones(ranks.shape[:2], bool)
     for i, script in enumerate(scripts):
         ranks[i, : lengths[i]], plain[i, : lengths[i]] = script.ranks, script.plain
-    return ranks, plain, np.stack([script.node for script in scripts]), lengths
+    units = np.array([script.unit for script in scripts])
+    return ranks, plain, np.stack([script.node for script in scripts]), lengths, units
 
 
 def _followed(
-    ranks: np.ndarray, plain: np.ndarray, lengths: np.ndarray, labels: np.ndarray, students: np.ndarray,
+    ranks: np.ndarray, plain: np.ndarray, units: np.ndarray, labels: np.ndarray, students: np.ndarray,
     anchors: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Classes [m, N] of points by the steps of scripts: by rank, so that noise is no obstacle as it is to gaps.
@@ -262,15 +258,17 @@ def _followed(
     Args:
         ranks: Of each point's script, [m, steps, N].
         plain: Of each point's script, [m, steps].
-        lengths: Steps of each point's script, [m] descending.
+        units: Of each point's script, [m].
         labels: [N], where every script begins.
-        students: [m, many, d], in the unit of edges.
+        students: [m, many, d].
         anchors: [q, d].
     """
     m, many, size = len(students), students.shape[1], len(labels)
     # In float32: points are further from their images than its rounding, and this is a guess.
     students, anchors = students.astype(np.float32), anchors.astype(np.float32)
-    outer = np.exp(students.reshape(-1, students.shape[2]) @ anchors.T).reshape(m, many, len(anchors))
+    outer = (students.reshape(-1, students.shape[2]) @ anchors.T).reshape(m, many, len(anchors))
+    outer *= (units**-2.0).astype(np.float32)[:, None, None]
+    np.exp(outer, out=outer)
     weight = _weights(size).astype(np.float32)
     # Students and anchors are never in one class: each are sorted among themselves. Ties go by index.
     parts = slice(0, many), slice(many, size)
@@ -278,15 +276,12 @@ def _followed(
     index = [np.arange(part.stop - part.start) / size for part in parts]
     first = [np.arange(m)[:, None] * (part.stop - part.start) for part in parts]
     for step in range(ranks.shape[1]):
-        here = int(np.sum(lengths > step))
-        if not here:
-            break
-        own, other = (weight[some[:here]][..., None] for some in classes)
-        sums = (outer[:here] @ other)[..., 0], (outer[:here].swapaxes(1, 2) @ own)[..., 0]
-        split = plain[:here, step]
+        own, other = (weight[some][..., None] for some in classes)
+        sums = (outer @ other)[..., 0], (outer.swapaxes(1, 2) @ own)[..., 0]
+        split = plain[:, step]
         for part, some, edges, by, at in zip(parts, classes, sums, index, first, strict=True):
-            keys = 4 * some[:here] + (edges + 1e-9 * by)  # below the rounding of a sum
-            keys[split] = 4 * some[:here][split] + by
+            keys = 4 * some + (edges + 1e-9 * by)  # below the rounding of a sum
+            keys[split] = 4 * some[split] + by
             order = np.argsort(keys, axis=1)
-            some.reshape(-1)[order + at[:here]] = ranks[:here, step, part]
+            some.reshape(-1)[order + at] = ranks[:, step, part]
     return np.concatenate(classes, axis=1)
