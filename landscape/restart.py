@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,15 @@ INITS = ("xavier", "he", "gaussian", "sphere")
 
 
 @partial(jax.jit, static_argnames=("init",), compiler_options=QUICK)
-def _draw(problem: Problem, key: jax.Array, indices: jax.Array, init: str, scale: jax.Array) -> jax.Array:
+def _draw(problem: Problem, key: Any, indices: jax.Array, init: str, scale: jax.Array) -> jax.Array:
+    key = jax.random.wrap_key_data(key, impl="threefry2x32")
     return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
+
+
+@lru_cache(maxsize=64)
+def _key(seed: int) -> UInt[np.ndarray, "2"]:
+    """The key of a seed, two words of threefry: made once, by several programs."""
+    return np.asarray(jax.random.key_data(jax.random.key(seed, impl="threefry2x32")))
 
 
 NOISE = 2**32 - 1  # folded into the key of a seed for what descents draw; no restart has this number
@@ -75,7 +83,6 @@ def start_points(
     padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // size) * size)
     cpu = host()
     with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
-        key = jax.random.key(seed, impl="threefry2x32")
         blocks = [padded[i : i + size] for i in range(0, len(padded), size)]
-        drawn = [np.asarray(_draw(problem, key, block, init, init_scale)) for block in blocks]
+        drawn = [np.asarray(_draw(problem, _key(seed), block, init, init_scale)) for block in blocks]
     return np.concatenate(drawn)[: len(indices)]

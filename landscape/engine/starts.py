@@ -80,7 +80,7 @@ class Starts:
             new = self._draw(np.concatenate([wanted, upcoming[:along]]))
             self._drawn = [new, *self._drawn[-1:]] if ready else [*self._drawn[-1:], new]
             points = points if len(points) else np.empty((len(numbers), self._problem.p))
-            points[missing] = new.points[new.rows_of(wanted)]
+            points[_as_slice(np.flatnonzero(missing))] = new.points[_as_slice(new.rows_of(wanted))]
         if self._pool is not None and self._coming is None:
             coming = upcoming[: 2 * self._room]
             coming = coming[self._drawn[-1].rows_of(coming) < 0][: self._room]
@@ -95,10 +95,10 @@ class Starts:
             rows = drawn.rows_of(numbers)
             there = rows >= 0
             if there.all():
-                return drawn.points[rows], ~there
+                return drawn.points[_as_slice(rows)], ~there
             if there.any():
                 points = points if len(points) else np.empty((len(numbers), self._problem.p))
-                points[there] = drawn.points[rows[there]]
+                points[_as_slice(np.flatnonzero(there))] = drawn.points[_as_slice(rows[there])]
             missing &= ~there
         return points, missing
 
@@ -106,3 +106,10 @@ class Starts:
         rows = np.argsort(numbers)
         init = self._settings.init, self._settings.init_scale
         return _Drawn(numbers[rows], rows, start_points(self._problem, self._seed, numbers, *init))
+
+
+def _as_slice(places: np.ndarray) -> slice | np.ndarray:
+    """Places [m] as a slice where they follow each other, as those of new restarts do: what is read is not copied."""
+    first = int(places[0])
+    follow = np.array_equal(places, np.arange(first, first + len(places)))
+    return slice(first, first + len(places)) if follow else places
