@@ -194,10 +194,23 @@ class Group:
     def compact(self) -> None:
         """Moves lanes together where whole blocks fall idle by it."""
         source, target = self._moves()
-        if len(source):
-            rows = self.rows(source)
-            self.put(target, self.leave(source))
-            self.place(target, rows, np.arange(len(target)))
+        if not len(source):
+            return
+        m = self._at_once(len(source))
+        for i in range(0, len(source), m):
+            some = slice(i, i + m)
+            given = _repeated(source[some], m).astype(np.int32), self._nowhere_else(target[some], m)
+            self.lanes = _shifted(self.trailing, self.lanes, *given)
+        self.put(target, self.leave(source))
+
+    def _at_once(self, count: int) -> int:
+        """How many of so many lanes one program begins or moves."""
+        on_cpu = next(iter(self.sharding.device_set)).platform == "cpu"
+        return min(BEGIN, len(self.taken)) if on_cpu else self._padded(count)
+
+    def _nowhere_else(self, places: np.ndarray, m: int) -> np.ndarray:
+        """Places for m lanes, of which those behind these have none."""
+        return np.append(places, np.full(m - len(places), len(self.taken))).astype(np.int32)
 
     # -- the lanes -----------------------------------------------------------------------------------------------------
 
@@ -209,13 +222,12 @@ class Group:
 
     def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, restarts: Restarts) -> int:
         """Restarts at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
-        on_cpu = next(iter(self.sharding.device_set)).platform == "cpu"
-        m, sent = min(BEGIN, len(self.taken)) if on_cpu else self._padded(len(places)), 0
+        m, sent = self._at_once(len(places)), 0
         for i in range(0, len(places), m):
             some = slice(i, i + m)
             where, at, scale = places[some], theta[some], restarts.step_scale[some]
             given = (
-                np.append(where, np.full(m - len(where), len(self.taken))).astype(np.int32),
+                self._nowhere_else(where, m),
                 _repeated(at, m).astype(self.dtype, copy=False),
                 _repeated(scale, m).astype(self.dtype, copy=False),
                 self._noise,
@@ -462,6 +474,12 @@ def _placed(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     return _put(trailing, lanes, where, rows)
 
 
+@partial(jax.jit, static_argnames="trailing", donate_argnums=1, compiler_options=QUICK)
+def _shifted(trailing: bool, lanes: Lane, source: Any, target: Any) -> Lane:
+    """The lanes with those in some places [m] put in others [m], of which none is in both; beyond the last is none."""
+    return _put(trailing, lanes, target, _rows(trailing, lanes, source))
+
+
 def _put(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
     size = lanes.loss.shape[1]
     at = (where // size, ..., where % size) if trailing else (where // size, where % size)
@@ -471,6 +489,10 @@ def _put(trailing: bool, lanes: Lane, where: Any, rows: Lane) -> Lane:
 @partial(jax.jit, static_argnames="trailing", compiler_options=QUICK)
 def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
     """Rows of the lanes in these places [m]."""
+    return _rows(trailing, lanes, where)
+
+
+def _rows(trailing: bool, lanes: Lane, where: Any) -> Lane:
     size = lanes.loss.shape[1]
     return jax.tree.map(
         lambda x: x[(where // size, ..., where % size) if trailing else (where // size, where % size)], lanes
