@@ -48,7 +48,7 @@ from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4
 WIDEST = 2**24  # coordinates of lanes that are computed as one: what they need meanwhile is some twenty times as much
-ON_CPU = 2**20  # coordinates of all lanes on a CPU: a look costs as much for few lanes as for many
+ON_CPU = 2**21  # coordinates of all lanes on a CPU: a look costs as much for few lanes as for many
 MANY = 128  # lanes of a group from which on what stops is read where it stands
 KEPT_THERE = 2**16  # bytes of problem arrays from which they are put on the device once, and not copied at every call
 
@@ -242,7 +242,7 @@ class Driver:
     def lanes(self, restarts: int, on_cpu: bool | None = None) -> int:
         """How many of so many restarts run at once, by default on the devices of the descents."""
         on_cpu = _on_cpu(self.devices) if on_cpu is None else on_cpu
-        usual = int(np.clip(ON_CPU // self.problem.p, 512, 2048)) if on_cpu else 2**14
+        usual = int(np.clip(ON_CPU // self.problem.p, 512, 4096)) if on_cpu else 2**14
         return min(self.settings.lanes or usual, restarts)
 
     def _started(
@@ -428,7 +428,7 @@ class Driver:
         if _on_cpu(self.devices):  # nothing crosses at all
             self.clock.down += m * self.problem.p * group.dtype.itemsize
             theta = group.thetas(places) if lanes is None else np.asarray(lanes.theta)[:m]
-            return theta.astype(np.float64), np.full(m, -1), np.zeros((m, 0))
+            return theta.astype(np.float64, copy=False), np.full(m, -1), np.zeros((m, 0))
         assert lanes is not None
         # Laid over before the next chunk begins: what comes behind it would wait for it.
         there = group.dtype == self.dtype and len(self.devices) == 1

@@ -27,7 +27,7 @@ class Settings(NamedTuple):
         retire: A lane is first offered to the polish at this gradient norm, times the problem's own; each time the
             polish refuses, at a tenth of it. Where minima are isolated as a rule (`Problem.isolated`), what is shown at
             ten times the norm is accepted there, but for descents in float32.
-        lanes: Restarts that run at once; 0 for 2048 on a CPU, down to 512 from 512 coordinates on, and 16384 elsewhere.
+        lanes: Restarts that run at once; 0 for 4096 on a CPU, down to 512 from 512 coordinates on, and 16384 elsewhere.
             Labels do not depend on it.
         dtype: Of the descent; polish, spectrum and labels are always in float64, and so is the end of a descent in
             float32 whose gradient there is rounding.
