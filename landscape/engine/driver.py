@@ -406,11 +406,11 @@ class Driver:
     def _stands(self, group: Group) -> bool:
         """Whether lanes that stop stay where they are until it is known which of them go on.
 
-        They do where the host shares the lanes' memory and looks at what stops before the next chunk, and where there
-        are many: a copy costs less than a program that some runs need and others do not. An exact finish changes the
-        lanes that go on.
+        They do where the host shares the lanes' memory and looks at what stops before the next chunk, if there are many
+        or this is the last block (else copies cost less than a program for some runs), and no finish changes them.
         """
-        return _on_cpu(self.devices) and group.sharding.mesh.size == 1 and not self.exact and len(group.taken) >= MANY
+        many = len(group.taken) >= MANY or len(group.taken) == self.schedule.tail
+        return _on_cpu(self.devices) and group.sharding.mesh.size == 1 and not self.exact and many
 
     def _crossed(
         self, group: Group, places: np.ndarray, lanes: Lane | None, loss: np.ndarray, grad_norm: np.ndarray

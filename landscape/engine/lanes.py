@@ -32,6 +32,7 @@ from landscape.restart import noise_keys
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
 BEGIN = 128  # restarts that begin at once on a CPU, where a call costs little beside the lanes of those that it lacks
+MOVE = 32  # lanes that move together there: few do as a rule
 FEW = 8  # up to one lane of so many in a block is looked at by itself; if more are due, the whole block is
 
 
@@ -196,17 +197,17 @@ class Group:
         source, target = self._moves()
         if not len(source):
             return
-        m = self._at_once(len(source))
+        m = self._at_once(len(source), MOVE)
         for i in range(0, len(source), m):
             some = slice(i, i + m)
             given = _repeated(source[some], m).astype(np.int32), self._nowhere_else(target[some], m)
             self.lanes = _shifted(self.trailing, self.lanes, *given)
         self.put(target, self.leave(source))
 
-    def _at_once(self, count: int) -> int:
-        """How many of so many lanes one program begins or moves."""
-        on_cpu = next(iter(self.sharding.device_set)).platform == "cpu"
-        return min(BEGIN, len(self.taken)) if on_cpu else self._padded(count)
+    def _at_once(self, count: int, on_cpu: int) -> int:
+        """How many of so many lanes one program begins or moves, on a CPU `on_cpu`."""
+        there = next(iter(self.sharding.device_set)).platform == "cpu"
+        return min(on_cpu, len(self.taken)) if there else self._padded(count)
 
     def _nowhere_else(self, places: np.ndarray, m: int) -> np.ndarray:
         """Places for m lanes, of which those behind these have none."""
@@ -222,7 +223,7 @@ class Group:
 
     def begin(self, problem: Problem, places: np.ndarray, theta: np.ndarray, restarts: Restarts) -> int:
         """Restarts at the start of their descents, from theta [m, p], in these places [m]; bytes sent to the device."""
-        m, sent = self._at_once(len(places)), 0
+        m, sent = self._at_once(len(places), BEGIN), 0
         for i in range(0, len(places), m):
             some = slice(i, i + m)
             where, at, scale = places[some], theta[some], restarts.step_scale[some]
@@ -494,6 +495,5 @@ def _taken(trailing: bool, lanes: Lane, where: Any) -> Lane:
 
 def _rows(trailing: bool, lanes: Lane, where: Any) -> Lane:
     size = lanes.loss.shape[1]
-    return jax.tree.map(
-        lambda x: x[(where // size, ..., where % size) if trailing else (where // size, where % size)], lanes
-    )
+    at = (where // size, ..., where % size) if trailing else (where // size, where % size)
+    return jax.tree.map(lambda x: x[at], lanes)
