@@ -81,8 +81,9 @@ def start_points(
     # One compiled size: the draw of a restart is elementwise in its number, so padding changes nothing.
     size = 256
     padded = np.resize(np.asarray(indices, np.uint32), -(-len(indices) // size) * size)
-    cpu = host()
+    starts, cpu = np.empty((len(indices), problem.p)), host()
     with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
-        blocks = [padded[i : i + size] for i in range(0, len(padded), size)]
-        drawn = [np.asarray(_draw(problem, _key(seed), block, init, init_scale)) for block in blocks]
-    return np.concatenate(drawn)[: len(indices)]
+        for i in range(0, len(padded), size):  # one block is let go before the next one takes its memory
+            block = padded[i : i + size]
+            starts[i : i + size] = np.asarray(_draw(problem, _key(seed), block, init, init_scale))[: len(indices) - i]
+    return starts

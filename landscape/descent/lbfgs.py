@@ -68,7 +68,7 @@ class Lbfgs(Method):
 
     descends: ClassVar[bool] = False
     chunk: ClassVar[int] = 30  # a multiple of the ring; most restarts need some 200 gradients
-    unread: ClassVar[tuple[str, ...]] = ("gradient", "direction", "steps", "changes")
+    unread: ClassVar[tuple[str, ...]] = ("gradient", "steps", "changes")
 
     @property
     def dynamics(self) -> str:
@@ -90,10 +90,10 @@ class Lbfgs(Method):
     ) -> tuple[Array, _Lbfgs]:
         """One gradient: of a trial length along the direction."""
         m = memory
-        fresh = m.slope == 0.0
-        moved = jnp.where(fresh, 0.0, m.trial * m.direction)
+        moved = m.trial * m.direction
         g = gradient(theta + moved)
         slope = dot(g, m.direction)
+        fresh = m.slope == 0.0
         gentle = jnp.abs(slope) <= -0.9 * m.slope
         given_up = ~gentle & (m.tried >= TRIALS)  # keep the best length known to fall, and forget the memory
         taken = fresh | gentle
