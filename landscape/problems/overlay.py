@@ -105,7 +105,7 @@ class Overlay:
     def _tables_there(self) -> overlay_compiled.Tables:
         if self._held is None:
             group = self._anchors, self._inverse, self._labels
-            self._held = overlay_compiled.tables(group, np.stack(self._rows), _padded(self._scripts))
+            self._held = overlay_compiled.tables(group, np.stack(self._rows), _padded(self._scripts, self._labels))
         return self._held
 
     def _nodes(self, thetas: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ class Overlay:
         """As `over`, for few points."""
         if self._tables is None:
             rows = np.stack(self._rows)
-            self._tables = rows @ self._inverse if self._free else rows, *_padded(self._scripts)
+            self._tables = rows @ self._inverse if self._free else rows, *_padded(self._scripts, self._labels)
         rows, ranks, plain, node, _, units = self._tables
         students, anchors = self._nodes(thetas), self._anchors
         with np.errstate(over="ignore", invalid="ignore"):  # far longer rows than the known point's are near none
@@ -234,19 +234,20 @@ def _weights(size: int) -> np.ndarray:
     return (number + np.cos(number) / 3) / (size * (size + 1))
 
 
-def _padded(scripts: list[_Script]) -> tuple[np.ndarray, ...]:
+def _padded(scripts: list[_Script], labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Scripts as arrays: ranks [k, steps, N], plain [k, steps], node [k, N], lengths [k], units [k].
 
-    The steps behind a script's last leave its classes, each of one node by then, as they are.
+    Steps before a script's first leave all nodes in the classes of their labels [N]. Scripts end alike as a rule, with
+    a plain step before the last: these then fall together.
     """
-    lengths = np.array([len(script.plain) for script in scripts])
-    size = scripts[0].ranks.shape[1]
-    ranks = np.tile(np.arange(size), (len(scripts), lengths.max(), 1))
+    most = max(len(script.plain) for script in scripts)
+    ranks = np.tile(np.sort(labels), (len(scripts), most, 1))
     plain = np.ones(ranks.shape[:2], bool)
     for i, script in enumerate(scripts):
-        ranks[i, : lengths[i]], plain[i, : lengths[i]] = script.ranks, script.plain
-    units = np.array([script.unit for script in scripts])
-    return ranks, plain, np.stack([script.node for script in scripts]), lengths, units
+        own = slice(most - len(script.plain), most)
+        ranks[i, own], plain[i, own] = script.ranks, script.plain
+    node, units = np.stack([script.node for script in scripts]), np.array([script.unit for script in scripts])
+    return ranks, plain, node, np.full(len(scripts), most), units
 
 
 def _followed(
@@ -276,9 +277,10 @@ def _followed(
     index = [np.arange(part.stop - part.start) / size for part in parts]
     first = [np.arange(m)[:, None] * (part.stop - part.start) for part in parts]
     for step in range(ranks.shape[1]):
-        own, other = (weight[some][..., None] for some in classes)
-        sums = (outer @ other)[..., 0], (outer.swapaxes(1, 2) @ own)[..., 0]
-        split = plain[:, step]
+        split, sums = plain[:, step], index
+        if not split.all():
+            own, other = (weight[some][..., None] for some in classes)
+            sums = (outer @ other)[..., 0], (outer.swapaxes(1, 2) @ own)[..., 0]
         for part, some, edges, by, at in zip(parts, classes, sums, index, first, strict=True):
             keys = 4 * some + (edges + 1e-9 * by)  # below the rounding of a sum
             keys[split] = 4 * some[split] + by
