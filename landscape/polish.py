@@ -274,8 +274,6 @@ def polish(
         moved = np.linalg.norm(here - start, axis=1)
         size, nowhere = _sizes(hessian), np.zeros(b)
         radius, bound = (np.asarray(x) for x in ball(problem, here)) if looked.any() else (nowhere, nowhere)
-        # Beside a dying neuron the Hessian is rounding noise over its length.
-        definite = _definite(hessian, -1e-5 * size, looked & (radius > 1e-7 * scale))
         rounding = 4.0 * p * np.finfo(float).eps * size
 
         def shown(needed: np.ndarray) -> np.ndarray:
@@ -285,6 +283,9 @@ def polish(
 
         needed = curvature_needed(radius[:, None], bound[:, None], moved, first_norm, scale)
         trapped = shown(np.where(looked, needed, np.inf))
+        # Beside a dying neuron the Hessian is rounding noise over its length. More than is asked for may be shown.
+        solid, more = looked & (radius > 1e-7 * scale), trapped & (needed > 1.1e-5 * size)
+        definite = solid & (more | _definite(hessian, -1e-5 * size, solid & ~more))
         flat = np.flatnonzero(definite & ~trapped)
         if len(flat):
             radii, bounds = np.stack([balls(problem, here[i], radius[i], bound[i]) for i in flat], axis=1)
