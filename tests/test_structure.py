@@ -24,6 +24,7 @@ STAGES = (
     "patience",
     "arrays",
     "closures",
+    "mappings",
     "precision",
     "problems",
     "restart",

@@ -24,6 +24,7 @@ from landscape.host.identity import begun_by, difference, made_by, named
 from landscape.host.manifest import whereabouts
 from landscape.host.memory import NOTHING, Memory
 from landscape.host.progress import bar
+from landscape.mappings import spare
 from landscape.precision import float64
 from landscape.problems.problem import Problem
 from landscape.records import InputError
@@ -52,6 +53,7 @@ def run(
         InputError: The folder holds a run on another problem, or with looks that only a program can make.
     """
     begun = time.perf_counter()
+    spare()
     unit = assemble.loss_unit(plan.problem)
     keep_one = partial(assemble.keepers, unit=unit)
     with _place(folder, pool) as place, bar(progress, plan.title) as report:

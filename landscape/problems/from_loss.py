@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from landscape.arrays import AnyArray
+from landscape.mappings import spare
 from landscape.precision import float64
 from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
@@ -233,6 +234,7 @@ def from_loss(
         raise InputError(
             f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
         )
+    spare()  # every loss brings programs of its own
     with float64():
         try:
             params = init(jax.random.key(0, impl="threefry2x32"))
