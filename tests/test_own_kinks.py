@@ -16,10 +16,10 @@ from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import InputError, Label, Point, Status
 from landscape.theory.own_loss.along_kinks import along_kinks, spread_of
+from landscape.theory.own_loss.branches import branches
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.kinks import pieces, rests, subgradients
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
-from landscape.theory.own_loss.room import branches
 from landscape.theory.own_loss.switches import switches
 from landscape.theory.own_loss.view import view
 

@@ -13,6 +13,7 @@ import numpy as np
 from landscape.problems.from_loss import UserLoss
 from landscape.records import LOWER_SEEN, WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
 from landscape.theory.own_loss import kinks
+from landscape.theory.own_loss.branches import branches
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
@@ -30,6 +31,7 @@ NOT_ATTAINED = (
 CURVATURE = "curvature"
 OUT = 1e6  # scales: as far as rays to infinity are followed
 FAR_OUT = "the parameters are a million scales away, where the loss does not change any more"
+NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -67,7 +69,7 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
-        return _kink(problem, loss, u, known)
+        return _kink(problem, loss, u, known) if branches(problem) else Claim(Label.UNDECIDED, reason=NARROW, **known)
     short = there.error + 2.0 * there.left + _grain(loss, there.u)
     if loss.bound is not None and there.loss - loss.bound <= short:
         return _at_bound(problem, loss, there.u, known, short)
@@ -131,7 +133,7 @@ def _moving(
     problem: UserLoss, loss: Loss, u: np.ndarray, there: Rest | None, known: dict[str, Any], path: np.ndarray | None
 ) -> Claim:
     """A point that Newton steps do not hold: at a kink, on the way to infinity, or not at rest."""
-    if there is None or kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u)):
+    if there is None or (branches(problem) and kinks.kinked(loss, u, loss.gradients(u[None])[0], loss.hessian(u))):
         return _kink(problem, loss, u, known)
     way = at_infinity(loss, u, None if path is None else np.asarray(path) / loss.scale)
     if way is not None and not undercut(loss, u, way):

@@ -17,6 +17,7 @@ ROUNDS = 24  # Newton steps: at x^4 each takes a third of the way, so that 1e-3 
 REACH = 1e-3  # a point further than this from a stationary one, in units of the scale, is not at it
 NEAR = 1e-5  # where the gradient is as small as it gets, a point this close to a stationary one is at it
 BLUR = 1e-11  # scales: at a curvature of 1e-5 the gradient's rounding leaves a point open by so much
+FAINT = 1e-5  # of the largest curvature: a thousandth of a scale off a set of stationary points it is 1e-6 along it
 SHRINK = 0.97  # steps whose geometric mean ratio is above this do not shrink: 0.95 at x^20, 1 at exp(-x)
 
 
@@ -81,9 +82,10 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
         return None
     lengths, stuck = [float(np.linalg.norm(here.step))], False
     for _ in range(ROUNDS):
-        if lengths[-1] <= 1e-15 * (1.0 + np.linalg.norm(here.u)) or lengths[-1] > 100 * REACH:
+        step = _across(here)
+        if lengths[-1] <= 1e-15 * (1.0 + np.linalg.norm(here.u)) or np.linalg.norm(step) > 100 * REACH:
             break
-        there = _at(loss, here.u + here.step)
+        there = _at(loss, here.u + step)
         if there is None or not np.linalg.norm(there.gradient) < np.linalg.norm(here.gradient):
             stuck = True
             break
@@ -126,6 +128,19 @@ def _at(loss: Loss, u: np.ndarray) -> _Newton | None:
     # Nothing is asked of directions whose curvature is rounding, nor of slopes that are.
     seen = (np.abs(values) > found.cut) & (np.abs(slopes) > errors[0])
     return found._replace(step=-(vectors[:, seen] / values[seen]) @ slopes[seen])
+
+
+def _across(here: _Newton) -> np.ndarray:
+    """The Newton step, without directions of next to no curvature in which it leads away from the point, [p].
+
+    Beside a set of stationary points, as off y = 0 for x y^2, slope and curvature along the set are both of second
+    order in the distance from it, and their quotient says nothing.
+    """
+    parts = here.vectors.T @ here.step
+    away = np.abs(parts) > REACH
+    if not away.any() or np.any(np.abs(here.values[away]) > FAINT * np.max(np.abs(here.values))):
+        return here.step
+    return here.vectors[:, ~away] @ parts[~away]
 
 
 def _shrinks(lengths: list[float]) -> bool:
@@ -175,12 +190,17 @@ def _blurred_fall(here: _Newton) -> float:
 
 
 def _falls(loss: Loss, here: _Newton, value: float, error: float) -> bool:
-    """Whether the loss falls in a straight line, up to a scale, where curvature is zero and the slope is not."""
+    """Whether the loss falls in a straight line, up to a scale, where curvature is zero and the slope is not.
+
+    Beside a stationary point of any order the curvature is the slope over the distance, or more: x^3 + s x has none.
+    """
     zero = np.abs(here.values) <= here.cut
     slope = here.vectors[:, zero] @ (here.vectors[:, zero].T @ here.gradient)
     norm = float(np.linalg.norm(slope))
     if norm <= 3.0 * here.errors[0] or norm <= error:
         return False
+    if norm > 10.0 * REACH * here.cut:
+        return True
     radii = np.geomspace(1e-2, 1.0, 5)
     steps = radii[:, None] * slope / norm
     values = np.abs(loss.losses(np.concatenate([here.u + steps, here.u - steps])) - value).reshape(2, -1).max(axis=0)

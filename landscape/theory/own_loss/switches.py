@@ -29,6 +29,8 @@ SMOOTH = frozenset(
         "log_sigmoid",
         "logistic",
         "_logsumexp",
+        "log_ndtr",
+        "sinc",
     ]
 )
 

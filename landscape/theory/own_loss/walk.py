@@ -45,7 +45,7 @@ def walk(
     with jax.default_matmul_precision("highest"):
         for eqn in jaxpr.eqns:
             ins = [read(atom) for atom in eqn.invars]
-            inner = None if eqn.params.get("name") in whole else _inner(eqn)
+            inner = None if called(eqn) in whole else _inner(eqn)
             outs = step(eqn, ins) if inner is None else walk(inner.jaxpr, inner.consts, ins, step, whole)
             values.update(zip(eqn.outvars, outs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
@@ -64,6 +64,13 @@ def asleep(jaxpr: Any) -> set[int]:
             for inner in jaxprs_in_params(eqn.params):
                 found |= set(map(id, inner.eqns))
     return found
+
+
+def called(eqn: Any) -> str | None:
+    """The name of the function whose program an equation calls; None where it has none."""
+    if eqn.primitive.name == "custom_jvp_call":  # jnp.logaddexp is one
+        return eqn.params["call_jaxpr"].jaxpr.debug_info.func_name
+    return eqn.params.get("name")
 
 
 def bind(eqn: Any, ins: list[Any]) -> list[Any]:

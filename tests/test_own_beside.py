@@ -1,0 +1,69 @@
+"""Points of own losses beside sets of saddles, beside no stationary point though the slope is small, and at features
+that are narrower than any probe."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from slow import mostly_slow
+
+from landscape.host.label import label_one
+from landscape.problems.from_loss import UserLoss, from_loss
+from landscape.records import Label
+from landscape.theory.own_loss.branches import branches
+from landscape.theory.own_loss.stationary import rest
+from landscape.theory.own_loss.switches import switches
+from landscape.theory.own_loss.view import view
+
+
+def problem(function, p: int, bound: float | None = None) -> UserLoss:
+    return from_loss(function, lambda key: jax.random.normal(key, (p,)), lower_bound=bound, scale=1.0)
+
+
+BESIDE_SADDLES = {  # a saddle of a set of them, each with no curvature along the set
+    "parabolas": (lambda x: x[0] * x[1] ** 2, [-1.0, 0.0]),
+    "cosine": (lambda x: -(x[:2] @ x[2:]) / jnp.linalg.norm(x[:2]) / jnp.linalg.norm(x[2:]), [0.0, 1.0, 0.0, -1.0]),
+}
+
+
+@pytest.mark.parametrize("kind", mostly_slow(BESIDE_SADDLES, "parabolas"))
+def test_beside_a_set_of_saddles_a_point_is_one_and_no_end_at_infinity(kind):
+    """Slope and curvature along the set are both of second order in the distance: a Newton step leads far away."""
+    function, theta = BESIDE_SADDLES[kind]
+    landscape = problem(function, len(theta))
+    off = np.random.default_rng(7).normal(size=len(theta))
+    for size in (1e-4, 1e-6):
+        assert label_one(landscape, np.array(theta) + size * off / np.linalg.norm(off)).label == Label.SADDLE
+
+
+@pytest.mark.parametrize("slope", [3e-8, 3e-10])
+def test_a_slope_without_a_curvature_is_of_no_stationary_point_nearby(slope):
+    """x^3 + s x, where a maximum and a minimum have met and are gone. Beside a saddle x^3 the curvature shows first."""
+    fold = view(problem(lambda x: x[0] ** 3 + slope * x[0] + x[1] ** 2, 2))
+    there = rest(fold, np.zeros(2))
+    assert there is not None
+    assert not there.stationary
+    saddle = problem(lambda x: x[0] ** 3 + x[1] ** 2, 2)
+    assert label_one(saddle, np.array([(slope / 3.0) ** 0.5, 0.0])).label == Label.SADDLE
+
+
+@pytest.mark.slow
+def test_a_smooth_loss_with_a_needle_has_no_kink():
+    """A component of a mixture that has come down to one of the data, a few of its widths of 2e-9 off."""
+    data = np.array([0.3, -1.2, 0.8, 2.0])
+
+    def loss(p):
+        narrow = -0.5 * ((data - p[0]) * jnp.exp(-p[1])) ** 2 - p[1]
+        return -jnp.sum(jnp.logaddexp(-0.5 * data**2, narrow))
+
+    found = label_one(problem(loss, 2), np.array([0.3 + 2.5e-9, -20.0]))
+    assert found.label in (Label.UNDECIDED, Label.AT_INFINITY, Label.UNCONVERGED)
+    assert found.flavour is None
+
+
+@pytest.mark.parametrize("smooth", [lambda x: jnp.logaddexp(x[0], x[1]), lambda x: jax.scipy.stats.norm.logcdf(x[0])])
+def test_functions_that_branch_against_overflow_only_have_no_kinks(smooth):
+    assert not branches(problem(smooth, 2))
+    assert not len(switches(smooth, jnp.zeros(2)))
