@@ -1,5 +1,5 @@
-"""Points of own losses beside sets of saddles, beside no stationary point though the slope is small, and at features
-that are narrower than any probe."""
+"""Points of own losses beside sets of saddles, beside no stationary point though the slope is small, at features that
+are narrower than any probe, and where the sizes of coordinates are far apart."""
 
 from __future__ import annotations
 
@@ -67,3 +67,26 @@ def test_a_smooth_loss_with_a_needle_has_no_kink():
 def test_functions_that_branch_against_overflow_only_have_no_kinks(smooth):
     assert not branches(problem(smooth, 2))
     assert not len(switches(smooth, jnp.zeros(2)))
+
+
+SIZES = np.array([1e6, 1e-6])
+
+
+def test_coordinates_of_far_different_sizes_in_one_array_each_have_their_own():
+    """A step of one unit is a millionth of one coordinate, and a million times the other."""
+
+    def wells(x):
+        return (x[0] / SIZES[0] - 1.0) ** 2 + ((x[1] / SIZES[1]) ** 2 - 1.0) ** 2
+
+    raw = from_loss(wells, lambda key: SIZES * jax.random.normal(key, (2,)), 0.0)
+    for off, label in ((0.0, Label.SADDLE), (0.5, Label.UNCONVERGED), (1.0, Label.GLOBAL)):
+        assert label_one(raw, np.array([1.0, off]) * SIZES).label == label
+
+
+def test_a_coordinate_that_starts_draw_next_to_zero_is_of_the_size_of_the_others():
+    noise = np.array([1.0, 1e-8])
+    beside = from_loss(
+        lambda x: (x[0] - 1.0) ** 2 - x[1] ** 2 + x[1] ** 4,
+        lambda key: noise * jax.random.normal(key, (2,)) + np.array([1.0, 0.0]),
+    )
+    assert np.ptp(np.log2(view(beside).scale)) <= 1.0

@@ -29,6 +29,7 @@ FEW = 32  # up to so many are made in small calls
 RUNS = 8  # disturbed runs a loss
 SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
+FAR_SMALLER = 1e-3  # a part of a size, or of an effect on the loss
 # The gradient of a maximum is that of the entries equal to it. Where XLA computes an entry a second time within a fused
 # loop, and rounds a product and its sum there once, no entry is equal, and the gradient is zero.
 APART = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "fusion"}
@@ -85,7 +86,10 @@ def view(problem: UserLoss) -> Loss:
     starts = start_points(problem, 0, np.arange(DRAWS))
     parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.arrays_at(starts[0]))]
     leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
-    sizes = _sizes(starts, leaves) if problem.sizes is None else np.asarray(problem.sizes, np.float64)
+    if problem.sizes is None:
+        sizes = _sizes(starts, leaves, _blocks(partial(_gradients, problem, np.ones(problem.p))))
+    else:
+        sizes = np.asarray(problem.sizes, np.float64)
     unit = np.exp2(np.round(np.log2(sizes)))
     return Loss(
         losses=_blocks(partial(_losses, problem, unit)),
@@ -106,15 +110,31 @@ def view(problem: UserLoss) -> Loss:
     )
 
 
-def _sizes(starts: np.ndarray, leaves: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The size of every coordinate at starts, else that of its leaf, else that of all, [p]."""
-    sizes = np.sqrt(np.mean(np.square(starts), axis=0))
+def _sizes(
+    starts: np.ndarray, leaves: tuple[np.ndarray, ...], gradients: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The size of every coordinate at starts, else that of its leaf, else that of all, [p].
+
+    A coordinate far smaller than its leaf is in a unit of its own where steps of its size change the loss as others
+    do; else it is next to zero at starts, as one that is drawn beside a saddle is, and its size says nothing.
+    """
+    sizes = _root_mean_square(starts)
+    wholes = np.ones_like(sizes)
     for leaf in leaves:
-        whole = np.sqrt(np.mean(np.square(sizes[leaf])))
-        sizes[leaf] = np.where(sizes[leaf] > 1e-3 * whole, sizes[leaf], whole)
+        wholes[leaf] = _root_mean_square(sizes[leaf])
+    kept = sizes > FAR_SMALLER * wholes
+    if np.any(sizes[~kept]):
+        with np.errstate(over="ignore", invalid="ignore"):  # gradients may be anything
+            effects = sizes * _root_mean_square(gradients(starts[:SMALL]))
+        kept |= effects > FAR_SMALLER * np.max(effects)
+    sizes = np.where(kept, sizes, wholes)
     seen = sizes > 0
     rest = float(np.exp(np.mean(np.log(sizes[seen])))) if seen.any() else 1.0
     return np.where(seen, sizes, rest)
+
+
+def _root_mean_square(rows: np.ndarray) -> Any:
+    return np.sqrt(np.mean(np.square(rows), axis=0))
 
 
 def _flat(problem: UserLoss, unit: np.ndarray, function: Any) -> Callable[[np.ndarray, float], np.ndarray]:
