@@ -164,3 +164,38 @@ def test_a_loss_may_have_another_type_than_its_descent(inside, descent):
     problem = ls.from_loss(loss, lambda key: jax.random.normal(key, (2,)), 0.0)
     census = ls.explore(problem, restarts=4, dtype=descent)
     assert census.labels()["global"] == 4
+
+
+def square(x):
+    return jnp.sum(x**2)
+
+
+def pair(key):
+    return jax.random.normal(key, (2,))
+
+
+@pytest.mark.parametrize(
+    ("loss", "init", "more", "words"),
+    [
+        (lambda x: 3.0, pair, {}, "depend on the parameters, and is the plain number 3.0"),
+        (lambda x: None, pair, {}, "found None"),
+        (lambda x: jnp.sum(x + 0j), pair, {}, "a complex one"),
+        (lambda x: square(x) + np.random.default_rng().normal(), pair, {}, "another number when it is asked again"),
+        (square, lambda key: jnp.zeros(0), {}, "at least one number"),
+        (square, pair, {"symmetry": lambda x: x[:1]}, "symmetry must return params like those of init"),
+        (square, pair, {"symmetry": lambda x: 1 / 0}, "symmetry raised at the first draw of init: ZeroDivisionError"),
+        (square, pair, {"invariances": [lambda x: x]}, r"invariances\[0\] raised at the first draw of init: TypeError"),
+        (square, pair, {"invariances": [lambda x, t: x[0]]}, r"invariances\[0\] must return params like those of init"),
+    ],
+    ids=["number", "none", "complex", "random", "empty", "short", "raises", "one argument", "one of two"],
+)
+def test_a_function_that_is_not_what_it_must_be_is_one_sentence_at_once(loss, init, more, words):
+    with pytest.raises(ls.InputError, match=rf"^[^\n]*{words}[^\n]*$"):
+        ls.from_loss(loss, init, **more)
+
+
+def test_another_whole_number_than_that_of_init_is_refused():
+    """The loss is given that of the first draw: the label would be that of another point."""
+    power = ls.from_loss(lambda p: (p["a"] ** 2 - p["n"]) ** 2, lambda key: {"a": jax.random.normal(key), "n": 4}, 0.0)
+    with pytest.raises(ls.InputError, match="params have 9 where the first draw of init has 4"):
+        ls.label(power, {"a": 3.0, "n": 9})

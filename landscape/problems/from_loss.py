@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Literal, jaxprs_in_params
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -223,9 +224,9 @@ def from_loss(
             is: directions of zero curvature along them are known to be flat, once the loss has been asked.
 
     Raises:
-        InputError: The loss is not JAX, not a scalar, not finite at a first draw of `init`, or has no parameters;
-            `init` is not JAX, or draws by something else than its key; or a scale is not positive or not of the shape
-            of params.
+        InputError: The loss is not JAX, not a real scalar, not finite at a first draw of `init`, another number when
+            asked again, or has no parameters; `init` is not JAX, or draws by something else than its key; a scale is
+            not positive or not of the shape of params; or a symmetry or an invariance does not make params of params.
     """
     for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
         if not (callable(function) or (name == "symmetry" and function is None)):
@@ -248,19 +249,17 @@ def from_loss(
             invariances = [_through(split, one, into=True, out=True) for one in invariances]
             scale = scale if dimensions(scale) == 0 else split.arrays(scale)
         theta, _ = ravel_pytree(params)
+        if not theta.size:
+            raise InputError("init must return at least one number.")
         theta = theta.astype(jnp.float64)
         unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
         chart = partial(_params_at, unravel)  # goes to other processes by its name, as a function made here would not
 
-        try:
-            value = _value(lambda flat: loss(chart(flat)), theta)
-        except Exception as error:  # anything can go wrong in a user's function: say what and where
-            raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
-        if jnp.shape(value) != ():
-            raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
-        if not np.isfinite(float(value)):
-            raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
+        value = _asked(lambda flat: loss(chart(flat)), theta)
         _traced(lambda flat: loss(chart(flat)), theta)
+        if type(value) in (bool, int, float):
+            raise InputError(f"the loss must depend on the parameters, and is the plain number {value}.")
+        _same_again(loss, chart, theta)
         _drawn(init, theta)
     bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     sizes = None if scale is None else _sizes(scale, params)
@@ -269,6 +268,7 @@ def from_loss(
         scale=1.0 if sizes is None else float(np.exp(np.mean(np.log(sizes)))),
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
+    _mapped(whole, theta)
     return replace(whole, steepness=_steepness(whole))
 
 
@@ -287,12 +287,75 @@ def _through(split: Partition, function: Callable[..., Any], into: bool = False,
     return of_arrays
 
 
-def _value(loss: Callable[[Array], Any], theta: Array) -> Any:
-    """The loss at theta [p], as one program; operation by operation, each a program, where JAX cannot follow it."""
+def _asked(loss: Callable[[Array], Any], theta: Array) -> Any:
+    """The loss at theta [p]; raises InputError unless it is a finite real scalar.
+
+    One program makes it, since operation by operation each would be one; where JAX cannot follow, the loss says why in
+    its own words, or `_traced` does.
+    """
+    kind: Any = None
+
+    def kept(theta: Array) -> Any:
+        nonlocal kind
+        value = loss(theta)
+        kind = type(value)
+        return value
+
     try:
-        return jax.jit(loss, compiler_options=QUICK)(theta)
-    except Exception:  # the loss says why in its own words, or `_traced` does
-        return loss(theta)
+        try:
+            value = jax.jit(kept, compiler_options=QUICK)(theta)
+        except Exception:
+            value = kept(theta)
+    except Exception as error:  # anything can go wrong in a user's function: say what and where
+        raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
+    if value is None or isinstance(value, str):
+        raise InputError(f"the loss must return a scalar of jax.numpy, found {value!r}.")
+    if jnp.shape(value) != ():
+        raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
+    if jnp.iscomplexobj(value):
+        raise InputError("the loss must return a real number, found a complex one; take its real part.")
+    if not np.isfinite(float(value)):
+        raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
+    return kind(value) if kind in (bool, int, float) else value
+
+
+def _same_again(loss: Callable[[Any], Any], chart: Callable[[Array], Any], theta: Array) -> None:
+    """Raises InputError where the loss is another program when it is traced again: its numbers are other ones."""
+    first, again = (jax.make_jaxpr(lambda flat: loss(chart(flat)))(theta) for _ in range(2))
+    numbers = [[*closed.consts, *_literals(closed.jaxpr)] for closed in (first, again)]
+    if len(numbers[0]) == len(numbers[1]) and not all(map(_equal, *numbers)):
+        raise InputError("the loss is another number when it is asked again; it must depend on the parameters alone.")
+
+
+def _literals(jaxpr: Any) -> Iterator[Any]:
+    for eqn in jaxpr.eqns:
+        yield from (atom.val for atom in eqn.invars if isinstance(atom, Literal))
+        for inner in jaxprs_in_params(eqn.params):
+            yield from _literals(inner)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two constants are the same numbers; those that are no numbers, as keys are, count as the same."""
+    if a is b or not all(jnp.issubdtype(jnp.result_type(one), jnp.number) for one in (a, b)):
+        return True
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+
+
+def _mapped(problem: UserLoss, theta: Array) -> None:
+    """Raises InputError unless the symmetry and the invariances make params of params, theta at a first draw."""
+    functions = [] if problem.canonical is None else [("symmetry", problem.canonical, ())]
+    functions += [(f"invariances[{i}]", one, (0.0,)) for i, one in enumerate(problem.invariances)]
+    for name, function, more in functions:
+        with float64():
+            try:
+                found = function(problem.unravel(theta), *more)
+            except Exception as error:  # anything can go wrong in a user's function: say what and where
+                what = f"{type(error).__name__}: {error}"
+                raise InputError(f"{name} raised at the first draw of init: {what}") from error
+        try:
+            problem.write(found)
+        except InputError as error:
+            raise InputError(f"{name} must return params like those of init: {error}") from error
 
 
 def _traced(loss: Callable[[Array], Any], theta: Array) -> None:

@@ -25,11 +25,18 @@ class Partition:
     rest: dict[int, Any]
 
     def arrays(self, params: Any) -> Any:
-        """The same pytree with None in place of every leaf that is no parameter."""
+        """The same pytree with None in place of every leaf that is no parameter.
+
+        Raises:
+            InputError: A plain whole number is another one than in the first draw, which is what the loss is given.
+        """
         if not self.rest:
             return params
         leaves, form = jax.tree.flatten(params)
         if form == self.form:  # a plain number may stand for an array
+            for i, one in self.rest.items():
+                if isinstance(one, int) and isinstance(leaves[i], int) and leaves[i] != one:
+                    raise InputError(f"params have {leaves[i]} where the first draw of init has {one}, which stays.")
             return jax.tree.unflatten(form, [None if i in self.rest else leaf for i, leaf in enumerate(leaves)])
         return jax.tree.map(lambda leaf: leaf if floating(leaf) else None, params)
 
