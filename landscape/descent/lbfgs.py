@@ -120,15 +120,7 @@ class Lbfgs(Method):
         unit = step_scale / jnp.maximum(size, jnp.finfo(theta.dtype).tiny)
         length = jnp.minimum(jnp.where(bare, self.first * unit, 1.0), self.longest * unit)
 
-        # Within a search: a bracket of slopes, narrowed by the secant, kept away from its ends.
-        falls = slope < 0
-        low, low_slope = jnp.where(falls, m.trial, m.low), jnp.where(falls, slope, m.low_slope)
-        high, high_slope = jnp.where(falls, m.high, m.trial), jnp.where(falls, m.high_slope, slope)
-        inside = low + (high - low) * jnp.clip(low_slope / (low_slope - high_slope), 0.1, 0.9)
-        bracketed = jnp.isfinite(high) & jnp.isfinite(slope)
-        inside = jnp.where(jnp.isfinite(slope), inside, 0.5 * (low + m.trial))
-        searched = jnp.where(bracketed | ~jnp.isfinite(slope), inside, 2.0 * m.trial)
-        high = jnp.where(jnp.isfinite(slope), high, m.trial)
+        low, low_slope, high, high_slope, searched = _bracket(m, slope)
 
         new_slope = dot(base, direction)
         none = jnp.zeros_like(slope)
@@ -151,6 +143,21 @@ class Lbfgs(Method):
     def gradient_in(self, memory: _Lbfgs) -> Array:
         """The gradient at the start of the search."""
         return memory.gradient
+
+
+def _bracket(m: _Lbfgs, slope: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """The bracket of slopes within a search, narrowed by the slope at a trial length: its ends, and the next length.
+
+    The next length is by the secant, kept away from the ends; twice the last one where nothing brackets yet.
+    """
+    falls = slope < 0
+    low, low_slope = jnp.where(falls, m.trial, m.low), jnp.where(falls, slope, m.low_slope)
+    high, high_slope = jnp.where(falls, m.high, m.trial), jnp.where(falls, m.high_slope, slope)
+    inside = low + (high - low) * jnp.clip(low_slope / (low_slope - high_slope), 0.1, 0.9)
+    bracketed = jnp.isfinite(high) & jnp.isfinite(slope)
+    inside = jnp.where(jnp.isfinite(slope), inside, 0.5 * (low + m.trial))
+    searched = jnp.where(bracketed | ~jnp.isfinite(slope), inside, 2.0 * m.trial)
+    return low, low_slope, jnp.where(jnp.isfinite(slope), high, m.trial), high_slope, searched
 
 
 def _two_loops(g: Array, steps: Array, changes: Array, weights: Array, curvature: Array, newest: Array) -> Array:

@@ -173,12 +173,8 @@ class Driver:
                         idle.append(group)
                     if not host_first:
                         idle = self._started(idle, queue, pool, running)
-                # A full batch at a time while there is work for the lanes; at the end whatever there is.
-                enough = self.acceptance.enough(candidates, queue.new) or not running
-                while candidates and enough:
-                    finished, waiting = self.acceptance.accept(candidates, queue, last=not running)
-                    rows, enough = rows + finished, len(waiting.loss) < len(candidates.loss)
-                    candidates = waiting
+                finished, candidates = self._accepted(candidates, queue, last=not running)
+                rows = rows + finished
                 if queue.double and not all_double:
                     idle, all_double = idle + self._groups(queue.total, jnp.dtype(jnp.float64)), True
                 idle = self._started(idle, queue, pool, running, candidates.restarts)
@@ -192,6 +188,16 @@ class Driver:
             self.starts.meanwhile(None)
             pool.shutdown(wait=True, cancel_futures=True)
             limits.restore_original_limits()
+
+    def _accepted(self, candidates: Candidates, queue: Queue, last: bool) -> tuple[list[Batch], Candidates]:
+        """Rows of what is accepted, and the candidates that wait: for a full batch, while lanes have work."""
+        rows: list[Batch] = []
+        enough = self.acceptance.enough(candidates, queue.new) or last
+        while candidates and enough:
+            finished, waiting = self.acceptance.accept(candidates, queue, last=last)
+            rows, enough = rows + finished, len(waiting.loss) < len(candidates.loss)
+            candidates = waiting
+        return rows, candidates
 
     def _place_problem(self) -> None:
         """Puts large arrays of the problem on the device: NumPy's are copied at every call.

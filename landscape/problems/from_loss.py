@@ -228,19 +228,10 @@ def from_loss(
             asked again, or has no parameters; `init` is not JAX, or draws by something else than its key; a scale is
             not positive or not of the shape of params; or a symmetry or an invariance does not make params of params.
     """
-    for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
-        if not (callable(function) or (name == "symmetry" and function is None)):
-            raise InputError(f"{name} must be a function, found {function}.")
-    if not isinstance(invariances, Sequence) or not all(map(callable, invariances)):
-        raise InputError(
-            f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
-        )
+    _are_functions(loss, init, symmetry, invariances)
     spare()  # every loss brings programs of its own
     with float64():
-        try:
-            params = init(jax.random.key(0, impl="threefry2x32"))
-        except Exception as error:  # anything can go wrong in a user's function: say what and where
-            raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
+        params = _first(init)
         split = partition(params)
         params = split.arrays(params)
         if split.rest:
@@ -270,6 +261,25 @@ def from_loss(
     )  # fmt: skip
     _mapped(whole, theta)
     return replace(whole, steepness=_steepness(whole))
+
+
+def _are_functions(loss: Any, init: Any, symmetry: Any, invariances: Any) -> None:
+    """Raises InputError unless all are functions; a symmetry may be None."""
+    for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
+        if not (callable(function) or (name == "symmetry" and function is None)):
+            raise InputError(f"{name} must be a function, found {function}.")
+    if not isinstance(invariances, Sequence) or not all(map(callable, invariances)):
+        raise InputError(
+            f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
+        )
+
+
+def _first(init: Callable[[Array], Any]) -> Any:
+    """The first draw of `init`; raises InputError where it raises anything."""
+    try:
+        return init(jax.random.key(0, impl="threefry2x32"))
+    except Exception as error:  # anything can go wrong in a user's function: say what and where
+        raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
 
 
 def _params_at(unravel: Callable[[Any], Any], theta: AnyArray) -> Any:
