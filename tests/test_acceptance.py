@@ -167,6 +167,25 @@ def test_lanes_stay_where_they_stand_until_their_places_are_used(k):
         np.testing.assert_array_equal(np.asarray(held.rows.theta)[waiting.row], theta[[1, 9]])
 
 
+@pytest.mark.parametrize("k", [4, 8])  # lanes on the last axis, and on the first
+def test_lanes_move_together_so_that_whole_blocks_fall_idle(k):
+    problem = ls.orthonormal_teacher(k)
+    with jax.enable_x64(True):
+        driver = Driver(problem, Settings(optimiser="flow"), 1)
+        sharding = driver._groups(8, driver.dtype)[0].sharding
+        group = Group(problem, driver.method, driver.dtype, 10, 8, sharding)
+        places, numbers = group.free(), np.arange(80)
+        theta = start_points(problem, 1, numbers)
+        group.begin(problem, places, theta, Restarts.new(numbers))
+        group.put(places, Restarts.new(numbers))
+        group.leave(places[:44])  # 36 stay, more than move at once
+        group.compact()
+        assert group.active().tolist() == [5]
+        there = np.flatnonzero(group.taken)
+        assert sorted(group.book.number[there]) == list(range(44, 80))
+        np.testing.assert_array_equal(group.thetas(there), theta[group.book.number[there]])
+
+
 @pytest.mark.slow
 def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
     ends = []
