@@ -269,6 +269,38 @@ def test_an_operation_at_its_limit_is_seen_where_it_depends_on_the_parameters():
     assert not seen(lambda x: jax.nn.softmax(jnp.array([x[0], -jnp.inf]))[0], [0.0])  # a mask
 
 
+def test_an_operation_at_its_limit_is_seen_in_loops_and_branches():
+    centres = jnp.array([0.0, 40.0])
+
+    def recurrent(x):
+        return jax.lax.scan(lambda h, row: (jnp.tanh(x[0] * h + row), None), x[1], jnp.ones(3))[0]
+
+    def kernels(x):  # exp(-1600) is of the data alone
+        return jnp.sum(jax.lax.map(lambda row: x[0] * jnp.sum(jnp.exp(-jnp.square(row - centres))), centres))
+
+    def either(x):
+        return jax.lax.cond(x[1] > 0, lambda v: jnp.tanh(v), lambda v: v, x[0])
+
+    for function, theta, limit in (
+        (recurrent, [1.0, 0.5], False),
+        (recurrent, [30.0, 0.5], True),
+        (kernels, [1.0, 0.0], False),
+        (either, [30.0, 1.0], True),
+        (either, [30.0, -1.0], False),
+    ):
+        assert bool(at_limits(function, jnp.array(theta))) == limit
+
+
+@pytest.mark.parametrize("bound", [0.0, None])
+def test_a_unit_in_a_loop_that_has_come_to_its_limit_attains_nothing(bound):
+    def loss(x):
+        return jnp.sum(jax.lax.map(lambda a: (jnp.tanh(a * x[0]) - 1.0) ** 2, jnp.array([1.0, 2.0]))) + x[1] ** 2
+
+    claim = judge(problem(loss, 2, bound), Point(np.array([1e3, 0.0]), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+    assert claim.label in (Label.AT_INFINITY, Label.UNCONVERGED, Label.UNDECIDED)
+    assert claim.flavour is None
+
+
 def test_a_loss_that_rounding_leaves_open_keeps_its_number():
     found = ls.label(problem(lambda x: (x[0] * x[1] - x[2] * x[3]) ** 2, 4, 0.0), np.full(4, 1e12))
     assert found.label == Label.UNDECIDED

@@ -161,6 +161,16 @@ def test_rounding_that_a_nudge_of_the_parameters_does_not_show_is_seen():
     assert 1e-9 < error < 1e-6
 
 
+def test_rounding_of_every_round_of_a_loop_is_seen():
+    """A sum over two thousand data, one after the other, rounds as often."""
+    rows = np.random.default_rng(0).uniform(0.5, 1.5, size=2000)
+    summed = problem(lambda x: jax.lax.scan(lambda total, row: (total + row * x[0], None), 0.0 * x[0], rows)[0], 1)
+    at = 0.7
+    value, error = view(summed).loss(np.array([at]) / view(summed).scale)
+    exact = float(np.sum(rows.astype(np.longdouble) * np.longdouble(at)) - np.longdouble(value))  # 64 bits of mantissa
+    assert 4 * np.finfo(float).eps * value < abs(exact) <= error < 1e3 * np.finfo(float).eps * value
+
+
 # -- singular points of known type -------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from landscape.theory.own_loss.walk import OfArguments, bind, values_of, walk
+from landscape.theory.own_loss.walk import (
+    OfArguments,
+    bind,
+    branched,
+    inside_of,
+    marked,
+    scanned,
+    values_of,
+    walk,
+)
 
 LIMITS = {
     "exp": (0.0,),
@@ -21,6 +30,9 @@ LIMITS = {
     "erf": (-1.0, 1.0),
     "erfc": (0.0, 2.0),
     "logistic": (0.0, 1.0),
+    "igamma": (0.0, 1.0),
+    "igammac": (0.0, 1.0),
+    "regularized_incomplete_beta": (0.0, 1.0),
 }
 
 
@@ -30,24 +42,39 @@ NEAR = 4.0  # eps: tanh of XLA stands 3.5 below one from 18 on, and is one from 
 def at_limits(function: Any, *args: Any) -> jax.Array:
     """Whether an operation on the arguments of a JAX function is within `NEAR` of its limit, at a finite argument.
 
-    Bodies of loops and branches are not looked into.
+    Bodies of `while` are not looked into.
 
     Args:
         function: A JAX function of arrays.
         args: Its arguments.
     """
     closed = jax.make_jaxpr(function)(*args)
+    return _walked(closed.jaxpr, closed.consts, [OfArguments(one) for one in jax.tree.leaves(args)])[1]
+
+
+def _walked(jaxpr: Any, consts: Any, args: list[Any]) -> tuple[list[Any], jax.Array]:
+    """The results of a program, and whether an operation on its arguments has come to its limit."""
     found: list[Any] = []
 
     def step(eqn: Any, ins: list[Any]) -> list[Any]:
-        known = values_of(ins)
-        outs = bind(eqn, known)
+        known, name = values_of(ins), eqn.primitive.name
         if not any(isinstance(one, OfArguments) for one in ins):
-            return outs
-        for limit in LIMITS.get(eqn.primitive.name, ()):
+            return bind(eqn, known)
+        if name in ("scan", "cond"):
+            marks = inside_of(eqn, ins)
+
+            def run(program: Any, consts: Any, args: list[Any], *_: Any) -> tuple[list[Any], jax.Array]:
+                outs, inside = _walked(program, consts, marked(args, marks))
+                return values_of(outs), inside
+
+            outs, inside = (scanned if name == "scan" else branched)(eqn, known, run)
+            found.append(jnp.any(inside))
+            return [OfArguments(out) for out in outs]
+        outs = bind(eqn, known)
+        for limit in LIMITS.get(name, ()):
             near = jnp.abs(outs[0] - limit) <= NEAR * jnp.finfo(outs[0].dtype).eps
             found.append(jnp.any(near & jnp.isfinite(known[0])))
         return [OfArguments(out) for out in outs]
 
-    walk(closed.jaxpr, closed.consts, [OfArguments(one) for one in jax.tree.leaves(args)], step)
-    return jnp.any(jnp.array(found)) if found else jnp.array(False)
+    outs = walk(jaxpr, consts, args, step)
+    return outs, jnp.any(jnp.array(found)) if found else jnp.array(False)

@@ -15,7 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from landscape.theory.own_loss.walk import OfArguments, bind, values_of, walk
+from landscape.theory.own_loss.walk import (
+    OfArguments,
+    bind,
+    branched,
+    inside_of,
+    marked,
+    scanned,
+    values_of,
+    walk,
+)
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(
@@ -75,6 +84,7 @@ EXACT = frozenset(
         "zeros_like",
     ]
 )
+ROUND = 1_000_003  # between the seeds of two rounds of a loop
 # Sums of many terms: the error goes with the terms and not with their sum, so that the terms are disturbed.
 SUMS = frozenset(["dot_general", "reduce_sum", "cumsum", "conv_general_dilated", "scatter-add", "reduce_window_sum"])
 
@@ -82,8 +92,8 @@ SUMS = frozenset(["dot_general", "reduce_sum", "cumsum", "conv_general_dilated",
 def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
     """The value of a function with every rounding replaced by a random one of relative size eps.
 
-    Bodies of loops and branches are run as they are and their results disturbed. What is computed without the arguments
-    is a number of the function's own, as the place of a median among its entries is, and is not disturbed.
+    Bodies of `while` are run as they are and their results disturbed. What is computed without the arguments is a
+    number of the function's own, as the place of a median among its entries is, and is not disturbed.
 
     Args:
         function: A JAX function of arrays.
@@ -93,21 +103,32 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
     count = iter(range(1, 1 << 30))
 
-    def jolt(value: Any) -> Any:
+    def jolt(value: Any, seed: Array) -> Any:
         if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
             return value
         return value * (1 + jnp.finfo(value.dtype).eps * _signs(seed, next(count), jnp.shape(value), value.dtype))
 
-    def step(eqn: Any, ins: list[Any]) -> list[Any]:
+    def step(eqn: Any, ins: list[Any], seed: Array) -> list[Any]:
         if not any(isinstance(one, OfArguments) for one in ins):
             return bind(eqn, ins)
-        name, ins = eqn.primitive.name, values_of(ins)
-        if name in SUMS:
-            ins = [jolt(_as_wide(ins[0], eqn.outvars[0].aval.dtype)), *ins[1:]]
-        outs = bind(eqn, ins)
-        return [OfArguments(jolt(out) if name not in EXACT or _narrowed(eqn) else out) for out in outs]
+        name, known = eqn.primitive.name, values_of(ins)
+        if name in ("scan", "cond"):
+            marks = inside_of(eqn, ins)
 
-    out = walk(closed.jaxpr, closed.consts, [OfArguments(one) for one in jax.tree.leaves(args)], step)
+            def run(program: Any, consts: Any, args: list[Any], number: Any = 0) -> tuple[list[Any], tuple[()]]:
+                other = seed + number * ROUND
+                outs = walk(program, consts, marked(args, marks), lambda eqn, ins: step(eqn, ins, other))
+                return values_of(outs), ()
+
+            outs, _ = (scanned if name == "scan" else branched)(eqn, known, run)
+            return [OfArguments(out) for out in outs]
+        if name in SUMS:
+            known = [jolt(_as_wide(known[0], eqn.outvars[0].aval.dtype), seed), *known[1:]]
+        outs = bind(eqn, known)
+        return [OfArguments(jolt(out, seed) if name not in EXACT or _narrowed(eqn) else out) for out in outs]
+
+    start = [OfArguments(one) for one in jax.tree.leaves(args)]
+    out = walk(closed.jaxpr, closed.consts, start, lambda eqn, ins: step(eqn, ins, seed))
     return jax.tree.unflatten(jax.tree.structure(shape), values_of(out))
 
 

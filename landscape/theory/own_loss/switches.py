@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from landscape.theory.own_loss.meetings import of_eigenvalues, of_singular_values
-from landscape.theory.own_loss.walk import asleep, bind, walk
+from landscape.theory.own_loss.walk import asleep, bind, branched, scanned, walk
 
 # Functions that branch against overflow only and are smooth.
 SMOOTH = frozenset(
@@ -96,40 +96,22 @@ def _walked(
 
 def _scanned(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
     """The results of a loop of known length, and the switches of all its rounds."""
-    body = eqn.params["jaxpr"]
-    inside = getattr(body, "jaxpr", body)
-    # JAX 0.11 has the numbers of them under other names than 0.10: a row of what is scanned has one axis less.
-    carry = len(eqn.outvars) - _stepped(eqn.outvars, inside.outvars)
-    consts = len(eqn.invars) - _stepped(eqn.invars, inside.invars) - carry
-
-    def one(held: list[Any], x: list[Any]) -> tuple[list[Any], tuple[list[Any], jax.Array]]:
-        outs, found, _ = _walked(inside, getattr(body, "consts", ()), [*ins[:consts], *held, *x], without, None)
-        return outs[:carry], (outs[carry:], found)
-
-    start, rows = list(ins[consts : consts + carry]), list(ins[consts + carry :])
-    held, (outs, found) = jax.lax.scan(one, start, rows, eqn.params["length"], eqn.params["reverse"])
-    return [*held, *outs], found
+    return scanned(eqn, ins, lambda program, consts, args, _: _walked(program, consts, args, without, None)[:2])
 
 
 def _branched(eqn: Any, ins: list[Any], without: set[int]) -> tuple[list[Any], jax.Array]:
     """The results of the branch of a `cond` that is taken, and its switches; ones where other branches have more."""
-    branches, operands = eqn.params["branches"], ins[1:]
 
-    def one(branch: Any, *operands: Any) -> tuple[list[Any], jax.Array]:
-        return _walked(branch.jaxpr, branch.consts, list(operands), without, None)[:2]
+    def one(program: Any, consts: Any, *operands: Any) -> tuple[list[Any], jax.Array]:
+        return _walked(program, consts, list(operands), without, None)[:2]
 
-    most = max(jax.eval_shape(partial(one, branch), *operands)[1].size for branch in branches)
+    sizes = [jax.eval_shape(partial(one, b.jaxpr, b.consts), *ins[1:])[1].size for b in eqn.params["branches"]]
 
-    def padded(branch: Any, *operands: Any) -> tuple[list[Any], jax.Array]:
-        outs, found = one(branch, *operands)
-        return outs, jnp.pad(found, (0, most - found.size), constant_values=1.0)
+    def padded(program: Any, consts: Any, operands: list[Any]) -> tuple[list[Any], jax.Array]:
+        outs, found = one(program, consts, *operands)
+        return outs, jnp.pad(found, (0, max(sizes) - found.size), constant_values=1.0)
 
-    return jax.lax.switch(ins[0], [partial(padded, branch) for branch in branches], *operands)
-
-
-def _stepped(outside: list[Any], inside: list[Any]) -> int:
-    """How many values of a loop have a row a round."""
-    return sum(whole.aval.ndim > row.aval.ndim for whole, row in zip(outside, inside, strict=True))
+    return branched(eqn, ins, padded)
 
 
 def _roots(eqn: Any, ins: list[Any], roots: dict[int, tuple[Any, list[Any]]]) -> list[Any]:

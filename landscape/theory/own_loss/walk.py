@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+import jax
 import jax.extend.core
+import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
 
@@ -49,6 +51,68 @@ def walk(
             outs = step(eqn, ins) if inner is None else walk(inner.jaxpr, inner.consts, ins, step, whole)
             values.update(zip(eqn.outvars, outs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def scanned(eqn: Any, ins: list[Any], run: Callable[[Any, Any, list[Any], Any], tuple[list[Any], Any]]) -> Any:
+    """The results of a loop of known length, and what else is found in its rounds, a row each.
+
+    Args:
+        eqn: The loop.
+        ins: Its arguments.
+        run: (program of a round, its constants, its arguments, number of the round) -> results, and what is found.
+    """
+    body = eqn.params["jaxpr"]
+    inside = getattr(body, "jaxpr", body)
+    consts, carry = parts_of(eqn)
+    length = eqn.params["length"]
+
+    def one(held: list[Any], row: tuple[Any, list[Any]]) -> tuple[list[Any], tuple[list[Any], Any]]:
+        number, x = row
+        outs, found = run(inside, getattr(body, "consts", ()), [*ins[:consts], *held, *x], number)
+        return outs[:carry], (outs[carry:], found)
+
+    start, rows = list(ins[consts : consts + carry]), list(ins[consts + carry :])
+    held, (outs, found) = jax.lax.scan(one, start, (jnp.arange(length), rows), length, eqn.params["reverse"])
+    return [*held, *outs], found
+
+
+def parts_of(eqn: Any) -> tuple[int, int]:
+    """How many arguments of a loop of known length are the same in all rounds, and how many after them go on from one
+    to the next.
+
+    JAX 0.11 has these numbers under other names than 0.10: a row of what is scanned has one axis less.
+    """
+    inside = getattr(eqn.params["jaxpr"], "jaxpr", eqn.params["jaxpr"])
+    carry = len(eqn.outvars) - _stepped(eqn.outvars, inside.outvars)
+    return len(eqn.invars) - _stepped(eqn.invars, inside.invars) - carry, carry
+
+
+def _stepped(outside: list[Any], inside: list[Any]) -> int:
+    """How many values of a loop have a row a round."""
+    return sum(whole.aval.ndim > row.aval.ndim for whole, row in zip(outside, inside, strict=True))
+
+
+def branched(eqn: Any, ins: list[Any], run: Callable[[Any, Any, list[Any]], Any]) -> Any:
+    """What `run` makes of the branch of a `cond` that is taken: (program, its constants, its arguments) -> arrays."""
+
+    def of(branch: Any) -> Callable[..., Any]:
+        return lambda *operands: run(branch.jaxpr, branch.consts, list(operands))
+
+    return jax.lax.switch(ins[0], [of(branch) for branch in eqn.params["branches"]], *ins[1:])
+
+
+def inside_of(eqn: Any, ins: list[Any]) -> list[bool]:
+    """Which arguments of the body of a loop, or of the branches of a `cond`, depend on those of the whole program."""
+    marks = [isinstance(one, OfArguments) for one in ins]
+    if eqn.primitive.name == "cond":
+        return marks[1:]
+    consts, carry = parts_of(eqn)
+    return [*marks[:consts], *(carry * [any(marks)]), *marks[consts + carry :]]
+
+
+def marked(some: list[Any], marks: list[bool]) -> list[Any]:
+    """Values, those that depend on the arguments of a program as such."""
+    return [OfArguments(one) if mark else one for one, mark in zip(some, marks, strict=True)]
 
 
 def asleep(jaxpr: Any) -> set[int]:
