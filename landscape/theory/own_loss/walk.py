@@ -77,8 +77,7 @@ def scanned(eqn: Any, ins: list[Any], run: Callable[[Any, Any, list[Any], Any], 
 
 
 def parts_of(eqn: Any) -> tuple[int, int]:
-    """How many arguments of a loop of known length are the same in all rounds, and how many after them go on from one
-    to the next.
+    """How many arguments of a loop of known length stay the same, and how many after them go on from round to round.
 
     JAX 0.11 has these numbers under other names than 0.10: a row of what is scanned has one axis less.
     """
