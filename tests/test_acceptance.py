@@ -138,17 +138,22 @@ def test_restarts_that_go_on_are_found_by_what_holds_their_lanes():
     assert found == [(one, [0, 3]), (other, [1])]
 
 
+def _begun(problem, blocks, size, count):
+    """A group in which so many restarts have begun, their places and thetas."""
+    driver, numbers = Driver(problem, Settings(optimiser="flow"), 1), np.arange(count)
+    sharding = driver._groups(8, driver.dtype)[0].sharding
+    group = Group(problem, driver.method, driver.dtype, blocks, size, sharding)
+    places, theta = group.free()[:count], start_points(problem, 1, numbers)
+    group.begin(problem, places, theta, Restarts.new(numbers))
+    group.put(places, Restarts.new(numbers))
+    return group, places, theta
+
+
 @pytest.mark.parametrize("k", [4, 8])  # lanes on the last axis, and on the first
 def test_lanes_stay_where_they_stand_until_their_places_are_used(k):
     problem = ls.orthonormal_teacher(k)
     with jax.enable_x64(True):
-        driver = Driver(problem, Settings(optimiser="flow"), 1)
-        sharding = driver._groups(8, driver.dtype)[0].sharding
-        group = Group(problem, driver.method, driver.dtype, 4, 4, sharding)
-        places = group.free()[:10]
-        theta = start_points(problem, 1, np.arange(10))
-        group.begin(problem, places, theta, Restarts.new(np.arange(10)))
-        group.put(places, Restarts.new(np.arange(10)))
+        group, places, theta = _begun(problem, 4, 4, 10)
         leaving = np.array([1, 4, 6, 9])
         held = group.stand(places[leaving])
         np.testing.assert_array_equal(group.thetas(places[leaving]), theta[leaving])
@@ -171,13 +176,7 @@ def test_lanes_stay_where_they_stand_until_their_places_are_used(k):
 def test_lanes_move_together_so_that_whole_blocks_fall_idle(k):
     problem = ls.orthonormal_teacher(k)
     with jax.enable_x64(True):
-        driver = Driver(problem, Settings(optimiser="flow"), 1)
-        sharding = driver._groups(8, driver.dtype)[0].sharding
-        group = Group(problem, driver.method, driver.dtype, 10, 8, sharding)
-        places, numbers = group.free(), np.arange(80)
-        theta = start_points(problem, 1, numbers)
-        group.begin(problem, places, theta, Restarts.new(numbers))
-        group.put(places, Restarts.new(numbers))
+        group, places, theta = _begun(problem, 10, 8, 80)
         group.leave(places[:44])  # 36 stay, more than move at once
         group.compact()
         assert group.active().tolist() == [5]

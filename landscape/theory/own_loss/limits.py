@@ -11,16 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from landscape.theory.own_loss.walk import (
-    OfArguments,
-    bind,
-    branched,
-    inside_of,
-    marked,
-    scanned,
-    values_of,
-    walk,
-)
+from landscape.theory.own_loss.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
 
 LIMITS = {
     "exp": (0.0,),
@@ -60,16 +51,10 @@ def _walked(jaxpr: Any, consts: Any, args: list[Any]) -> tuple[list[Any], jax.Ar
         known, name = values_of(ins), eqn.primitive.name
         if not any(isinstance(one, OfArguments) for one in ins):
             return bind(eqn, known)
-        if name in ("scan", "cond"):
-            marks = inside_of(eqn, ins)
-
-            def run(program: Any, consts: Any, args: list[Any], *_: Any) -> tuple[list[Any], jax.Array]:
-                outs, inside = _walked(program, consts, marked(args, marks))
-                return values_of(outs), inside
-
-            outs, inside = (scanned if name == "scan" else branched)(eqn, known, run)
+        if name in LOOKED_INTO:
+            outs, inside = within(eqn, ins, lambda program, consts, args, _: _walked(program, consts, args))
             found.append(jnp.any(inside))
-            return [OfArguments(out) for out in outs]
+            return outs
         outs = bind(eqn, known)
         for limit in LIMITS.get(name, ()):
             near = jnp.abs(outs[0] - limit) <= NEAR * jnp.finfo(outs[0].dtype).eps

@@ -15,16 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from landscape.theory.own_loss.walk import (
-    OfArguments,
-    bind,
-    branched,
-    inside_of,
-    marked,
-    scanned,
-    values_of,
-    walk,
-)
+from landscape.theory.own_loss.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(
@@ -112,16 +103,13 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
         if not any(isinstance(one, OfArguments) for one in ins):
             return bind(eqn, ins)
         name, known = eqn.primitive.name, values_of(ins)
-        if name in ("scan", "cond"):
-            marks = inside_of(eqn, ins)
+        if name in LOOKED_INTO:
 
-            def run(program: Any, consts: Any, args: list[Any], number: Any = 0) -> tuple[list[Any], tuple[()]]:
+            def run(program: Any, consts: Any, args: list[Any], number: Any) -> tuple[list[Any], tuple[()]]:
                 other = seed + number * ROUND
-                outs = walk(program, consts, marked(args, marks), lambda eqn, ins: step(eqn, ins, other))
-                return values_of(outs), ()
+                return walk(program, consts, args, lambda eqn, ins: step(eqn, ins, other)), ()
 
-            outs, _ = (scanned if name == "scan" else branched)(eqn, known, run)
-            return [OfArguments(out) for out in outs]
+            return within(eqn, ins, run)[0]
         if name in SUMS:
             known = [jolt(_as_wide(known[0], eqn.outvars[0].aval.dtype), seed), *known[1:]]
         outs = bind(eqn, known)

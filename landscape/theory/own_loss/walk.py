@@ -100,18 +100,32 @@ def branched(eqn: Any, ins: list[Any], run: Callable[[Any, Any, list[Any]], Any]
     return jax.lax.switch(ins[0], [of(branch) for branch in eqn.params["branches"]], *ins[1:])
 
 
-def inside_of(eqn: Any, ins: list[Any]) -> list[bool]:
-    """Which arguments of the body of a loop, or of the branches of a `cond`, depend on those of the whole program."""
-    marks = [isinstance(one, OfArguments) for one in ins]
-    if eqn.primitive.name == "cond":
-        return marks[1:]
-    consts, carry = parts_of(eqn)
-    return [*marks[:consts], *(carry * [any(marks)]), *marks[consts + carry :]]
+LOOKED_INTO = frozenset(["scan", "cond"])
 
 
-def marked(some: list[Any], marks: list[bool]) -> list[Any]:
-    """Values, those that depend on the arguments of a program as such."""
-    return [OfArguments(one) if mark else one for one, mark in zip(some, marks, strict=True)]
+def within(eqn: Any, ins: list[Any], run: Callable[[Any, Any, list[Any], Any], tuple[list[Any], Any]]) -> Any:
+    """The results of an operation of `LOOKED_INTO` on the program's arguments, as such, and what is found in its body.
+
+    Args:
+        eqn: The operation.
+        ins: Its arguments, of which those that depend on the arguments of the whole program are `OfArguments`.
+        run: (program of a round or branch, its constants, its arguments, so marked, number of the round) -> results,
+            and what is found.
+    """
+    marks, loop = [isinstance(one, OfArguments) for one in ins], eqn.primitive.name == "scan"
+    if loop:
+        consts, carry = parts_of(eqn)
+        marks = [*marks[:consts], *(carry * [any(marks)]), *marks[consts + carry :]]
+    else:
+        marks = marks[1:]
+
+    def on_values(program: Any, consts: Any, args: list[Any], number: Any = 0) -> tuple[list[Any], Any]:
+        given = [OfArguments(one) if mark else one for one, mark in zip(args, marks, strict=True)]
+        outs, found = run(program, consts, given, number)
+        return values_of(outs), found
+
+    outs, found = (scanned if loop else branched)(eqn, values_of(ins), on_values)
+    return [OfArguments(out) for out in outs], found
 
 
 def asleep(jaxpr: Any) -> set[int]:
