@@ -9,6 +9,7 @@ import pytest
 from slow import mostly_slow
 
 import landscape as ls
+from landscape import gallery
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
@@ -343,3 +344,20 @@ def test_a_fall_like_exp_of_minus_one_over_the_distance_is_no_flat_minimum(size,
 
     claim = at(loss, [0.0, 0.0])
     assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)
+
+
+def test_steps_of_rounding_at_a_limit_are_no_kink():
+    """Ends of L-BFGS at losses of 1e-30: sigmoids within rounding of 0 and 1 make stairs, at which the loss bends."""
+    xor = gallery.problem("xor-sigmoid")
+    ends = [
+        [-69.61399883, 170.92846843, 4.23811167, -102.79416374, 34.49659044, -8.83232363, 9.0433208, -115.52221501,
+         102.87656026],
+        [153.59805172, -92.45327434, -10.1279349, -46.37985104, -96.22874942, 88.91915736, 116.424872, 45.12344705,
+         31.57233967],
+    ]  # fmt: skip
+    for end in ends:
+        claim = judge(xor, Point(np.array(end), np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+        assert claim.label == Label.AT_INFINITY, claim.reason
+        assert claim.escape is not None
+        way = np.array(end) + np.outer(np.geomspace(1.0, 100.0, 5) / np.linalg.norm(claim.escape), claim.escape)
+        assert max(float(xor.loss(theta)) for theta in way) <= claim.loss + claim.loss_error  # it falls, or is level

@@ -69,7 +69,7 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     if there is None or not there.stationary:
         return _moving(problem, loss, u, there, known, path)
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
-        return _kink(problem, loss, u, known) if branches(problem) else Claim(Label.UNDECIDED, reason=NARROW, **known)
+        return _kink(problem, loss, u, known) if branches(problem) else _narrow(loss, there.u, known)
     short = there.error + 2.0 * there.left + _grain(loss, there.u)
     if loss.bound is not None and there.loss - loss.bound <= short:
         return _at_bound(problem, loss, there.u, known, short)
@@ -189,6 +189,22 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
 
 
+def _narrow(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim:
+    """A point where the loss bends and its program has no kink: rounding at a limit, or something too narrow to see."""
+    return _at_limit(loss, u, known) or Claim(Label.UNDECIDED, reason=NARROW, **known)
+
+
+def _at_limit(loss: Loss, u: np.ndarray, known: dict[str, Any]) -> Claim | None:
+    """The claim where the loss has come, within rounding, to a limit that it approaches like an exponential."""
+    way = saturated(loss, u)
+    if way is None:
+        return None
+    if way.falls:
+        return _runs_away(loss, way.direction, known, "limit within rounding, approached like an exponential", None)
+    reason = "not stationary: the loss is level to within rounding only, and comes to this level from below"
+    return Claim(Label.UNCONVERGED, reason=reason, **known)
+
+
 def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -> Claim:
     """A stationary point of a loss that is smooth there."""
     flat = there.vectors[:, np.abs(there.values) <= there.curvature_error]
@@ -287,12 +303,9 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
         if np.linalg.norm(held.u) > OUT:
             return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
-        way = saturated(loss, held.u)
-        if way is not None and way.falls:
-            return _runs_away(loss, way.direction, known, "limit within rounding, approached like an exponential", None)
-        if way is not None:
-            reason = "not stationary: the loss is level to within rounding only, and comes to this level from below"
-            return Claim(Label.UNCONVERGED, reason=reason, **known)
+        limit = _at_limit(loss, held.u, known)
+        if limit is not None:
+            return limit
         if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
             leaves = "leaves its level like an exponential, or beside a pole"
             reason = f"level to within rounding, exactly or not: further out the loss {leaves}"
