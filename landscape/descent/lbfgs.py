@@ -59,8 +59,8 @@ class Lbfgs(Method):
     lanes; a gradient that ends no search leaves its place empty.
 
     Attributes:
-        first: Length of the very first trial step.
-        longest: No step is longer, Euclidean.
+        first: Length of the very first trial step, Euclidean, in units of theta.
+        longest: No step is longer, Euclidean, in units of theta.
     """
 
     first: float = 0.1

@@ -11,9 +11,12 @@ from landscape.descent.lbfgs import Lbfgs
 from landscape.records import InputError
 
 OPTIMISERS = ("gradient-descent", "flow", "lbfgs", "momentum", "nesterov", "adam", "rmsprop")
+LENGTHS = ("adam", "rmsprop")  # a step of these is about step_size long, whatever the gradient's size
 
 
-def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: float = 1e-2) -> Method:
+def method(
+    name: str = "gradient-descent", step_size: float = 0.1, tolerance: float = 1e-2, scale: float = 1.0
+) -> Method:
     """A way down by name.
 
     Args:
@@ -23,18 +26,19 @@ def method(name: str = "gradient-descent", step_size: float = 0.1, tolerance: fl
         step_size: 0.1 by default (Safran and Shamir 2017); stable while curvature is below 2 / step_size = 20, and
             the curvature at an orthonormal teacher of k neurons is about k/4 + 0.85. "flow" and "lbfgs" choose their
             own.
-        tolerance: Of "flow" only: largest estimated local error of a step, Euclidean.
+        tolerance: Of "flow" only: largest estimated local error of a step, times the scale.
+        scale: Typical size of a parameter; "lbfgs" takes no step longer than that.
 
     Raises:
         InputError: The name is unknown, or a number is not positive.
     """
-    for what, value in (("step_size", step_size), ("tolerance", tolerance)):
+    for what, value in (("step_size", step_size), ("tolerance", tolerance), ("scale", scale)):
         if not 0 < value < float("inf"):
             raise InputError(f"{what} must be a positive number, found {value}.")
     made = {
         "gradient-descent": lambda: GradientDescent(step_size),
-        "flow": lambda: Flow(tolerance),
-        "lbfgs": Lbfgs,
+        "flow": lambda: Flow(tolerance * scale),
+        "lbfgs": lambda: Lbfgs(0.1 * scale, scale),
         "momentum": lambda: Optax(optax.sgd(step_size, momentum=0.9), f"momentum 0.9, step {step_size:g}"),
         "nesterov": lambda: Optax(
             optax.sgd(step_size, momentum=0.9, nesterov=True), f"Nesterov momentum 0.9, step {step_size:g}"

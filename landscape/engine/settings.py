@@ -47,13 +47,18 @@ class Settings(NamedTuple):
     def of(cls, problem: Problem, **given: object) -> Settings:
         """The settings for a problem: its own defaults, and over them what is given.
 
+        Where the problem has a step of its own, methods whose step is a length take a tenth of its scale instead.
+
         Raises:
             InputError: A setting is unknown or makes no sense.
         """
         unknown = sorted(set(given) - set(cls._fields))
         if unknown:
             raise InputError(f"setting {unknown[0]!r} is unknown; known are {', '.join(cls._fields)}.")
-        return cls(**{**problem.defaults(), **given}).check()  # pyright: ignore[reportArgumentType]
+        own = problem.defaults()
+        if "step_size" in own and given.get("optimiser") in descent.LENGTHS:
+            own["step_size"] = 0.1 * problem.scale
+        return cls(**{**own, **given}).check()  # pyright: ignore[reportArgumentType]
 
     def check(self) -> Settings:
         """These settings.
@@ -79,7 +84,7 @@ class Settings(NamedTuple):
             InputError: There is none of that name.
         """
         if isinstance(self.optimiser, str):
-            return descent.method(self.optimiser, self.step_size, self.tolerance * scale)
+            return descent.method(self.optimiser, self.step_size, self.tolerance, scale)
         return descent.Optax(self.optimiser)
 
 

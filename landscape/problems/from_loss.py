@@ -20,6 +20,7 @@ from landscape.mappings import spare
 from landscape.precision import float64
 from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
+from landscape.problems.units import STEP, units
 from landscape.records import InputError, LowerBound, dimensions, numbers, real, shortened
 
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
@@ -40,6 +41,7 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
         "sizes",
         "invariances",
         "steepness",
+        "step_size",
     ],
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,10 +59,11 @@ class UserLoss(Problem):
         size: Number of coordinates.
         bound: The lower bound that the user gave, None without.
         canonical: params -> one representative of their orbit, None without.
-        scale: Typical size of the parameters.
+        scale: Typical size of the parameters: the user's, or as `units` finds it.
         sizes: Typical size of every coordinate, [p], None where the user gave none: it is read off starts then.
         invariances: Functions (params, small number) -> params that the user says leave the loss as it is.
-        steepness: Size of the gradient at starts where that is far from the scale, in units of the scale; else one.
+        steepness: Size of the gradient at starts in units of the scale, as `units` finds it.
+        step_size: Of gradient descent, unless another is asked for, as `units` finds it.
         arrays: Empty: what the loss closes over is constant.
     """
 
@@ -75,6 +78,7 @@ class UserLoss(Problem):
     sizes: tuple[float, ...] | None = None
     invariances: tuple[Callable[[Any, Any], Any], ...] = ()
     steepness: float = 1.0
+    step_size: float = STEP
     arrays: tuple = field(default=())
 
     kind = "from_loss"
@@ -114,6 +118,10 @@ class UserLoss(Problem):
         """The user's loss at the parameters that theta stands for; its matrix products are in full precision."""
         with jax.default_matmul_precision("highest"):
             return self.function(self.unravel(theta))
+
+    def defaults(self) -> dict[str, Any]:
+        """The step of gradient descent that suits curvatures between starts."""
+        return {"step_size": self.step_size}
 
     def start(self, key: Array, init: str, init_scale: float | Array) -> Float[Array, " p"]:
         """A draw of the user's own `init`."""
@@ -260,7 +268,8 @@ def from_loss(
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
     _mapped(whole, theta)
-    return replace(whole, steepness=_steepness(whole))
+    draws, _, slopes = _probed(whole)
+    return replace(whole, **units(draws, slopes, None if sizes is None else whole.scale)._asdict())
 
 
 def _are_functions(loss: Any, init: Any, symmetry: Any, invariances: Any) -> None:
@@ -428,8 +437,9 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
 def _probed(problem: UserLoss) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PROBES draws of `init` [m, p], and the loss [m] and gradient [m, p] there, in float64."""
     with float64():
-        # One program, before the steepness is known and after.
-        draws, value, gradient = _losses_at_draws(replace(problem, steepness=1.0), np.arange(PROBES))
+        # One program, before the units are known and after.
+        without = replace(problem, scale=1.0, steepness=1.0, step_size=STEP)
+        draws, value, gradient = _losses_at_draws(without, np.arange(PROBES))
         return np.asarray(draws), np.asarray(value), np.asarray(gradient)
 
 
@@ -456,12 +466,3 @@ def _sizes(scale: Any, params: Any) -> np.ndarray:
     if not np.all(np.isfinite(sizes) & (sizes > 0)):
         raise InputError("every scale must be a positive finite number.")
     return sizes
-
-
-def _steepness(problem: UserLoss) -> float:
-    """The median gradient norm at starts over the scale, where that is not of the order of one; else one.
-
-    Thresholds on gradients are in these units, so that a loss in millionths or in millions ends where others do.
-    """
-    ratio = float(np.median(np.linalg.norm(_probed(problem)[2], axis=1))) / problem.scale
-    return 1.0 if not np.isfinite(ratio) or ratio == 0.0 or 1e-3 < ratio < 1e3 else ratio

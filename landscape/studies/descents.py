@@ -77,8 +77,8 @@ class Descents(Study):
 
         given = {name: getattr(self, name) for name in Settings._fields}
         if self.step_size == 0 and "step_size" in problem.defaults():
-            given["step_size"] = problem.defaults()["step_size"]
-        return Settings(**given).check()
+            del given["step_size"]
+        return Settings.of(problem, **given)
 
     def findings(self, census: Census) -> dict[str, Any]:
         """What the study measures beyond the census."""

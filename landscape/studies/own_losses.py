@@ -18,6 +18,7 @@ class Gallery(Descents):
 
     Attributes:
         loss: Its name in the gallery: `landscape run gallery NAME`.
+        step_size: 0 for the loss's own: 0.1 where curvatures between starts are ordinary.
     """
 
     name: ClassVar[str] = "gallery"
@@ -25,6 +26,7 @@ class Gallery(Descents):
     draws: ClassVar[str] = "loss levels, Hessian spectra and descents of the loss"
 
     restarts: int = 200
+    step_size: float = 0.0
     loss: str = "rosenbrock"
 
     def problem(self) -> UserLoss:
