@@ -88,7 +88,9 @@ def test_a_level_that_the_loss_comes_to_from_below_leads_back_and_not_to_infinit
 )
 def test_a_level_that_rounding_makes_is_no_flat_minimum(function, rounded):
     assert only_rounding(view(problem(function, 2)), np.zeros(2), np.array([[1.0], [0.0]])) == rounded
-    assert (at(function, [0.0, 0.0]).flavour is None) == rounded
+    claim = at(function, [0.0, 0.0])
+    # The floor is convex, and so global without a bound; the plateau has ways down.
+    assert (claim.flavour is None and claim.label != Label.GLOBAL) == rounded
 
 
 def test_a_bottom_beyond_a_million_scales_is_no_end_at_infinity():
@@ -170,7 +172,9 @@ def test_an_eps_beside_a_norm_leads_to_infinity():
 
 def test_a_large_loss_that_comes_to_zero_like_a_power_attains_it():
     """The largest loss on the way, over the least that a loss can be above zero, is beyond float64."""
-    assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).flavour == Flavour.FLAT_MINIMUM
+    assert at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2, [300001.0, 0.0]).label == Label.GLOBAL
+    bent = at(lambda x: jax.nn.relu(3e5 - x[0]) ** 2 + x[1] ** 2 - (x[1] * x[0] / 1e6) ** 4, [300001.0, 0.0])
+    assert bent.flavour == Flavour.FLAT_MINIMUM  # not convex: no bound, no label
 
 
 @pytest.mark.parametrize(
@@ -361,3 +365,25 @@ def test_steps_of_rounding_at_a_limit_are_no_kink():
         assert claim.escape is not None
         way = np.array(end) + np.outer(np.geomspace(1.0, 100.0, 5) / np.linalg.norm(claim.escape), claim.escape)
         assert max(float(xor.loss(theta)) for theta in way) <= claim.loss + claim.loss_error  # it falls, or is level
+
+
+def test_directions_along_which_a_loss_is_level_everywhere_leave_a_minimum_flat():
+    """A mixture of two Gaussians, far apart: logits of its weights may be shifted together, and exp comes to zero."""
+    data = np.concatenate([np.linspace(-1.0, 1.0, 9), np.linspace(-1.0, 1.0, 9) + 12.0])
+
+    def loss(p):
+        weights = jax.nn.log_softmax(p[:2])
+        return -jnp.mean(jax.scipy.special.logsumexp(weights - 0.5 * (data[:, None] - p[2:]) ** 2, axis=1))
+
+    start = lambda key: jax.random.normal(key, (4,)) + np.array([0.0, 0.0, 3.0, 7.0])  # noqa: E731
+    mixture = from_loss(loss, start)
+    verdict = ls.label(mixture, np.array([0.3, 0.3, 0.0, 12.0]))
+    assert view(mixture).at_limits(np.array([0.3, 0.3, 0.0, 12.0]) / view(mixture).scale)
+    assert (verdict.label, verdict.flavour) == (Label.UNDECIDED, Flavour.FLAT_MINIMUM)
+
+
+def test_directions_that_are_level_by_rounding_alone_leave_nothing_flat():
+    """Far from a narrow well all starts see a constant: the loss falls towards the well, by less than rounding."""
+    for depth in (1.0, 1e-3):
+        claim = at(lambda x, depth=depth: x[1] ** 2 - depth * jnp.exp(-((x[0] - 60.0) ** 2)), [0.0, 0.0])
+        assert claim.flavour is None or "minimum" not in claim.flavour.value

@@ -14,10 +14,11 @@ from landscape.problems.from_loss import UserLoss
 from landscape.records import LOWER_SEEN, WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.branches import branches
+from landscape.theory.own_loss.convex import Curvature, curvature
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
-from landscape.theory.own_loss.plateau import only_rounding
+from landscape.theory.own_loss.plateau import level_everywhere, only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.undercut import undercut
@@ -295,12 +296,15 @@ class _Held(NamedTuple):
 
 
 def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
-    """SPURIOUS where a loss below the least that this minimum can have is seen, else nobody knows whether it is one.
+    """GLOBAL where the loss is convex, SPURIOUS where a loss below the least that this minimum can have is seen.
+
+    Else nobody knows.
 
     Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
     that is level because it has come to its limit is no minimum.
     """
-    if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+    curved = flavour == Flavour.STRICT_MINIMUM and by == CURVATURE
+    if not curved and not level_everywhere(loss, held.flat):
         if np.linalg.norm(held.u) > OUT:
             return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
         limit = _at_limit(loss, held.u, known)
@@ -320,7 +324,15 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     known = {**known, "loss_error": max(known["loss_error"], known["loss"] - held.least)}
     best = witness(problem)
     margin = held.least - best.loss - best.error
-    if margin > 0 and np.isfinite(margin):
+    lower = margin > 0 and np.isfinite(margin)
+    convex = curvature(problem)
+    if convex == Curvature.CONVEX or (convex == Curvature.QUADRATIC and by == CURVATURE):
+        if lower:
+            reason = f"the loss is convex and a loss {margin:.2g} below was seen: what is here is no minimum"
+            return Claim(Label.UNDECIDED, reason=reason, **known)
+        by = f"{by}, convex"
+        return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by=by, margin=known["loss_error"], **known)
+    if lower:
         return Claim(
             label=Label.SPURIOUS,
             flavour=WITNESSED[flavour],

@@ -16,6 +16,8 @@ WAYS = 8  # directions that are asked, both ways: 512 evaluations in all, one bl
 SEEN = 10.0  # errors by which a loss has left its level
 PAST = 1.001  # times the distance at which it does: by then a power of the distance to a kink is far above rounding
 POWER = 14.0  # more than this is no power of the distance from the point
+ASKED = 4  # points at which directions are asked whether the loss is level along them everywhere
+ALONG = np.array([-5.0, -0.5, 0.5, 5.0])  # scales
 STEADY = 1.25  # a power of the distance from the point stays what it is; that of exp(r) grows with r
 
 
@@ -62,3 +64,28 @@ def _like_an_exponential(loss: Loss, u: np.ndarray, line: np.ndarray, value: flo
         return False
     near, further = np.log(sizes[[2, 4]] / sizes[[0, 3]]) / np.log(1.15)
     return bool(near > POWER or further > STEADY * near)
+
+
+def level_everywhere(loss: Loss, flat: Float[np.ndarray, "p k"]) -> bool:
+    """Whether the loss is level along directions at points far from all limits: then rounding has no part in it.
+
+    So it is along a shift of all logits, of all particles. Points are starts, drawn in towards zero.
+
+    Args:
+        loss: The loss.
+        flat: The directions, orthonormal columns.
+    """
+    if not flat.shape[1]:
+        return False
+    drawn = loss.starts[:ASKED]
+    points = [one for one in np.concatenate([drawn, 0.3 * drawn, 0.1 * drawn]) if not loss.at_limits(one)]
+    if len(points) < ASKED:
+        return False
+    mixed = np.random.default_rng(1).normal(size=(2, flat.shape[1])) @ flat.T
+    ways = np.concatenate([flat.T, mixed / np.linalg.norm(mixed, axis=1, keepdims=True)])
+    for point in points[:ASKED]:
+        ends = point + (ALONG[:, None, None] * ways).reshape(-1, len(point))
+        value, error = loss.loss(point)
+        if not np.all(np.abs(loss.losses(ends) - value) <= error + loss.errors(ends)):
+            return False
+    return True
