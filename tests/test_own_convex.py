@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import landscape as ls
 from landscape.precision import float64
+from landscape.problems.composition import Curvature, composition
 from landscape.problems.from_loss import from_loss
 from landscape.records import Label
-from landscape.theory.own_loss.convex import Curvature, curvature, curvature_of
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=20)
@@ -104,18 +104,18 @@ def chord(loss, seed=1, size=3.0, starts=400):
 
 @pytest.mark.parametrize("name", CONVEX)
 def test_common_convex_losses_are_seen_to_be_convex(name):
-    assert curvature(from_loss(CONVEX[name], init)) == Curvature.CONVEX
+    assert from_loss(CONVEX[name], init).curvature == Curvature.CONVEX
     assert chord(CONVEX[name]) <= 0.0
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_not_convex_is_not_called_convex(name):
-    assert curvature(from_loss(OTHERS[name], lambda key: 3.0 + init(key))) == Curvature.NOT_CLEAR
+    assert from_loss(OTHERS[name], lambda key: 3.0 + init(key)).curvature == Curvature.NOT_CLEAR
 
 
 def test_a_quadratic_form_is_convex_by_its_hessian_alone():
-    assert curvature(from_loss(lambda w: w @ DEFINITE @ w + jnp.sum(w), init)) == Curvature.QUADRATIC
-    assert curvature(from_loss(lambda w: w @ DEFINITE @ w * w[0], init)) == Curvature.NOT_CLEAR
+    assert from_loss(lambda w: w @ DEFINITE @ w + jnp.sum(w), init).curvature == Curvature.QUADRATIC
+    assert from_loss(lambda w: w @ DEFINITE @ w * w[0], init).curvature == Curvature.NOT_CLEAR
 
 
 ONE = {
@@ -173,7 +173,12 @@ def test_no_chord_of_a_composition_that_is_called_convex_is_below_it(operations)
             values.append(new)
         return jnp.sum(values[-1])
 
-    if curvature_of(loss, 3) == Curvature.CONVEX:
+    shown = composition(loss, 3)
+    if shown.nonnegative:
+        with float64():
+            values = np.asarray(jax.jit(jax.vmap(loss))(3.0 * np.random.default_rng(2).normal(size=(400, 3))))
+        assert not np.nanmin(values, initial=0.0) < 0.0, operations
+    if shown.curvature == Curvature.CONVEX:
         for size in (0.3, 3.0):
             assert not chord(loss, size=size, starts=200) > 0.0, operations
 
@@ -196,6 +201,36 @@ def test_the_minimum_of_a_convex_loss_is_global_without_a_bound(loss):
     assert "convex" in str(census)
 
 
+SIGNED = {
+    "squares": (lambda w: jnp.sum((jnp.tanh(X @ w) - Y) ** 2), True),
+    "hinges": (lambda w: jnp.sum(jax.nn.relu(jnp.prod(w) - 1.0)), True),
+    "logistic": (lambda w: jnp.sum(jnp.logaddexp(0.0, w[0] * w[1:])), True),
+    "huber": (lambda w: jnp.sum(jnp.where(jnp.abs(w) < 1, 0.5 * w**2, jnp.abs(w) - 0.5)), False),  # |w| - 1/2 alone
+    "quotient": (lambda w: jnp.sum(w**4) / jnp.sum(w**2), True),
+    "complex": (lambda w: jnp.real(jnp.sum((w + 1j * w[0]) ** 2)), False),
+    "difference": (lambda w: jnp.sum(w**2) - jnp.sum(w**4), False),
+    "cube": (lambda w: jnp.sum(w**3), False),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_zero_is_a_bound_of_what_is_nowhere_negative_by_its_program(name):
+    loss, nonnegative = SIGNED[name]
+    bound = from_loss(loss, init).lower_bound
+    assert (bound is not None and bound.value == 0.0) == nonnegative
+    assert from_loss(loss, init, lower_bound=0.25).lower_bound.value == 0.25  # the user may know better
+    lower = from_loss(loss, init, lower_bound=-2.0).lower_bound
+    assert lower is not None
+    assert lower.value == (0.0 if nonnegative else -2.0)
+
+
+def test_an_exact_fit_is_global_without_a_bound_of_the_users():
+    verdict = ls.label(
+        from_loss(lambda w: (w[0] * w[1] - 1.0) ** 2, lambda key: jax.random.normal(key, (2,))), np.ones(2)
+    )
+    assert verdict.label == Label.GLOBAL
+
+
 def test_a_bound_that_is_loose_does_not_hide_that_a_loss_is_convex():
     loose = from_loss(lambda w: jnp.mean((X @ w - Y) ** 2), init, lower_bound=-5.0)
     best = np.linalg.lstsq(X, Y, rcond=None)[0]
@@ -207,7 +242,7 @@ def test_a_convex_loss_that_is_not_attained_is_at_infinity():
     separable = from_loss(
         lambda w: jnp.mean(jnp.logaddexp(0.0, -S * S * w[0])), lambda key: jax.random.normal(key, (1,))
     )
-    assert curvature(separable) == Curvature.CONVEX
+    assert separable.curvature == Curvature.CONVEX
     for far in (30.0, 36.0, 40.0, 800.0):
         assert ls.label(separable, np.array([far])).label in (Label.AT_INFINITY, Label.UNCONVERGED, Label.UNDECIDED)
     assert ls.label(from_loss(lambda w: jnp.sum(w), init), np.zeros(3)).label != Label.GLOBAL

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from landscape.arrays import AnyArray
 from landscape.mappings import spare
 from landscape.precision import float64
+from landscape.problems.composition import Curvature, composition
 from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
 from landscape.problems.units import STEP, units
@@ -42,6 +43,7 @@ PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recog
         "invariances",
         "steepness",
         "step_size",
+        "curvature",
     ],
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,13 +59,14 @@ class UserLoss(Problem):
         split: Takes the arrays out of the user's pytree, and puts them back.
         init: A `jax.random` key -> params.
         size: Number of coordinates.
-        bound: The lower bound that the user gave, None without.
+        bound: The lower bound that the user gave or that the program of the loss shows, None without.
         canonical: params -> one representative of their orbit, None without.
         scale: Typical size of the parameters: the user's, or as `units` finds it.
         sizes: Typical size of every coordinate, [p], None where the user gave none: it is read off starts then.
         invariances: Functions (params, small number) -> params that the user says leave the loss as it is.
         steepness: Size of the gradient at starts in units of the scale, as `units` finds it.
         step_size: Of gradient descent, unless another is asked for, as `units` finds it.
+        curvature: Whether the loss is convex, as its program shows.
         arrays: Empty: what the loss closes over is constant.
     """
 
@@ -79,6 +82,7 @@ class UserLoss(Problem):
     invariances: tuple[Callable[[Any, Any], Any], ...] = ()
     steepness: float = 1.0
     step_size: float = STEP
+    curvature: Curvature = Curvature.NOT_CLEAR
     arrays: tuple = field(default=())
 
     kind = "from_loss"
@@ -98,7 +102,7 @@ class UserLoss(Problem):
 
     @property
     def lower_bound(self) -> LowerBound | None:
-        """The bound the user gave."""
+        """The bound the user gave, or zero of a loss that is nowhere negative by its program."""
         return self.bound
 
     @property
@@ -268,6 +272,10 @@ def from_loss(
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
     )  # fmt: skip
     _mapped(whole, theta)
+    shown = composition(whole.loss, whole.size)
+    if shown.nonnegative and (bound is None or bound.value < 0):
+        bound = LowerBound(0.0, "nowhere negative by its program")
+    whole = replace(whole, curvature=shown.curvature, bound=bound)
     draws, _, slopes = _probed(whole)
     return replace(whole, **units(draws, slopes, None if sizes is None else whole.scale)._asdict())
 

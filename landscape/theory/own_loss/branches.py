@@ -11,8 +11,8 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 
 from landscape.problems.from_loss import UserLoss
+from landscape.problems.walk import asleep, called
 from landscape.theory.own_loss.switches import SMOOTH
-from landscape.theory.own_loss.walk import asleep, called
 
 # Operations that take one of several branches, or have a cusp: where their argument vanishes, or two eigenvalues meet.
 BRANCHES = frozenset(

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from landscape.problems.composition import Curvature
 from landscape.problems.from_loss import UserLoss
 from landscape.records import LOWER_SEEN, WITNESSED, Claim, Evidence, Flavour, Label, Point, index_flavour
 from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.branches import branches
-from landscape.theory.own_loss.convex import Curvature, curvature
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
@@ -325,8 +325,7 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     best = witness(problem)
     margin = held.least - best.loss - best.error
     lower = margin > 0 and np.isfinite(margin)
-    convex = curvature(problem)
-    if convex == Curvature.CONVEX or (convex == Curvature.QUADRATIC and by == CURVATURE):
+    if problem.curvature == Curvature.CONVEX or (problem.curvature == Curvature.QUADRATIC and by == CURVATURE):
         if lower:
             reason = f"the loss is convex and a loss {margin:.2g} below was seen: what is here is no minimum"
             return Claim(Label.UNDECIDED, reason=reason, **known)

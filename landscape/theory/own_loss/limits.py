@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from landscape.theory.own_loss.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
+from landscape.problems.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
 
 LIMITS = {
     "exp": (0.0,),

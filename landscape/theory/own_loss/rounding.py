@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from landscape.theory.own_loss.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
+from landscape.problems.walk import LOOKED_INTO, OfArguments, bind, values_of, walk, within
 
 # Operations whose result is one of their arguments, or whose rounding is none.
 EXACT = frozenset(

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from landscape.problems.walk import asleep, bind, branched, scanned, walk
 from landscape.theory.own_loss.meetings import of_eigenvalues, of_singular_values
-from landscape.theory.own_loss.walk import asleep, bind, branched, scanned, walk
 
 # Functions that branch against overflow only and are smooth.
 SMOOTH = frozenset(

@@ -1,24 +1,22 @@
-"""Is a loss convex by its program? Composition rules for its operations, one after the other.
+"""Is a loss convex, or nowhere negative, by its program? Composition rules for its operations, one after the other.
 
 The rules are those of disciplined convex programming (Grant, Boyd and Ye 2006), with three more: a sum of functions
 whose logarithms are convex has a convex logarithm, the square root of a sum of squares is a norm, and the number that a
 log-sum-exp takes away and adds again changes nothing. What no rule covers is not clear. A local minimum of a convex
-loss is global, whatever its value.
+loss is global, whatever its value; a loss that is nowhere negative has the lower bound zero.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.problems.from_loss import UserLoss
-from landscape.theory.own_loss.walk import bind, walk
+from landscape.problems.walk import bind, walk
 
 
 class Curvature(enum.Enum):
@@ -83,24 +81,34 @@ class _Value(NamedTuple):
 UNKNOWN = _Value()
 
 
-@lru_cache(maxsize=64)
-def curvature(problem: UserLoss) -> Curvature:
-    """The curvature of a loss on all its parameters, as far as its program shows it."""
-    return curvature_of(problem.loss, problem.p)
+class Composition(NamedTuple):
+    """What the program of a loss shows of it on all parameters.
+
+    Attributes:
+        curvature: Whether it is convex.
+        nonnegative: Whether it is nowhere negative, so that zero is a lower bound.
+    """
+
+    curvature: Curvature = Curvature.NOT_CLEAR
+    nonnegative: bool = False
 
 
-def curvature_of(function: Callable[..., Any], p: int) -> Curvature:
-    """The curvature of a JAX function of p numbers, as far as its program shows it.
+def composition(function: Callable[..., Any], p: int) -> Composition:
+    """What the program of a JAX function of p numbers, [p] -> scalar, shows of the function.
 
-    Loops, branches on parameters and products of parameters show nothing, but for products of second degree.
+    Loops, branches on parameters and products of parameters show nothing of the curvature, but for products of second
+    degree.
     """
     with jax.enable_x64(True):
         closed = jax.make_jaxpr(function)(np.zeros(p))
         start = _Value(convex=True, concave=True, degree=1)
         (out,) = walk(closed.jaxpr, closed.consts, [start], _step, ("logaddexp",))
-    if not isinstance(out, _Value) or (out.convex and out.shift is None):
-        return Curvature.CONVEX
-    return Curvature.QUADRATIC if out.degree <= 2 and out.shift is None else Curvature.NOT_CLEAR
+        out = _value(out)
+    if out.shift is not None:
+        return Composition()
+    if out.convex:
+        return Composition(Curvature.CONVEX, out.nonnegative)
+    return Composition(Curvature.QUADRATIC if out.degree <= 2 else Curvature.NOT_CLEAR, out.nonnegative)
 
 
 def _step(eqn: Any, ins: list[Any]) -> list[Any]:
@@ -108,7 +116,9 @@ def _step(eqn: Any, ins: list[Any]) -> list[Any]:
     if not any(isinstance(one, _Value) for one in ins):
         return bind(eqn, ins)
     name, values = eqn.primitive.name, [_value(one) for one in ins]
-    if any(one.shift is not None for one in values):
+    if any(jnp.issubdtype(one.aval.dtype, jnp.complexfloating) for one in (*eqn.invars, *eqn.outvars)):
+        out = UNKNOWN  # a square is of any sign there
+    elif any(one.shift is not None for one in values):
         out = _shifted(eqn, ins, values)
     elif name == "sub" and values[1].stopped is not None:
         out = values[0]._replace(stopped=None, shift=values[1].stopped)
@@ -117,7 +127,7 @@ def _step(eqn: Any, ins: list[Any]) -> list[Any]:
         stopped = _stopped(eqn, values[0]) if name in LAYOUT or name == "stop_gradient" else None
         out = out._replace(stopped=stopped)
     elif _is_logaddexp(eqn):
-        out = _Value(convex=all(one.convex for one in values))
+        out = _Value(convex=all(one.convex for one in values), nonnegative=any(one.nonnegative for one in values))
     else:
         out = UNKNOWN
     return [out] * len(eqn.outvars)
@@ -201,7 +211,7 @@ def _div(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
     a, b = values
     if not isinstance(ins[1], _Value):
         return _times(a, b)  # as by its reciprocal, which has its sign
-    return _times(_reciprocal(b), a) if not isinstance(ins[0], _Value) else UNKNOWN
+    return _product(a, _reciprocal(b)) if isinstance(ins[0], _Value) else _times(_reciprocal(b), a)
 
 
 def _dot(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
@@ -281,8 +291,11 @@ def _joined(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
 
 
 def _selected(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
-    """Entries of several values by a condition: nothing is known where that depends on the parameters."""
-    return UNKNOWN if isinstance(ins[0], _Value) else _joined(eqn, ins[1:], values[1:])
+    """Entries of several values by a condition: where that depends on the parameters, their sign alone is known."""
+    out = _joined(eqn, ins[1:], values[1:])
+    if not isinstance(ins[0], _Value):
+        return out
+    return _Value(nonnegative=out.nonnegative, nonpositive=out.nonpositive)
 
 
 def _taken(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
