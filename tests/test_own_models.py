@@ -186,8 +186,9 @@ def pair(key):
         (square, pair, {"symmetry": lambda x: 1 / 0}, "symmetry raised at the first draw of init: ZeroDivisionError"),
         (square, pair, {"invariances": [lambda x: x]}, r"invariances\[0\] raised at the first draw of init: TypeError"),
         (square, pair, {"invariances": [lambda x, t: x[0]]}, r"invariances\[0\] must return params like those of init"),
+        (square, pair, {"invariances": [lambda x, t: t * x]}, r"invariances\[0\] must leave params as they are at the"),
     ],
-    ids=["number", "none", "complex", "random", "empty", "short", "raises", "one argument", "one of two"],
+    ids=["number", "none", "complex", "random", "empty", "short", "raises", "one argument", "one of two", "moves at 0"],
 )
 def test_a_function_that_is_not_what_it_must_be_is_one_sentence_at_once(loss, init, more, words):
     with pytest.raises(ls.InputError, match=rf"^[^\n]*{words}[^\n]*$"):

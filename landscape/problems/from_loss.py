@@ -24,6 +24,7 @@ from landscape.problems.problem import QUICK, Problem, digest, rounded
 from landscape.problems.units import STEP, units
 from landscape.records import InputError, LowerBound, dimensions, numbers, real, shortened
 
+UNMOVED = 1e-5  # of the params: a map that computes in float32 moves them by 1e-7
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
 
 
@@ -238,7 +239,8 @@ def from_loss(
     Raises:
         InputError: The loss is not JAX, not a real scalar, not finite at a first draw of `init`, another number when
             asked again, or has no parameters; `init` is not JAX, or draws by something else than its key; a scale is
-            not positive or not of the shape of params; or a symmetry or an invariance does not make params of params.
+            not positive or not of the shape of params; a symmetry or an invariance does not make params of params; or
+            an invariance moves them at the small number 0.
     """
     _are_functions(loss, init, symmetry, invariances)
     spare()  # every loss brings programs of its own
@@ -369,7 +371,10 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _mapped(problem: UserLoss, theta: Array) -> None:
-    """Raises InputError unless the symmetry and the invariances make params of params, theta at a first draw."""
+    """Raises InputError unless the symmetry and the invariances make params of params, theta at a first draw.
+
+    An invariance at the small number 0 has to leave them as they are.
+    """
     functions = [] if problem.canonical is None else [("symmetry", problem.canonical, ())]
     functions += [(f"invariances[{i}]", one, (0.0,)) for i, one in enumerate(problem.invariances)]
     for name, function, more in functions:
@@ -380,9 +385,13 @@ def _mapped(problem: UserLoss, theta: Array) -> None:
                 what = f"{type(error).__name__}: {error}"
                 raise InputError(f"{name} raised at the first draw of init: {what}") from error
         try:
-            problem.write(found)
+            end = problem.write(found)
         except InputError as error:
             raise InputError(f"{name} must return params like those of init: {error}") from error
+        off = float(np.linalg.norm(end - np.asarray(theta)))
+        # Else its velocity at zero is another point's.
+        if more and not off <= UNMOVED * float(np.linalg.norm(np.asarray(theta))):
+            raise InputError(f"{name} must leave params as they are at the small number 0: it moves them by {off:.2g}.")
 
 
 def _traced(loss: Callable[[Array], Any], theta: Array) -> None:
