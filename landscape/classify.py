@@ -31,7 +31,7 @@ NOT_ATTAINED = (
     "a local minimum, but no lower bound is known to be attained at this width: the best loss is only the best seen"
 )
 NO_HESSIAN = "the Hessian is not finite here: second order cannot tell a minimum from a saddle"
-OPEN = 1e-3  # a loss that is known no better than this, times the unit of the loss, is not at its bound
+OPEN = 1e-3  # a loss that is known no better than this part of the range of losses is not at its bound
 FAR = 1e3  # parameters beyond this, times the scale, have left every scale
 
 
@@ -85,8 +85,8 @@ def complete(problem: Problem, point: Point, claim: Claim) -> Verdict:
     """
     bound, least = problem.lower_bound, problem.least_of_all_widths
     error = point.loss_error if claim.loss_error is None else claim.loss_error
-    if claim.label == Label.GLOBAL and error > OPEN * problem.scale * problem.gradient_scale:
-        reason = f"the weights are so large that rounding leaves the loss open by {error:.1e}"
+    if claim.label == Label.GLOBAL and error > OPEN * problem.loss_range:
+        reason = f"rounding leaves the loss open by {error:.1e}: the weights are too large, or digits too few"
         claim = replace(claim, label=Label.UNDECIDED, flavour=None, evidence=None, by=None, margin=None, reason=reason)
     return Verdict.of(
         claim,

@@ -387,3 +387,26 @@ def test_directions_that_are_level_by_rounding_alone_leave_nothing_flat():
     for depth in (1.0, 1e-3):
         claim = at(lambda x, depth=depth: x[1] ** 2 - depth * jnp.exp(-((x[0] - 60.0) ** 2)), [0.0, 0.0])
         assert claim.flavour is None or "minimum" not in claim.flavour.value
+
+
+def test_rounding_beyond_the_end_of_a_domain_says_nothing_of_a_bound():
+    """Rounded up, x / |x| is above one, where arccos is nan: the error of the loss was nan, and the bound wrong."""
+    angle = problem(lambda x: jnp.arccos(x[0] / jnp.sqrt(x @ x)), 2, 0.0)
+    found = ls.label(angle, np.array([1.0, 0.0]))
+    assert found.label == Label.GLOBAL
+    assert 0.0 < found.loss_error < 1e-6  # of arccos beside one the square root of eps
+
+
+def test_a_vertical_root_at_the_bound_is_global():
+    """The automatic gradient is infinite there, and labels of points at the bound need none."""
+    root = problem(lambda x: jnp.sqrt(jnp.abs(x[1] - 0.01 * x[0] ** 2)) + 0.01 * jnp.abs(x[0] + 10.0), 2, 0.0)
+    assert ls.label(root, np.array([-10.0, 1.0])).label == Label.GLOBAL
+
+
+def test_starts_on_a_plateau_do_not_leave_a_loss_open():
+    """Gradients of 1e-20 at starts say nothing of a well of depth one: its bottom is known to sixteen digits."""
+    well = problem(lambda x: -jnp.exp(-jnp.sum((x - 6.5) ** 2)), 2, -1.0)
+    found = ls.label(well, np.array([6.5, 6.5]))
+    assert (found.label, found.loss) == (Label.GLOBAL, -1.0)
+    level = problem(lambda x: 1e-20 * jnp.sum(x**2) - 1.0, 2, -1.0)
+    assert ls.label(level, np.array([0.5, 0.5])).label == Label.UNDECIDED

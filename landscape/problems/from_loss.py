@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -100,6 +100,13 @@ class UserLoss(Problem):
     def gradient_scale(self) -> float:
         """Size of the gradient where theta is off by about `scale`."""
         return self.scale * self.steepness
+
+    @property
+    def loss_range(self) -> float:
+        """Size of what losses at starts are above the bound: where starts are on a plateau gradients say too little."""
+        above = _probed(self)[1] - (0.0 if self.bound is None else self.bound.value)
+        seen = np.abs(above[np.isfinite(above)])
+        return max(self.scale * self.gradient_scale, float(np.median(seen)) if len(seen) else 0.0)
 
     @property
     def lower_bound(self) -> LowerBound | None:
@@ -451,6 +458,7 @@ def _velocities(problem: UserLoss, thetas: Array) -> Array:
     return jax.vmap(one)(thetas)
 
 
+@lru_cache(maxsize=64)
 def _probed(problem: UserLoss) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PROBES draws of `init` [m, p], and the loss [m] and gradient [m, p] there, in float64."""
     with float64():

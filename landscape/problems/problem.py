@@ -154,6 +154,11 @@ class Problem(Loss):
         return self.scale
 
     @property
+    def loss_range(self) -> float:
+        """Size of what losses at starts are above the least one."""
+        return self.scale * self.gradient_scale
+
+    @property
     def loss_unit(self) -> float:
         """What losses are told apart in: 1, or less where a small scale makes all losses small."""
         return 1.0

@@ -114,7 +114,7 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
         return _runs_away(loss, way.direction, known, "bound within rounding, approached like an exponential", None)
     if np.linalg.norm(u) > OUT and loss.at_limits(u):
         return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
-    if np.isnan(known["grad_norm"]):  # the automatic gradient of a norm at its tip is 0 / 0
+    if not np.isfinite(known["grad_norm"]):  # that of a norm at its tip is 0 / 0, that of a root at zero infinite
         known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined / loss.scale))}
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 

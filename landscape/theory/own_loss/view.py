@@ -238,7 +238,11 @@ def _errors(problem: UserLoss, unit: Any, u: Any) -> Any:
         theta = row * unit
         value = problem.loss(theta).astype(jnp.float64)
         runs = jax.vmap(lambda seed: disturbed(problem.loss, seed, theta))(jnp.arange(RUNS)).astype(jnp.float64)
-        return SPREAD * jnp.max(jnp.abs(runs - value)) + jnp.finfo(problem.loss(theta).dtype).eps * jnp.abs(value)
+        off = jnp.abs(runs - value)
+        # At the end of a domain, as of arccos at one, some disturbed runs are none, and say nothing.
+        most = jnp.max(off, where=jnp.isfinite(off), initial=0.0)
+        most = jnp.where(jnp.any(jnp.isfinite(off)), most, jnp.inf)
+        return SPREAD * most + jnp.finfo(problem.loss(theta).dtype).eps * jnp.abs(value)
 
     return jax.vmap(one)(u)
 
@@ -260,11 +264,15 @@ def _disturbed_products(problem: UserLoss, unit: Any, u: Any, vectors: Any) -> A
 def _derivative_errors(problem: UserLoss, unit: np.ndarray, u: np.ndarray) -> tuple[float, float]:
     """SPREAD times the largest deviation in a few disturbed runs; of the Hessian by products with random vectors.
 
-    A random unit vector meets a p-th of the square of a Frobenius norm on average.
+    A random unit vector meets a p-th of the square of a Frobenius norm on average. Runs that are not finite say
+    nothing.
     """
     vectors = np.random.default_rng(0).normal(size=(RUNS, len(u)))
     vectors /= np.linalg.norm(vectors, axis=1)[:, None]
     with float64():
         grads, products = (np.asarray(x) for x in _disturbed_products(problem, unit, u, vectors))
-    size = np.sqrt(len(u)) * np.linalg.norm(products, axis=1)
-    return SPREAD * float(np.max(np.linalg.norm(grads, axis=1))), SPREAD * float(np.max(size))
+    slopes, bends = np.linalg.norm(grads, axis=1), np.sqrt(len(u)) * np.linalg.norm(products, axis=1)
+    seen = np.isfinite(slopes) & np.isfinite(bends)
+    if not seen.any():
+        return np.inf, np.inf
+    return SPREAD * float(np.max(slopes[seen])), SPREAD * float(np.max(bends[seen]))
