@@ -11,7 +11,7 @@ from slow import mostly_slow
 import landscape as ls
 from landscape import gallery
 from landscape.problems.from_loss import UserLoss, from_loss
-from landscape.records import Claim, Flavour, InputError, Label, Point, Status
+from landscape.records import WITNESSED, Claim, Flavour, InputError, Label, Point, Status
 from landscape.theory.own_loss.judge import judge
 from landscape.theory.own_loss.limits import at_limits
 from landscape.theory.own_loss.plateau import only_rounding
@@ -160,10 +160,10 @@ def test_a_point_where_an_own_loss_is_not_defined_is_not_only_called_too_large()
         ls.label(own, jnp.array([-0.5]))
 
 
-def test_a_cusp_is_not_only_called_too_large():
-    own = from_loss(lambda x: jnp.sum(jnp.sqrt(jnp.abs(x))), lambda key: jax.random.normal(key, (1,)), lower_bound=0)
+def test_a_slope_that_is_vertical_is_not_only_called_too_large():
+    pit = from_loss(lambda x: jnp.sqrt(x[0]) - 1.0, lambda key: jax.random.uniform(key, (1,)), lower_bound=0.0)
     with pytest.raises(InputError, match="the loss is vertical there"):
-        ls.label(own, jnp.array([0.0]))
+        ls.label(pit, np.array([0.0]))
 
 
 def test_an_eps_beside_a_norm_leads_to_infinity():
@@ -272,6 +272,18 @@ def test_an_operation_at_its_limit_is_seen_where_it_depends_on_the_parameters():
     assert seen(lambda x: jnp.sum(jnp.tanh(x.astype(jnp.float32))), [9.5, 0.0])
     assert seen(jax.jit(lambda x: jax.nn.softmax(x)[0]), [0.0, 40.0])
     assert not seen(lambda x: jax.nn.softmax(jnp.array([x[0], -jnp.inf]))[0], [0.0])  # a mask
+    assert seen(lambda x: jax.scipy.special.gammainc(2.0, x[0]), [60.0])
+    assert seen(lambda x: jax.scipy.special.betainc(2.0, 3.0, x[0]), [1.0 - 1e-9])
+    assert not seen(lambda x: jax.scipy.special.gammainc(2.0, x[0]), [10.0])
+
+
+@pytest.mark.parametrize("size", [1e2, 1e8, 1e17])
+def test_an_incomplete_gamma_function_at_its_limit_attains_no_bound(size):
+    claim = at(lambda x: (jax.scipy.special.gammainc(2.0, jnp.abs(x[0])) - 1.0) ** 2 + x[1] ** 2, [size, 0.0])
+    assert claim.label in (Label.AT_INFINITY, Label.UNCONVERGED, Label.UNDECIDED)
+    bounded = problem(lambda x: (jax.scipy.special.gammainc(2.0, jnp.abs(x[0])) - 1.0) ** 2 + x[1] ** 2, 2, 0.0)
+    found = ls.label(bounded, np.array([size, 0.0]))
+    assert found.label in (Label.AT_INFINITY, Label.UNCONVERGED)
 
 
 def test_an_operation_at_its_limit_is_seen_in_loops_and_branches():
@@ -391,6 +403,8 @@ def test_directions_that_are_level_by_rounding_alone_leave_nothing_flat():
 
 def test_rounding_beyond_the_end_of_a_domain_says_nothing_of_a_bound():
     """Rounded up, x / |x| is above one, where arccos is nan: the error of the loss was nan, and the bound wrong."""
+
+    """Rounded up, x / |x| is above one, where arccos is nan: that made the error of the loss nan, the bound wrong."""
     angle = problem(lambda x: jnp.arccos(x[0] / jnp.sqrt(x @ x)), 2, 0.0)
     found = ls.label(angle, np.array([1.0, 0.0]))
     assert found.label == Label.GLOBAL
@@ -410,3 +424,37 @@ def test_starts_on_a_plateau_do_not_leave_a_loss_open():
     assert (found.label, found.loss) == (Label.GLOBAL, -1.0)
     level = problem(lambda x: 1e-20 * jnp.sum(x**2) - 1.0, 2, -1.0)
     assert ls.label(level, np.array([0.5, 0.5])).label == Label.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (jnp.prod(x) - 1.0) ** 2,
+        lambda x: jnp.abs(x[0]) + (jnp.prod(x[1:9]) - 1.0) ** 2,
+        lambda x: jnp.abs(jnp.prod(x) - 1.0),
+    ],
+    ids=["smooth", "beside a kink", "on a kink"],
+)
+def test_a_fall_with_a_high_power_is_not_taken_for_a_level(function):
+    """Twelve numbers of 0.1 have a product of 1e-12: at 0.3 of a scale it shows, at 0.03 it is below rounding."""
+    claim = at(function, [0.0] * 12)
+    assert claim.label in (Label.SADDLE, Label.UNDECIDED)
+    assert claim.flavour in (None, Flavour.DEGENERATE)
+
+
+@pytest.mark.parametrize("size", [1e-5, 1e-8])
+def test_starts_next_to_zero_do_not_make_a_minimum_a_place_far_out(size):
+    """The wells of (x^2 - 1)^2 + x / 10 are 1e8 scales away from starts of 1e-8, and minima all the same."""
+
+    def well(x):
+        return (x[0] ** 2 - 1.0) ** 2 + 0.1 * x[0] + x[1] ** 2
+
+    tiny = from_loss(well, lambda key: size * jax.random.normal(key, (2,)))
+    found = ls.label(tiny, np.array([np.max(np.roots([4.0, 0.0, -4.0, 0.1]).real), 0.0]))
+    assert (found.label, found.flavour) == (Label.SPURIOUS, WITNESSED[Flavour.STRICT_MINIMUM])
+    ramp = from_loss(
+        lambda x: jnp.abs(jnp.prod(x[:2]) - 1.0) + jnp.abs(x[2]), lambda key: size * jax.random.normal(key, (3,))
+    )
+    found = ls.label(ramp, np.zeros(3))  # the product falls like t^2, 1e-13 at 0.03 of a scale of 1e-5
+    assert found.label in (Label.SADDLE, Label.TRAP, Label.UNDECIDED)
+    assert found.flavour is None

@@ -69,7 +69,7 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     some = rng.permutation(k)[:AXES]
     starts = np.concatenate([np.eye(k)[np.sort(some)], rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
     function, seen, bent = Function(reduced.values, reduced.errors, reduced.gradients), None, False
-    left = 0.0
+    left, hidden = 0.0, False
     for reach in REACHES:
         radii = reach * RADII[reach * RADII >= 30.0 * point.step]
         if len(radii) < 6:
@@ -79,6 +79,7 @@ def degenerate(loss: Loss, point: Rest) -> Found:
         bent = seen.down is not None and seen.down.power is not None and seen.down.power < CUBIC
         if not seen.doubtful and not bent:  # else a fall that begins some way off is another place's
             break
+        hidden = hidden or seen.hidden
     if seen is None:
         return Found(reason=f"a Newton step of {point.step:.1g} is left beside directions of zero curvature")
     if seen.down is not None and not bent:
@@ -93,6 +94,10 @@ def degenerate(loss: Loss, point: Rest) -> Found:
         return Found(Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.down is not None or seen.doubtful:
         return Found(reason=f"of {k} directions without curvature some lead lower, by no clear power of the distance")
+    if hidden and not seen.rises:
+        return Found(
+            reason=f"of {k} directions without curvature some lead lower, and nearer by less than rounding shows"
+        )
     symmetric = k < int(np.sum(null))
     if seen.rises:
         strict = Flavour.STRICT_MINIMUM if k == 1 or seen.steep > STEEP else Flavour.MINIMUM_NOT_CLEAR

@@ -23,14 +23,13 @@ from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import valley
-from landscape.theory.own_loss.view import Loss, view
+from landscape.theory.own_loss.view import OUT, Loss, about
 from landscape.theory.own_loss.witness import witness
 
 NOT_ATTAINED = (
     "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
 )
 CURVATURE = "curvature"
-OUT = 1e6  # scales: as far as rays to infinity are followed
 FAR_OUT = "the parameters are a million scales away, where the loss does not change any more"
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
@@ -52,8 +51,9 @@ def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Cl
 
 
 def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
-    loss = view(problem)
-    u = np.asarray(point.theta, np.float64) / loss.scale
+    theta = np.asarray(point.theta, np.float64)
+    loss = about(problem, theta)
+    u = theta / loss.scale
     value = float(loss.losses(u[None])[0]) if np.all(np.isfinite(u)) else np.nan
     if not np.isfinite(value):
         return Claim(Label.UNCONVERGED, loss=value, reason="the loss is not finite here")
@@ -104,6 +104,8 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
 
     The least loss there may be lower than that of u by `short`: what goes to zero far below that is at its end.
     """
+    if not np.isfinite(known["grad_norm"]):  # that of a norm at its tip is 0 / 0, that of a root at zero infinite
+        known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined / loss.scale))}
     best = witness(problem)
     assert loss.bound is not None
     if best.loss + best.error < loss.bound:
@@ -114,8 +116,6 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
         return _runs_away(loss, way.direction, known, "bound within rounding, approached like an exponential", None)
     if np.linalg.norm(u) > OUT and loss.at_limits(u):
         return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
-    if not np.isfinite(known["grad_norm"]):  # that of a norm at its tip is 0 / 0, that of a root at zero infinite
-        known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined / loss.scale))}
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 
@@ -184,7 +184,8 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         return Claim(label=Label.UNDECIDED, reason=reason, **known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
-    held = _Held(u, known["loss"] - known["loss_error"] - found.left, np.zeros((len(u), 0)))
+    flat = np.zeros((len(u), 0)) if found.flat is None else found.flat
+    held = _Held(u, known["loss"] - known["loss_error"] - found.left, flat)
     if loss.bound is not None and there is not None and held.least <= loss.bound:
         return _at_bound(problem, loss, u, known, known["loss"] - held.least)
     return _minimum(problem, loss, held, found.flavour, "points about a kink", known)
@@ -305,13 +306,16 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     """
     curved = flavour == Flavour.STRICT_MINIMUM and by == CURVATURE
     if not curved and not level_everywhere(loss, held.flat):
-        if np.linalg.norm(held.u) > OUT:
+        far = bool(np.linalg.norm(held.u) > OUT)
+        if far and loss.at_limits(held.u):
             return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
         limit = _at_limit(loss, held.u, known)
         if limit is not None:
             return limit
+        if far:  # at a limit by rounding, or beyond what starts say of scales: a unit that is off, x = -1 after 1e-8
+            return Claim(Label.UNDECIDED, reason=FAR_OUT, **known)
         if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
-            leaves = "leaves its level like an exponential, or beside a pole"
+            leaves = "falls with a power of the distance, or leaves its level like an exponential or beside a pole"
             reason = f"level to within rounding, exactly or not: further out the loss {leaves}"
             return Claim(Label.UNDECIDED, reason=reason, **known)
         if flavour != Flavour.STRICT_MINIMUM and loss.at_limits(held.u):

@@ -47,6 +47,7 @@ class Found(NamedTuple):
         first_order: Whether the loss falls with a slope along it.
         reason: What could not be shown.
         left: How much lower a minimum here may be than the point, which stands beside its kink by rounding.
+        flat: Directions in which no slope jumps, orthonormal columns; None where they have not been looked for.
     """
 
     slope: float
@@ -57,6 +58,7 @@ class Found(NamedTuple):
     first_order: bool = False
     reason: str | None = None
     left: float = 0.0
+    flat: Float[np.ndarray, "p k"] | None = None
 
 
 def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> bool:
@@ -225,6 +227,7 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         found = None if held.down is None else _down(loss, u, held.down, along.points, left)
         if found is not None:
             return found._replace(slope=slope, rests=still)
+        seen = seen._replace(hidden=seen.hidden or held.hidden)
     if down is not None:
         if seen.mixed and not down.first_order:
             return Found(
@@ -242,14 +245,21 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         return Found(slope, still, Flavour.MINIMUM_NOT_CLEAR, left=left)
     if seen.doubtful:
         return Found(slope, still, reason="the loss is lower near this kink, but by no clear power of the distance")
+    if seen.hidden:
+        return Found(slope, still, reason="the loss is lower beside this kink, and nearer by less than rounding shows")
     strict = seen.rises and (p == 1 or sharp)
-    return Found(slope, still, Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR, left=left)
+    flavour = Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR
+    flat = spread.rows[spread.rank(REST * float(np.max(np.linalg.norm(slopes, axis=1)))) :].T
+    return Found(slope, still, flavour, left=left, flat=flat)
 
 
 def _searched(function: Function, starts: np.ndarray) -> Search:
     """What spheres say, at a smaller distance where falls begin some way off at a larger: those are another kink's."""
     seen = search(function, starts, reach=RADII[-1], radii=RADII)
-    return search(function, starts, reach=CLOSE, radii=RADII) if seen.doubtful else seen
+    if not seen.doubtful:
+        return seen
+    closer = search(function, starts, reach=CLOSE, radii=RADII)
+    return closer._replace(hidden=(closer.hidden or seen.hidden) and not closer.rises)
 
 
 def _down(loss: Loss, u: np.ndarray, ray: Ray, points: Callable[[np.ndarray], np.ndarray], left: float) -> Found | None:

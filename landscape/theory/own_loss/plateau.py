@@ -24,7 +24,9 @@ STEADY = 1.25  # a power of the distance from the point stays what it is; that o
 def only_rounding(loss: Loss, u: np.ndarray, flat: Float[np.ndarray, "p k"]) -> bool:
     """Whether the loss leaves its level about u, along directions without curvature, as an exponential does.
 
-    An exact level may end so too, at a steep pole: that of a norm with an eps of 1e-8 below its root ends near w = 0.
+    Or falls from it by a steady power of the distance from u on, as a product of twelve does: then it is none.
+    An exact level may end like an exponential too, at a steep pole: that of a norm with an eps of 1e-8 below its root
+    ends near w = 0.
 
     Args:
         loss: The loss.
@@ -41,29 +43,30 @@ def only_rounding(loss: Loss, u: np.ndarray, flat: Float[np.ndarray, "p k"]) -> 
     ends = loss.losses((u + OUT[:, None, None] * lines).reshape(-1, len(u))).reshape(len(OUT), -1)
     for line, seen in zip(lines, (np.abs(ends - value) > SEEN * error).T, strict=True):
         first = int(np.argmax(seen))
-        if first > 0 and _like_an_exponential(loss, u, line, value, OUT[first - 1], OUT[first]):
+        if first > 0 and _by_rounding(loss, u, line, value, OUT[first - 1], OUT[first]):
             return True
     return False
 
 
-def _like_an_exponential(loss: Loss, u: np.ndarray, line: np.ndarray, value: float, low: float, high: float) -> bool:
-    """Whether a level that ends between two distances ends neither at a kink nor like a power from the point on."""
+def _by_rounding(loss: Loss, u: np.ndarray, line: np.ndarray, value: float, low: float, high: float) -> bool:
+    """Whether a level that ends between two distances ends neither at a kink nor in a rise by a power from u on."""
     floor = SEEN * float(np.max(loss.errors(u + np.array([[low], [high]]) * line)))
 
     def excess(radii: np.ndarray) -> np.ndarray:
-        return np.abs(loss.losses(u + radii[:, None] * line) - value)
+        return loss.losses(u + radii[:, None] * line) - value
 
-    if not excess(np.array([high]))[0] > floor:
+    if not abs(excess(np.array([high]))[0]) > floor:
         return False  # rounding grows on the way, and nothing else does
     for _ in range(40):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if excess(np.array([middle]))[0] > floor else (middle, high)
-    radii = high * np.array([1.0, PAST, 1.15, 1.5, 1.725])
-    sizes = excess(radii)
+        low, high = (low, middle) if abs(excess(np.array([middle]))[0]) > floor else (middle, high)
+    above = excess(high * np.array([1.0, PAST, 1.15, 1.5, 1.725]))
+    sizes = np.abs(above)
     if not np.all(np.isfinite(sizes)) or not np.all(sizes > 0.5 * floor) or sizes[1] > 5.0 * sizes[0]:
         return False
     near, further = np.log(sizes[[2, 4]] / sizes[[0, 3]]) / np.log(1.15)
-    return bool(near > POWER or further > STEADY * near)
+    falls = bool(np.all(above < 0.0)) and near < STEADY * further
+    return bool(near > POWER or further > STEADY * near or falls)
 
 
 def level_everywhere(loss: Loss, flat: Float[np.ndarray, "p k"]) -> bool:

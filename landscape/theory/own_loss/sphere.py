@@ -18,6 +18,7 @@ COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
 MOST = 64  # starts that are asked at all distances as well as what descents from them find
 HALVED = 5  # rounds that all starts of a descent on a sphere take
 STOPS = 1.4  # from one power of (r - r0)^k to the next a step shrinks by 1.8 or more, of r^j exp(-c / r) by 1.2 at most
+HIDDEN = 24.0  # a fall with this power of the distance, or with less, may begin at zero and be below rounding nearer
 STEADY = 0.5  # how much the power may change from a radius to the next
 BENDS = 16  # coordinates: a fall along a curve is looked for in no more
 KEPT, TURN = 4, 0.2  # directions that such a curve is followed in, and how far others are from them
@@ -72,6 +73,7 @@ class Search(NamedTuple):
         power: The power of the radius that the least rise goes with over all radii; None where it does not rise.
         later: Of doubtful ones, whether every fall begins some way off: nothing below it, and powers of the radius that
             come down from high ones, as those of (r - r0)^2 do and those of r^4 do not.
+        hidden: Of doubtful ones, whether some fall may begin at zero and not show nearer, as that of r^12 does not.
     """
 
     down: Ray | None
@@ -82,6 +84,7 @@ class Search(NamedTuple):
     steep: float
     power: float | None
     later: bool
+    hidden: bool
 
 
 def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np.ndarray = RADII) -> Search:
@@ -124,6 +127,7 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
         flat=bool(np.all(top <= 0)),
         steep=min(rays, key=lambda one: one.values[-1]).values[-1] / max(float(np.median(all_ends)), 1e-300),
         later=down is None and bool(lower) and all(_begins_later(function, one) for one in lower),
+        hidden=down is None and any(_hidden(function, one) for one in lower),
     )
 
 
@@ -215,6 +219,18 @@ def _begins_later(function: Function, ray: Ray) -> bool:
     comes = powers[0] > 4.5 and powers[1] < powers[0] - 0.5 and powers[2] < powers[1]
     # The first size may be half error.
     return bool(comes and powers[1] / powers[2] - 1.0 > STOPS * (powers[2] / powers[3] - 1.0))
+
+
+def _hidden(function: Function, ray: Ray) -> bool:
+    """Whether a fall that follows a level may begin at zero: with a power up to `HIDDEN` it was below rounding before.
+
+    One that begins some way off is far above rounding at the next radius, or begins as (r - r0)^k does.
+    """
+    first = int(np.argmax(ray.values < -ray.errors))
+    if first == 0 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):
+        return False
+    most = ray.errors[first - 1] * (ray.radii[first] / ray.radii[first - 1]) ** HIDDEN
+    return bool(-ray.values[first] <= most and not _begins_later(function, ray))
 
 
 def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:

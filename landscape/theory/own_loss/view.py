@@ -29,6 +29,9 @@ FEW = 32  # up to so many are made in small calls
 RUNS = 8  # disturbed runs a loss
 SPREAD = 3.0  # the error is this times the largest deviation of them
 DRAWS = 64  # starts that scales are read from
+OUT = 1e6  # scales: as far as rays to infinity are followed
+RELATIVE = 0.1  # of a far coordinate: a step that has to show in the loss
+CLEARLY = 1e6  # errors of the loss: a step that changes it by so much says what is curved and what is not
 FAR_SMALLER = 1e-3  # a part of a size, or of an effect on the loss
 # The gradient of a maximum is that of the entries equal to it. Where XLA computes an entry a second time within a fused
 # loop, and rounds a product and its sum there once, no entry is equal, and the gradient is zero.
@@ -90,6 +93,10 @@ def view(problem: UserLoss) -> Loss:
         sizes = _sizes(starts, leaves, _blocks(partial(_gradients, problem, np.ones(problem.p))))
     else:
         sizes = np.asarray(problem.sizes, np.float64)
+    return _in_units(problem, sizes, starts, leaves)
+
+
+def _in_units(problem: UserLoss, sizes: np.ndarray, starts: np.ndarray, leaves: tuple[np.ndarray, ...]) -> Loss:
     unit = np.exp2(np.round(np.log2(sizes)))
     return Loss(
         losses=_blocks(partial(_losses, problem, unit)),
@@ -108,6 +115,41 @@ def view(problem: UserLoss) -> Loss:
         bound=None if problem.lower_bound is None else problem.lower_bound.value,
         invariances=tuple(_flat(problem, unit, one) for one in problem.invariances),
     )
+
+
+def about(problem: UserLoss, theta: np.ndarray) -> Loss:
+    """A problem's loss in units that fit a point: those of its scales, and of the point where it is far beyond them.
+
+    Starts of 1e-8 say nothing of the size of a minimum. But where a loss goes to its limit far out, its own size is not
+    that of the place, so that every far coordinate has to matter there.
+
+    Args:
+        problem: The landscape.
+        theta: A point, [p].
+    """
+    loss = view(problem)
+    u = theta / loss.scale
+    far = np.flatnonzero(np.abs(u) > OUT / np.sqrt(len(u)))
+    if not np.linalg.norm(u) > OUT or not np.all(np.isfinite(u)):
+        return loss
+    nudges = np.concatenate([u + sign * RELATIVE * u[far, None] * np.eye(len(u))[far] for sign in (1.0, -1.0)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, error = loss.loss(u)
+        matters = np.abs(loss.losses(nudges) - value) > 10.0 * (loss.errors(nudges) + error)
+    if not np.all(matters):
+        return loss
+    sizes = loss.scale * np.where(np.abs(u) > 1.0, np.abs(u), _until_seen(loss, u, value, error))
+    return _in_units(problem, sizes, loss.starts * loss.scale, loss.leaves)
+
+
+def _until_seen(loss: Loss, u: np.ndarray, value: float, error: float) -> np.ndarray:
+    """How much longer than a scale a step in each coordinate has to be to show clearly; one where none does, [p]."""
+    longer = 4.0 ** np.arange(int(np.log(np.max(np.abs(u))) / np.log(4.0)))
+    steps = longer[:, None, None] * np.eye(len(u))
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = np.abs(loss.losses((u + steps).reshape(-1, len(u))) - value).reshape(len(longer), len(u))
+    seen = change > CLEARLY * error
+    return np.where(seen.any(axis=0), longer[np.argmax(seen, axis=0)], 1.0)
 
 
 def _sizes(
