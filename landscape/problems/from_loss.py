@@ -234,8 +234,9 @@ def from_loss(
         init: A `jax.random` key -> params: the distribution of the restarts. Where params hold more than floating-point
             arrays (functions, whole numbers), they are a model: its floating-point arrays are the parameters, and the
             rest stays as in the first draw.
-        lower_bound: A number that no loss can lie below (0 for a sum of squares). Without one the best loss seen is
-            only that, and no point is called global.
+        lower_bound: A number that no loss can lie below. Zero is known of a loss that is nowhere negative by its
+            program, as a sum of squares is. Without a bound a minimum is called global only where the loss is convex by
+            its program; else the best loss seen is only that.
         symmetry: params -> one representative of their orbit, e.g. the same network with its hidden units sorted.
             Without it two restarts count as one point only when they are equal.
         scale: Typical size of the parameters, of which tolerances are multiples: a number, or a pytree like params
