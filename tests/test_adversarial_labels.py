@@ -65,5 +65,9 @@ def test_a_bottom_far_away_is_no_end_at_infinity():
 
 
 def test_the_tip_of_a_norm_is_labelled_without_its_gradient():
-    problem = ls.from_loss(lambda p: jnp.linalg.norm(p[:2]) + p[2] ** 2, lambda key: jax.random.normal(key, (3,)))
-    assert ls.label(problem, jnp.zeros(3)).label == "undecided"
+    cone = ls.from_loss(lambda p: jnp.linalg.norm(p[:2]) + p[2] ** 2, lambda key: jax.random.normal(key, (3,)))
+    assert ls.label(cone, jnp.zeros(3)).label == "global"  # it is nowhere negative
+    bent = ls.from_loss(
+        lambda p: jnp.linalg.norm(p[:2]) + p[2] ** 2 - p[2] ** 4, lambda key: jax.random.normal(key, (3,))
+    )
+    assert ls.label(bent, jnp.zeros(3)).label == "undecided"

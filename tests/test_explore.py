@@ -232,7 +232,11 @@ def test_anyones_own_loss_over_a_pytree():
     assert {level.evidence for level in census.levels if level.label == "global"} == {"numerical"}
     best = problem.read(next(iter(census.weights.values())))
     assert set(best) == {"a", "w", "b"}
-    alone = ls.explore(ls.from_loss(loss, init), 16, progress=False, step_size=0.5)
+    assert ls.from_loss(loss, init).lower_bound.value == 0.0  # a mean of squares, by its program
+    unseen = ls.from_loss(
+        lambda params: loss(params) * jnp.cos(0.0 * params["a"][0]), init
+    )  # the same, but not to be seen
+    alone = ls.explore(unseen, 16, progress=False, step_size=0.5)
     assert alone.labels()["undecided"] == 16  # the best seen, all of them: none is above another
 
 

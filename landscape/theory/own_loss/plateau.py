@@ -17,7 +17,7 @@ SEEN = 10.0  # errors by which a loss has left its level
 PAST = 1.001  # times the distance at which it does: by then a power of the distance to a kink is far above rounding
 POWER = 14.0  # more than this is no power of the distance from the point
 ASKED = 4  # points at which directions are asked whether the loss is level along them everywhere
-ALONG = np.array([-5.0, -0.5, 0.5, 5.0])  # scales
+ALONG = np.array([-1e6, -1e3, -5.0, -0.5, 0.5, 5.0, 1e3, 1e6])  # scales: what starts say of them may be far too small
 STEADY = 1.25  # a power of the distance from the point stays what it is; that of exp(r) grows with r
 
 
@@ -89,6 +89,7 @@ def level_everywhere(loss: Loss, flat: Float[np.ndarray, "p k"]) -> bool:
     for point in points[:ASKED]:
         ends = point + (ALONG[:, None, None] * ways).reshape(-1, len(point))
         value, error = loss.loss(point)
-        if not np.all(np.abs(loss.losses(ends) - value) <= error + loss.errors(ends)):
+        digits = np.finfo(float).eps * np.sum(np.abs(loss.gradients(ends) * ends), axis=1)  # of the ends themselves
+        if not np.all(np.abs(loss.losses(ends) - value) <= error + loss.errors(ends) + digits):
             return False
     return True
