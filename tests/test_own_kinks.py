@@ -99,7 +99,7 @@ def test_the_optimum_of_a_group_lasso_is_a_minimum():
     )
     for theta, is_minimum in ((best, True), (np.zeros(6), False)):
         claim = judge(lasso, Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
-        assert ("minimum" in str(claim.flavour)) == is_minimum
+        assert (claim.label == Label.GLOBAL) == is_minimum  # it is convex
 
 
 def test_newton_steps_on_kinks_come_to_the_optimum_of_a_lasso():
@@ -171,7 +171,8 @@ def test_ends_on_a_kink_at_the_bound_are_global_to_what_newton_steps_leave():
     landscape = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, 0.0)
     census = explore(landscape, 8, progress=False, budget=20_000)
     assert census.labels()["global"] == 8
-    higher = problem(lambda x: jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x)), 3, -1e-9)
+    hidden = lambda x: jnp.cos(0.0 * x[0])  # one, and of any sign for all that a program shows  # noqa: E731
+    higher = problem(lambda x: hidden(x) * (jnp.sort(x)[1] ** 2 + 0.1 * jnp.sum(x**2) + jnp.max(jnp.abs(x))), 3, -1e-9)
     assert explore(higher, 4, progress=False, budget=20_000).labels()["global"] == 0
 
 

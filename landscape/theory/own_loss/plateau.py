@@ -84,8 +84,9 @@ def level_everywhere(loss: Loss, flat: Float[np.ndarray, "p k"]) -> bool:
     points = [one for one in np.concatenate([drawn, 0.3 * drawn, 0.1 * drawn]) if not loss.at_limits(one)]
     if len(points) < ASKED:
         return False
-    mixed = np.random.default_rng(1).normal(size=(2, flat.shape[1])) @ flat.T
-    ways = np.concatenate([flat.T, mixed / np.linalg.norm(mixed, axis=1, keepdims=True)])
+    # Where a single direction of them changes the loss a mixed one does, too.
+    ways = np.random.default_rng(1).normal(size=(ASKED, flat.shape[1])) @ flat.T
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     for point in points[:ASKED]:
         ends = point + (ALONG[:, None, None] * ways).reshape(-1, len(point))
         value, error = loss.loss(point)
