@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from landscape.precision import float64
 from landscape.problems.walk import bind, walk
 
 
@@ -93,16 +94,15 @@ class Composition(NamedTuple):
     nonnegative: bool = False
 
 
-def composition(function: Callable[..., Any], p: int) -> Composition:
-    """What the program of a JAX function of p numbers, [p] -> scalar, shows of the function.
+def composition(program: Any) -> Composition:
+    """What the program of a function of one array of parameters, traced by JAX in float64, shows of the function.
 
     Loops, branches on parameters and products of parameters show nothing of the curvature, but for products of second
     degree.
     """
-    with jax.enable_x64(True):
-        closed = jax.make_jaxpr(function)(np.zeros(p))
+    with float64():
         start = _Value(convex=True, concave=True, degree=1)
-        (out,) = walk(closed.jaxpr, closed.consts, [start], _step, ("logaddexp",))
+        (out,) = walk(program.jaxpr, program.consts, [start], _step, ("logaddexp",))
         out = _value(out)
     if out.shift is not None:
         return Composition()
@@ -153,7 +153,7 @@ def _negated(x: _Value) -> _Value:
 def _times(x: _Value, constant: _Value) -> _Value:
     """A value times constants of one sign, or of several; sums of such products too."""
     if constant.nonnegative:
-        return x._replace(stopped=None)
+        return x
     if constant.nonpositive:
         return _negated(x)
     return _Value(x.affine, x.affine, degree=x.degree)

@@ -272,20 +272,19 @@ def from_loss(
         _traced(lambda flat: loss(chart(flat)), theta)
         if type(value) in (bool, int, float):
             raise InputError(f"the loss must depend on the parameters, and is the plain number {value}.")
-        _same_again(loss, chart, theta)
+        shown = composition(_program(loss, chart, theta))
         _drawn(init, theta)
     bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
+    if shown.nonnegative and (bound is None or bound.value < 0):
+        bound = LowerBound(0.0, "nowhere negative by its program")
     sizes = None if scale is None else _sizes(scale, params)
     whole = UserLoss(
         function=loss, unravel=chart, split=split, init=init, size=int(theta.size), bound=bound, canonical=symmetry,
         scale=1.0 if sizes is None else float(np.exp(np.mean(np.log(sizes)))),
         sizes=None if sizes is None else tuple(sizes.tolist()), invariances=tuple(invariances),
+        curvature=shown.curvature,
     )  # fmt: skip
     _mapped(whole, theta)
-    shown = composition(whole.loss, whole.size)
-    if shown.nonnegative and (bound is None or bound.value < 0):
-        bound = LowerBound(0.0, "nowhere negative by its program")
-    whole = replace(whole, curvature=shown.curvature, bound=bound)
     draws, _, slopes = _probed(whole)
     return replace(whole, **units(draws, slopes, None if sizes is None else whole.scale)._asdict())
 
@@ -356,12 +355,16 @@ def _asked(loss: Callable[[Array], Any], theta: Array) -> Any:
     return kind(value) if kind in (bool, int, float) else value
 
 
-def _same_again(loss: Callable[[Any], Any], chart: Callable[[Array], Any], theta: Array) -> None:
-    """Raises InputError where the loss is another program when it is traced again: its numbers are other ones."""
+def _program(loss: Callable[[Any], Any], chart: Callable[[Array], Any], theta: Array) -> Any:
+    """The program of the loss over theta [p], traced.
+
+    Raises InputError where the loss is another program when it is traced again: its numbers are other ones.
+    """
     first, again = (jax.make_jaxpr(lambda flat: loss(chart(flat)))(theta) for _ in range(2))
     numbers = [[*closed.consts, *_literals(closed.jaxpr)] for closed in (first, again)]
     if len(numbers[0]) == len(numbers[1]) and not all(map(_equal, *numbers)):
         raise InputError("the loss is another number when it is asked again; it must depend on the parameters alone.")
+    return first
 
 
 def _literals(jaxpr: Any) -> Iterator[Any]:
