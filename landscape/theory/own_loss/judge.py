@@ -299,31 +299,12 @@ class _Held(NamedTuple):
 def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: str, known: dict[str, Any]) -> Claim:
     """GLOBAL where the loss is convex, SPURIOUS where a loss below the least that this minimum can have is seen.
 
-    Else nobody knows.
-
-    Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
-    that is level because it has come to its limit is no minimum.
+    Else nobody knows. A level that rounding alone may make is no minimum.
     """
-    curved = flavour == Flavour.STRICT_MINIMUM and by == CURVATURE
-    if not curved and not level_everywhere(loss, held.flat):
-        far = bool(np.linalg.norm(held.u) > OUT)
-        if far and loss.at_limits(held.u):
-            return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
-        limit = _at_limit(loss, held.u, known)
-        if limit is not None:
-            return limit
-        if far:  # at a limit by rounding, or beyond what starts say of scales: a unit that is off, x = -1 after 1e-8
-            return Claim(Label.UNDECIDED, reason=FAR_OUT, **known)
-        if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
-            leaves = "falls with a power of the distance, or leaves its level like an exponential or beside a pole"
-            reason = f"level to within rounding, exactly or not: further out the loss {leaves}"
-            return Claim(Label.UNDECIDED, reason=reason, **known)
-        if flavour != Flavour.STRICT_MINIMUM and loss.at_limits(held.u):
-            reason = "level to within rounding only: an operation (exp, tanh, ...) has come to its limit here"
-            return Claim(Label.UNDECIDED, reason=reason, **known)
-        if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
-            reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
-            return Claim(Label.UNDECIDED, reason=reason, **known)
+    if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+        doubt = _rounded(loss, held, flavour, known)
+        if doubt is not None and not level_everywhere(loss, held.flat):
+            return doubt
     # Two points beside one minimum are not told apart by what each is short of it.
     known = {**known, "loss_error": max(known["loss_error"], known["loss"] - held.least)}
     best = witness(problem)
@@ -345,6 +326,33 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             **known,
         )
     return Claim(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
+
+
+def _rounded(loss: Loss, held: _Held, flavour: Flavour, known: dict[str, Any]) -> Claim | None:
+    """The claim of a point about which the loss may be level by rounding alone; None where nothing says so.
+
+    Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
+    that is level because it has come to its limit is no minimum.
+    """
+    far, limits = bool(np.linalg.norm(held.u) > OUT), loss.at_limits(held.u)
+    if far and limits:
+        return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
+    limit = _at_limit(loss, held.u, known)
+    if limit is not None:
+        return limit
+    if far:  # at a limit by rounding, or beyond what starts say of scales: a unit that is off, x = -1 after 1e-8
+        return Claim(Label.UNDECIDED, reason=FAR_OUT, **known)
+    if flavour != Flavour.STRICT_MINIMUM and only_rounding(loss, held.u, held.flat):
+        leaves = "falls with a power of the distance, or leaves its level like an exponential or beside a pole"
+        reason = f"level to within rounding, exactly or not: further out the loss {leaves}"
+        return Claim(Label.UNDECIDED, reason=reason, **known)
+    if flavour != Flavour.STRICT_MINIMUM and limits:
+        reason = "level to within rounding only: an operation (exp, tanh, ...) has come to its limit here"
+        return Claim(Label.UNDECIDED, reason=reason, **known)
+    if loss.bound is not None and known["loss"] - loss.bound <= BLURRED * known["loss_error"]:
+        reason = "what is left above the bound is of the order of rounding, and no way down could be seen"
+        return Claim(Label.UNDECIDED, reason=reason, **known)
+    return None
 
 
 def _hessian(there: Rest) -> np.ndarray:
