@@ -93,6 +93,7 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
     covered = len(numbers) > 0 and int(np.linalg.matrix_rank(near.normals[held] @ jumps.T, tol=1e-6)) == rank
     normals = loss.switch_slopes(u, numbers) if len(numbers) else np.zeros((0, len(u)))
     back = np.linalg.pinv(normals, rcond=1e-9)
+    flat = flat - back @ (normals @ flat)  # gradients a way off show them to 1e-10, normals to rounding
     switches = loss.switches_beside(u)
     rounding = np.finfo(float).eps * (1.0 + float(np.linalg.norm(u))) * np.linalg.norm(normals, axis=1)
 
@@ -107,21 +108,26 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
 
     covered = covered and _jumps_along(loss, u, points, jumps, flat.shape[1])
 
-    def gradients(z: np.ndarray) -> np.ndarray:
+    def sloped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """By differences where directions are few: on a kink an automatic gradient is that of one of its sides."""
         k = z.shape[1]
         if k > FEW:
-            return np.nan_to_num(loss.gradients(points(z))) @ flat  # that of a norm at zero is 0 / 0 across it
+            gradients, losses = loss.slopes(points(z))
+            return np.nan_to_num(gradients) @ flat, losses - value  # that of a norm at zero is 0 / 0 across it
         step = 1e-3 * np.linalg.norm(z, axis=1)[:, None]
         ends = [loss.losses(points((z[:, None] + s * step[:, None] * np.eye(k)).reshape(-1, k))) for s in (1.0, -1.0)]
-        return (ends[0] - ends[1]).reshape(-1, k) / (2 * step)
+        return (ends[0] - ends[1]).reshape(-1, k) / (2 * step), loss.losses(points(z)) - value
+
+    def measured(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        losses, errors = loss.measured(points(z))
+        return losses - value, errors + error + floor
 
     value, error = loss.loss(u)
     floor = float(np.finfo(float).eps * np.linalg.norm(u)) * size
     function = Function(
         values=lambda z: loss.losses(points(z)) - value,
-        errors=lambda z: loss.errors(points(z)) + error + floor,
-        gradients=gradients,
+        measured=measured,
+        slopes=sloped,
     )
     return Along(flat.shape[1], function, points, covered)
 

@@ -68,14 +68,15 @@ def degenerate(loss: Loss, point: Rest) -> Found:
     rng = np.random.default_rng(0)
     some = rng.permutation(k)[:AXES]
     starts = np.concatenate([np.eye(k)[np.sort(some)], rng.normal(size=(int(np.clip(8 * k, 16, 64)), k))])
-    function, seen, bent = Function(reduced.values, reduced.errors, reduced.gradients), None, False
+    function, seen, bent = Function(reduced.values, reduced.measured, reduced.slopes), None, False
     left, hidden = 0.0, False
     for reach in REACHES:
         radii = reach * RADII[reach * RADII >= 30.0 * point.step]
         if len(radii) < 6:
             break
         seen = search(function, starts, reach=reach, radii=radii)
-        left = float(np.linalg.norm(flat.T @ point.gradient) * radii[0] + reduced.errors(radii[0] * np.eye(k)).max())
+        errors = reduced.measured(radii[0] * np.eye(k))[1]
+        left = float(np.linalg.norm(flat.T @ point.gradient) * radii[0] + errors.max())
         bent = seen.down is not None and seen.down.power is not None and seen.down.power < CUBIC
         if not seen.doubtful and not bent:  # else a fall that begins some way off is another place's
             break
@@ -113,7 +114,8 @@ def _tangents(loss: Loss, point: Rest) -> np.ndarray:
     for moved in loss.invariances:
         tangent = (moved(point.u, 1e-4) - moved(point.u, -1e-4)) / 2e-4
         ends = np.stack([moved(point.u, small) for small in (0.1, -0.1, 1e-3)])
-        kept = np.abs(loss.losses(ends) - point.loss) <= 4.0 * (loss.errors(ends) + point.error)
+        losses, errors = loss.measured(ends)
+        kept = np.abs(losses - point.loss) <= 4.0 * (errors + point.error)
         if np.linalg.norm(tangent) > 1e-9 and np.all(kept):
             rows.append(tangent / np.linalg.norm(tangent))
     if not rows:
@@ -159,11 +161,15 @@ class _Reduced:
         """h(z) less the loss at the point, [r]."""
         return self.loss.losses(self.points(z)) - self.point.loss
 
-    def errors(self, z: np.ndarray) -> np.ndarray:
-        """Rounding of both losses, what the point could lose, and what w is short of its minimum, [r]."""
-        here, slopes = self._solved(z)
-        return self.loss.errors(here) + self.point.error + self.point.left + 2.0 * self._slack(slopes)
+    def measured(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """h(z) less the loss at the point, and its error, [r] each.
 
-    def gradients(self, z: np.ndarray) -> np.ndarray:
-        """The gradient of h, [r, k]."""
-        return self._solved(z)[1] @ self.flat
+        The error is the rounding of both losses, what the point could lose, and what w is short of its minimum.
+        """
+        here, slopes = self._solved(z)
+        losses, errors = self.loss.measured(here)
+        return losses - self.point.loss, errors + self.point.error + self.point.left + 2.0 * self._slack(slopes)
+
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The gradient of h, [r, k], and h(z) less the loss at the point, [r]."""
+        return self._solved(z)[1] @ self.flat, self.values(z)

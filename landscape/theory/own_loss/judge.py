@@ -253,7 +253,8 @@ def _saddle(loss: Loss, there: Rest, index: int, known: dict[str, Any]) -> Claim
     best: tuple[float, np.ndarray] | None = None
     for sign in (1.0, -1.0):
         steps = sign * radii[:, None] * there.vectors[:, 0]
-        fall = there.loss - loss.losses(there.u + steps) - loss.errors(there.u + steps) - there.error
+        losses, errors = loss.measured(there.u + steps)
+        fall = there.loss - losses - errors - there.error
         model = -0.5 * there.values[0] * radii**2
         # Up to where the fall leaves its model: what lies further on is another place's.
         here = np.flatnonzero((fall > 0) & (fall > 0.1 * model) & (fall < 10.0 * model + there.left))

@@ -89,8 +89,9 @@ def kinked(loss: Loss, u: np.ndarray, gradient: np.ndarray, hessian: np.ndarray)
         return True
     model = value + steps @ gradient + 0.5 * np.sum((steps @ hessian) * steps, axis=1)
     sizes = np.linalg.norm(steps, axis=1)
-    remainder = np.abs(loss.losses(u + steps) - model)
-    noise = 4.0 * (loss.errors(u + steps) + error) + sizes * slope_error + 0.5 * sizes**2 * curvature_error
+    losses, rounding = loss.measured(u + steps)
+    remainder = np.abs(losses - model)
+    noise = 4.0 * (rounding + error) + sizes * slope_error + 0.5 * sizes**2 * curvature_error
     # The model's own terms round, and so does u + step, which the slope there makes a change of the loss.
     there = np.linalg.norm(gradient) + np.linalg.norm(steps @ hessian, axis=1)
     noise += 8 * np.finfo(float).eps * (np.abs(steps @ gradient) + there * np.linalg.norm(u))
@@ -208,10 +209,19 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
     left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + float(np.linalg.norm(combined)) * beside
     floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
+
+    def measured(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        losses, errors = loss.measured(u + z)
+        return losses - value, errors + error + floor
+
+    def sloped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gradients, losses = loss.slopes(u + z)
+        return gradients, losses - value
+
     function = Function(
         values=lambda z: loss.losses(u + z) - value,
-        errors=lambda z: loss.errors(u + z) + error + floor,
-        gradients=lambda z: loss.gradients(u + z),
+        measured=measured,
+        slopes=sloped,
     )
     p = len(u)
     rng = np.random.default_rng(0)

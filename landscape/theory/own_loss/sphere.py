@@ -16,7 +16,8 @@ RADII = np.geomspace(1e-5, 0.1, 17)  # four to a decade
 POWERS = (0.7, 14.0)  # powers of the radius that are taken for a law
 COMES_DOWN = 0.06  # (r - r0)^2 has power 2.06 at r = 34 r0
 MOST = 64  # starts that are asked at all distances as well as what descents from them find
-HALVED = 5  # rounds that all starts of a descent on a sphere take
+HALVED, STAY = 5, 48  # rounds that all starts of a descent on a sphere take, and how many of the lowest go on
+ENDS = 16  # directions that a descent on a sphere gives
 STOPS = 1.4  # from one power of (r - r0)^k to the next a step shrinks by 1.8 or more, of r^j exp(-c / r) by 1.2 at most
 HIDDEN = 24.0  # a fall with this power of the distance, or with less, may begin at zero and be below rounding nearer
 STEADY = 0.5  # how much the power may change from a radius to the next
@@ -29,13 +30,13 @@ class Function(NamedTuple):
 
     Attributes:
         values: At rows, [r, k] -> [r].
-        errors: Error bounds of the values, [r, k] -> [r].
-        gradients: At rows, [r, k] -> [r, k].
+        measured: Values and their error bounds, [r, k] -> ([r], [r]).
+        slopes: Gradients at rows, and values beside them, [r, k] -> ([r, k], [r]).
     """
 
     values: Callable[[np.ndarray], np.ndarray]
-    errors: Callable[[np.ndarray], np.ndarray]
-    gradients: Callable[[np.ndarray], np.ndarray]
+    measured: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    slopes: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Ray(NamedTuple):
@@ -104,10 +105,10 @@ def search(function: Function, starts: np.ndarray, reach: float = 0.1, radii: np
     else:
         some = [units[: min(2 * units.shape[1], MOST)]]
         if not _level(function, radii[-1] * units, all_ends):  # else no descent leads anywhere
-            some = [*(_descend(function, units, radius) for radius in (radii[-1], radii[len(radii) // 2])), *some]
+            some = [*_descend(function, units, radii[[-1, len(radii) // 2]]), *some]
         lows = _distinct(np.concatenate(some))
     points = (lows[:, None, :] * radii[:, None]).reshape(-1, lows.shape[1])
-    values, errors = (f(points).reshape(len(lows), -1) for f in (function.values, function.errors))
+    values, errors = (numbers.reshape(len(lows), -1) for numbers in function.measured(points))
     rays = [_ray(*one, radii) for one in zip(lows, values, errors, strict=True)]
     falls = [one for one in rays if one.power is not None]
     down = min(falls, key=_clearness) if falls else None
@@ -144,17 +145,18 @@ def _bent(function: Function, lows: np.ndarray, radii: np.ndarray) -> Ray | None
     here, rng, found = lows[:KEPT], np.random.default_rng(0), []
     for radius in radii[::-1]:
         beside = _unit(here + TURN * rng.normal(size=here.shape))
-        here = _descend(function, np.concatenate([here, beside]), radius)[:KEPT]
+        here = _descend(function, np.concatenate([here, beside]), radius[None])[0][:KEPT]
         found.append(here[0])
     directions = np.array(found[::-1])
     points = radii[:, None] * directions
-    ray = _ray(directions[-1], function.values(points), function.errors(points), radii)
+    ray = _ray(directions[-1], *function.measured(points), radii)
     return None if ray.best is None else ray._replace(direction=directions[ray.best])
 
 
 def _level(function: Function, points: np.ndarray, values: np.ndarray) -> bool:
     """Whether nothing is above or below zero by more than its error: a few points are asked first, as errors cost."""
-    return all(bool(np.all(np.abs(values[one]) <= function.errors(points[one]))) for one in (slice(8), slice(None)))
+    some = (slice(8), slice(None))
+    return all(bool(np.all(np.abs(values[one]) <= function.measured(points[one])[1])) for one in some)
 
 
 def _clearness(ray: Ray) -> float:
@@ -245,33 +247,52 @@ def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:
     return bool(np.all((powers > POWERS[0]) & (powers < POWERS[1])) and np.ptp(powers) <= STEADY)
 
 
-def _descend(function: Function, units: np.ndarray, radius: float, rounds: int = 30) -> np.ndarray:
-    """Directions from descents of the function on a sphere, by projected gradients with a step for each lane."""
-    here, step = units.copy(), np.full(len(units), 0.5)
-    values = function.values(radius * here)
+def _descend(function: Function, units: np.ndarray, radii: np.ndarray, rounds: int = 30) -> list[np.ndarray]:
+    """Directions from descents on spheres, by projected gradients with a step for each lane, the lowest first.
+
+    Args:
+        function: A function of z, zero at zero.
+        units: Directions to descend from, [r, k].
+        radii: Of the spheres, [s]; all descend together.
+        rounds: Steps.
+
+    Returns:
+        [at most ENDS, k] of each sphere.
+    """
+    sphere, here = np.repeat(np.arange(len(radii)), len(units)), np.tile(units, (len(radii), 1))
+    step = np.full(len(here), 0.5)
+    grad, values = function.slopes(radii[sphere, None] * here)
     for i in range(rounds):
-        if i == HALVED and len(here) > 48:  # what is lowest by now goes on: one small block of evaluations a round
-            kept = np.argsort(values)[:48]
-            here, values, step = here[kept], values[kept], step[kept]
-        grad = function.gradients(radius * here)
+        if i == HALVED and len(units) > STAY:
+            kept = np.concatenate(_lowest(values, sphere, STAY))
+            here, grad, values, step, sphere = here[kept], grad[kept], values[kept], step[kept], sphere[kept]
         grad = np.where(np.isfinite(grad), grad, 0.0)  # at the tip of a norm automatic derivatives are 0 / 0
-        grad = grad - np.sum(grad * here, axis=1)[:, None] * here
-        size = np.linalg.norm(grad, axis=1)
+        along = grad - np.einsum("ij,ij->i", grad, here)[:, None] * here
+        size = _norms(along)
         if not np.any(size > 0):
             break
-        trial = _unit(here - step[:, None] * grad / np.where(size > 0, size, 1.0)[:, None])
-        new = function.values(radius * trial)
+        trial = _unit(here - (step / np.where(size > 0, size, 1.0))[:, None] * along)
+        new_grad, new = function.slopes(radii[sphere, None] * trial)
         good = new < values
-        here[good], values[good] = trial[good], new[good]
+        here[good], grad[good], values[good] = trial[good], new_grad[good], new[good]
         step = np.where(good, np.minimum(1.6 * step, 1.0), 0.4 * step)
         if np.all(step < 1e-4):
             break
+    return [here[some] for some in _lowest(values, sphere, ENDS)]
+
+
+def _lowest(values: np.ndarray, sphere: np.ndarray, count: int) -> list[np.ndarray]:
+    """Numbers of the `count` least values of each sphere, ascending."""
     order = np.argsort(values)
-    return here[order[:16]]
+    return [order[sphere[order] == one][:count] for one in np.unique(sphere)]
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(rows, axis=1)
+    norms = _norms(rows)
     return rows[norms > 0] / norms[norms > 0][:, None]
 
 

@@ -43,9 +43,9 @@ class Loss(NamedTuple):
 
     Attributes:
         losses: The loss at rows, [r, p] -> [r].
-        gradients: Its gradient at rows, [r, p] -> [r, p].
+        slopes: Its gradient at rows, and the loss beside it, [r, p] -> ([r, p], [r]).
         hessian: Its Hessian, [p] -> [p, p].
-        errors: Bound on the rounding error of the loss at rows, estimated by disturbed runs, [r, p] -> [r].
+        measured: The loss at rows, and a bound on its rounding error estimated by disturbed runs, [r, p] -> ([r], [r]).
         derivative_errors: Those of the gradient (Euclidean) and of the Hessian (Frobenius) at a point.
         switches: Functions that are zero at kinks (`switches`) at rows, [r, p] -> [r, m].
         switches_beside: The same functions for all rows, those at a point, where they depend on it (`meetings`).
@@ -60,9 +60,9 @@ class Loss(NamedTuple):
     """
 
     losses: Callable[[np.ndarray], Float[np.ndarray, " r"]]
-    gradients: Callable[[np.ndarray], Float[np.ndarray, "r p"]]
+    slopes: Callable[[np.ndarray], tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " r"]]]
     hessian: Callable[[np.ndarray], Float[np.ndarray, "p p"]]
-    errors: Callable[[np.ndarray], Float[np.ndarray, " r"]]
+    measured: Callable[[np.ndarray], tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]]
     derivative_errors: Callable[[np.ndarray], tuple[float, float]]
     switches: Callable[[np.ndarray], Float[np.ndarray, "r m"]]
     switches_beside: Callable[[np.ndarray], Callable[[np.ndarray], Float[np.ndarray, "r m"]]]
@@ -79,6 +79,14 @@ class Loss(NamedTuple):
         """The loss at one point, and its error."""
         return float(self.losses(u[None])[0]), float(self.errors(u[None])[0])
 
+    def errors(self, u: np.ndarray) -> Float[np.ndarray, " r"]:
+        """Bound on the rounding error of the loss at rows, [r, p] -> [r]."""
+        return self.measured(u)[1]
+
+    def gradients(self, u: np.ndarray) -> Float[np.ndarray, "r p"]:
+        """The gradient at rows, [r, p] -> [r, p]."""
+        return self.slopes(u)[0]
+
 
 @lru_cache(maxsize=64)
 def view(problem: UserLoss) -> Loss:
@@ -90,7 +98,7 @@ def view(problem: UserLoss) -> Loss:
     parts = [np.size(leaf) for leaf in jax.tree.leaves(problem.arrays_at(starts[0]))]
     leaves = tuple(np.split(np.arange(problem.p), np.cumsum(parts)[:-1]))
     if problem.sizes is None:
-        sizes = _sizes(starts, leaves, _blocks(partial(_gradients, problem, np.ones(problem.p))))
+        sizes = _sizes(starts, leaves, _slopes(problem, np.ones(problem.p)))
     else:
         sizes = np.asarray(problem.sizes, np.float64)
     return _in_units(problem, sizes, starts, leaves)
@@ -100,9 +108,9 @@ def _in_units(problem: UserLoss, sizes: np.ndarray, starts: np.ndarray, leaves: 
     unit = np.exp2(np.round(np.log2(sizes)))
     return Loss(
         losses=_blocks(partial(_losses, problem, unit)),
-        gradients=_blocks(partial(_gradients, problem, unit)),
+        slopes=_slopes(problem, unit),
         hessian=lambda u: _host(_hessian, problem, unit, u),
-        errors=_blocks(partial(_errors, problem, unit)),
+        measured=_measured(problem, unit),
         derivative_errors=lambda u: _derivative_errors(problem, unit, u),
         switches=_blocks(partial(_switches, problem, unit)),
         switches_beside=lambda at: _blocks(partial(_switches, problem, unit, at=at)),
@@ -153,7 +161,7 @@ def _until_seen(loss: Loss, u: np.ndarray, value: float, error: float) -> np.nda
 
 
 def _sizes(
-    starts: np.ndarray, leaves: tuple[np.ndarray, ...], gradients: Callable[[np.ndarray], np.ndarray]
+    starts: np.ndarray, leaves: tuple[np.ndarray, ...], slopes: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray:
     """The size of every coordinate at starts, else that of its leaf, else that of all, [p].
 
@@ -167,7 +175,7 @@ def _sizes(
     kept = sizes > FAR_SMALLER * wholes
     if np.any(sizes[~kept]):
         with np.errstate(over="ignore", invalid="ignore"):  # gradients may be anything
-            effects = sizes * _root_mean_square(gradients(starts[:SMALL]))
+            effects = sizes * _root_mean_square(slopes(starts[:SMALL])[0])
         kept |= effects > FAR_SMALLER * np.max(effects)
     sizes = np.where(kept, sizes, wholes)
     seen = sizes > 0
@@ -199,9 +207,21 @@ def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
         size = SMALL if len(u) <= FEW else LARGE
         parts = [u[i : i + size] for i in range(0, len(u), size)]
         parts[-1] = np.resize(parts[-1], (size, u.shape[1])) if len(parts[-1]) < size else parts[-1]
-        return np.concatenate([_host(function, part) for part in parts])[: len(u)]
+        with float64():
+            begun = [function(part) for part in parts]  # none is waited for before the next is under way
+            return np.concatenate([np.asarray(one, np.float64) for one in begun])[: len(u)]
 
     return rows
+
+
+def _slopes(problem: UserLoss, unit: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    rows = _blocks(partial(_gradients_and_losses, problem, unit))
+    return lambda u: (lambda both: (both[:, :-1], both[:, -1]))(rows(u))
+
+
+def _measured(problem: UserLoss, unit: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    rows = _blocks(partial(_losses_and_errors, problem, unit))
+    return lambda u: (lambda both: (both[:, 0], both[:, 1]))(rows(u))
 
 
 def _padded(some: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
@@ -241,8 +261,8 @@ def _losses(problem: UserLoss, unit: Any, u: Any) -> Any:
 
 
 @_derivative
-def _gradients(problem: UserLoss, unit: Any, u: Any) -> Any:
-    return jax.vmap(lambda row: problem.gradient(row * unit) * unit)(u)
+def _gradients_and_losses(problem: UserLoss, unit: Any, u: Any) -> Any:
+    return jax.vmap(lambda row: jnp.append(problem.gradient(row * unit) * unit, problem.loss(row * unit)))(u)
 
 
 @_derivative
@@ -275,7 +295,7 @@ def _at_limits(problem: UserLoss, unit: Any, u: Any) -> Any:
 
 
 @partial(jax.jit, compiler_options=QUICK)
-def _errors(problem: UserLoss, unit: Any, u: Any) -> Any:
+def _losses_and_errors(problem: UserLoss, unit: Any, u: Any) -> Any:
     def one(row: Any) -> Any:
         theta = row * unit
         value = problem.loss(theta).astype(jnp.float64)
@@ -284,7 +304,7 @@ def _errors(problem: UserLoss, unit: Any, u: Any) -> Any:
         # At the end of a domain, as of arccos at one, some disturbed runs are none, and say nothing.
         most = jnp.max(off, where=jnp.isfinite(off), initial=0.0)
         most = jnp.where(jnp.any(jnp.isfinite(off)), most, jnp.inf)
-        return SPREAD * most + jnp.finfo(problem.loss(theta).dtype).eps * jnp.abs(value)
+        return jnp.stack([value, SPREAD * most + jnp.finfo(problem.loss(theta).dtype).eps * jnp.abs(value)])
 
     return jax.vmap(one)(u)
 
