@@ -224,15 +224,20 @@ def _begins_later(function: Function, ray: Ray) -> bool:
 
 
 def _hidden(function: Function, ray: Ray) -> bool:
-    """Whether a fall that follows a level may begin at zero: with a power up to `HIDDEN` it was below rounding before.
+    """Whether a fall that follows a level may begin at zero: with a power up to `HIDDEN` errors covered it before.
 
-    One that begins some way off is far above rounding at the next radius, or begins as (r - r0)^k does.
+    One that begins some way off is above what they cover at some nearer radius, or grows by more than such a power to
+    the next one, or begins as (r - r0)^k does.
     """
     first = int(np.argmax(ray.values < -ray.errors))
     if first == 0 or np.any(np.abs(ray.values[:first]) > ray.errors[:first]):
         return False
-    most = ray.errors[first - 1] * (ray.radii[first] / ray.radii[first - 1]) ** HIDDEN
-    return bool(-ray.values[first] <= most and not _begins_later(function, ray))
+    if -ray.values[first] > np.min(ray.errors[:first] * (ray.radii[first] / ray.radii[:first]) ** HIDDEN):
+        return False
+    beyond, size = ray.radii[first : first + 2], ray.errors[first] - ray.values[first]
+    if len(beyond) == 2 and -ray.values[first + 1] > size * (beyond[1] / beyond[0]) ** HIDDEN:
+        return False
+    return not _begins_later(function, ray)
 
 
 def _is_power(radii: np.ndarray, sizes: np.ndarray, seen: np.ndarray) -> bool:
