@@ -44,7 +44,7 @@ _HOME = {
     "topology_of": "landscape.studies.topology",
     "paths_between": "landscape.host.paths_between",
     "transition_states": "landscape.host.transition_states",
-    "start_points": "landscape.restart",
+    "start_points": "landscape.problems.restart",
     "Census": "landscape.census.census",
     "Level": "landscape.census.levels",
     "wilson": "landscape.census.statistics",

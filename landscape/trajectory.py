@@ -15,8 +15,8 @@ from landscape.engine.looks import OWN
 from landscape.engine.settings import Settings
 from landscape.precision import float64
 from landscape.problems.problem import Problem, gradients_at
+from landscape.problems.restart import noise_key, noise_keys, start_points
 from landscape.records import whole
-from landscape.restart import noise_key, noise_keys, start_points
 
 
 class Trace(NamedTuple):

@@ -22,8 +22,8 @@ from landscape.engine.settings import Schedule, Settings, Tolerances
 from landscape.engine.starts import BLOCK, Starts
 from landscape.polish import all_definite, curvature_needed, curved, evaluate, polish
 from landscape.problems.overlay import Overlay
+from landscape.problems.restart import start_points
 from landscape.records import Point, Status
-from landscape.restart import start_points
 
 PROBLEM = ls.orthonormal_teacher(8)
 

@@ -23,7 +23,7 @@ from landscape.figures.style import UNKNOWN, save
 from landscape.host.explore import explore
 from landscape.palette import COLOURS
 from landscape.problems.from_loss import from_loss
-from landscape.restart import start_points
+from landscape.problems.restart import start_points
 from landscape.studies.census_figures import descent_curves
 from landscape.trajectory import Curves, sample_curves
 

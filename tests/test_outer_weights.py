@@ -13,8 +13,8 @@ from slow import slow
 import landscape as ls
 from landscape.polish import evaluate
 from landscape.problems.activation import GAUSSIAN
+from landscape.problems.restart import start_points
 from landscape.records import Label
-from landscape.restart import start_points
 from landscape.theory.nearby import losses
 from landscape.theory.outer_weights import realisable, zero_set_gap
 

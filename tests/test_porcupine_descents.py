@@ -7,8 +7,8 @@ from porcupine_reference import value
 from scipy.stats import binomtest
 
 from landscape.problems.porcupine import porcupine
+from landscape.problems.restart import start_points
 from landscape.records import Label
-from landscape.restart import start_points
 from landscape.theory.porcupine.ends import finish
 from landscape.theory.porcupine.labels import label
 from landscape.theory.porcupine.optimum import global_optimum

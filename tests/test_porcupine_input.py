@@ -5,8 +5,8 @@ import pytest
 from porcupine_reference import loss
 
 from landscape.problems.porcupine import porcupine
+from landscape.problems.restart import INITS, start_points
 from landscape.records import InputError
-from landscape.restart import INITS, start_points
 
 
 @pytest.mark.parametrize(

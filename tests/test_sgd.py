@@ -10,7 +10,7 @@ from slow import mostly_slow
 
 import landscape as ls
 from landscape.precision import float64
-from landscape.restart import noise_key, noise_keys
+from landscape.problems.restart import noise_key, noise_keys
 
 TEACHER = np.array([[1.0, 0.2, 0.0], [-0.3, 0.9, 0.4]])
 PROBLEMS = {

@@ -27,7 +27,6 @@ STAGES = (
     "mappings",
     "precision",
     "problems",
-    "restart",
     "descent",
     "polish",
     "spectrum",

@@ -9,7 +9,7 @@ from slow import slow
 
 import landscape as ls
 from landscape.precision import float64
-from landscape.restart import start_points
+from landscape.problems.restart import start_points
 from landscape.theory.spurious_valleys.path import path_to_the_least_loss
 from landscape.theory.spurious_valleys.segments import highest, loss_at, verify
 from landscape.theory.wide_enough import least_of_span

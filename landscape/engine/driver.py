@@ -42,8 +42,8 @@ from landscape.engine.settings import Progress, Schedule, Settings, Tolerances
 from landscape.engine.starts import Starts
 from landscape.precision import devices, double_devices, float64, has_float64
 from landscape.problems.problem import Problem
+from landscape.problems.restart import noise_key
 from landscape.records import InputError, Point, Status, Verdict
-from landscape.restart import noise_key
 from landscape.theory.rooms import room_of
 
 WILD = 1e4  # a gradient norm beyond this, times the gradient scale, diverges: the paper's guard, 2 pi |g| > 1e4

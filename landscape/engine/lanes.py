@@ -27,7 +27,7 @@ from landscape.engine.queue import Parked, Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
-from landscape.restart import noise_keys
+from landscape.problems.restart import noise_keys
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps

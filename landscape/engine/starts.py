@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape.engine.settings import Settings
 from landscape.problems.problem import Problem
-from landscape.restart import start_points
+from landscape.problems.restart import start_points
 
 BLOCK = 256  # points are drawn in multiples of so many: a draw of fewer costs as much
 AHEAD = 2**22  # numbers that may be held ahead where a thread draws them, 32 MB

@@ -30,8 +30,8 @@ from landscape.precision import float64
 from landscape.problems.empirical import Empirical
 from landscape.problems.parallel import Homogeneous
 from landscape.problems.problem import losses_at
+from landscape.problems.restart import start_points
 from landscape.records import InputError, whole
-from landscape.restart import start_points
 from landscape.theory.convex.cell_finish import finish
 from landscape.theory.convex.forward_pass import forward
 from landscape.theory.convex.slopes import slopes

@@ -19,12 +19,15 @@ from landscape.arrays import AnyArray
 from landscape.mappings import spare
 from landscape.precision import float64
 from landscape.problems.composition import Curvature, composition
+from landscape.problems.derivatives import gradients_and_losses
 from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
-from landscape.problems.units import STEP, units
+from landscape.problems.restart import start_points
+from landscape.problems.units import STEP, Units, units
 from landscape.records import InputError, LowerBound, dimensions, numbers, real, shortened
 
 UNMOVED = 1e-5  # of the params: a map that computes in float32 moves them by 1e-7
+PLAIN = Units()
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
 
 
@@ -286,7 +289,8 @@ def from_loss(
     )  # fmt: skip
     _mapped(whole, theta)
     draws, _, slopes = _probed(whole)
-    return replace(whole, **units(draws, slopes, None if sizes is None else whole.scale)._asdict())
+    found = units(draws, slopes, None if sizes is None else whole.scale)
+    return whole if found == PLAIN else replace(whole, **found._asdict())
 
 
 def _are_functions(loss: Any, init: Any, symmetry: Any, invariances: Any) -> None:
@@ -467,18 +471,11 @@ def _probed(problem: UserLoss) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PROBES draws of `init` [m, p], and the loss [m] and gradient [m, p] there, in float64."""
     with float64():
         # One program, before the units are known and after.
-        without = replace(problem, scale=1.0, steepness=1.0, step_size=STEP)
-        draws, value, gradient = _losses_at_draws(without, np.arange(PROBES))
-        return np.asarray(draws), np.asarray(value), np.asarray(gradient)
-
-
-@partial(jax.jit, compiler_options=QUICK)
-def _losses_at_draws(problem: UserLoss, seeds: Array) -> tuple[Array, Array, Array]:
-    def one(seed: Array) -> tuple[Array, Array, Array]:
-        theta = ravel_pytree(problem.init(jax.random.key(seed, impl="threefry2x32")))[0].astype(jnp.float64)
-        return theta, *jax.value_and_grad(lambda at: problem.loss(at).astype(jnp.float64))(theta)
-
-    return jax.vmap(one)(seeds)
+        plain = (problem.scale, problem.steepness, problem.step_size) == PLAIN
+        without = problem if plain else replace(problem, **PLAIN._asdict())
+        draws = start_points(without, 0, np.arange(PROBES))
+        found = np.asarray(gradients_and_losses(without, np.ones(problem.p), draws), np.float64)
+    return draws, found[:, -1], found[:, :-1]
 
 
 def _sizes(scale: Any, params: Any) -> np.ndarray:

@@ -313,7 +313,7 @@ class DescendingPath(_OnData):
 
     def paths(self, restarts: Any) -> dict[int, Any]:
         """The paths of these restarts' starting networks."""
-        from landscape.restart import start_points
+        from landscape.problems.restart import start_points
         from landscape.studies.paths import path
 
         problem = self.plan().problem

@@ -198,7 +198,7 @@ class SaddleCensus(Starts):
         from landscape.descent import method
         from landscape.descent.batch import advanced, begun
         from landscape.precision import float64
-        from landscape.restart import start_points
+        from landscape.problems.restart import start_points
 
         problem = self.plan().problem
         starts = start_points(problem, self.seed, np.arange(self.restarts), self.init, self.init_scale)

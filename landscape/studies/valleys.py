@@ -61,7 +61,7 @@ class Valleys(Reported, Descents):
         from landscape.classify import bounded
         from landscape.engine.driver import Driver
         from landscape.precision import float64
-        from landscape.restart import start_points
+        from landscape.problems.restart import start_points
         from landscape.theory.spurious_valleys.caught import caught, goal_of
         from landscape.theory.wide_enough import dimension_of, wide_enough
 

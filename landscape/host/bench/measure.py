@@ -16,8 +16,8 @@ from landscape.host.bench.machine import ensure_memory, out_of_memory
 from landscape.host.bench.timing import Timed, repeated, timed
 from landscape.host.bench.work import Work, gradient_work, hessian_work, loss_work, newton_work
 from landscape.host.explore import explore
+from landscape.problems.restart import start_points
 from landscape.problems.teacher_student import TeacherStudent, orthonormal_teacher
-from landscape.restart import start_points
 
 NEAR = 0.5  # a kernel that reaches this share of a limit is bound by it
 HESSIAN_NUMBERS = {"cpu": 2**22, "other": 2**29}  # numbers of Hessians in one batch: 32 MB, and 4 GB on a device

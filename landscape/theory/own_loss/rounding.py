@@ -7,7 +7,9 @@ large constant that is added and taken away, 1 - p beside p = 1, and parts that 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -75,6 +77,7 @@ EXACT = frozenset(
         "zeros_like",
     ]
 )
+BITS = 16  # of a word, the upper half: operations that one word serves
 ROUND = 1_000_003  # between the seeds of two rounds of a loop
 # Sums of many terms: the error goes with the terms and not with their sum, so that the terms are disturbed.
 SUMS = frozenset(["dot_general", "reduce_sum", "cumsum", "conv_general_dilated", "scatter-add", "reduce_window_sum"])
@@ -92,12 +95,17 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
         args: Its arguments.
     """
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-    count = iter(range(1, 1 << 30))
+    count = itertools.count()
+    words: dict[tuple[int, tuple[int, ...], int], tuple[Array, Array]] = {}
 
     def jolt(value: Any, seed: Array) -> Any:
         if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
             return value
-        return value * (1 + jnp.finfo(value.dtype).eps * _signs(seed, next(count), jnp.shape(value), value.dtype))
+        number, bit = divmod(next(count), BITS)
+        key = id(seed), jnp.shape(value), number
+        if key not in words:  # with its seed, so that no other one takes the id while the word is there
+            words[key] = seed, _word(seed, np.uint32((number + 1) * 0xC2B2AE35 & 0xFFFFFFFF), jnp.shape(value))
+        return _jolted(value, words[key][1], np.uint32(bit + 32 - BITS))
 
     def step(eqn: Any, ins: list[Any], seed: Array) -> list[Any]:
         if not any(isinstance(one, OfArguments) for one in ins):
@@ -120,14 +128,20 @@ def disturbed(function: Callable[..., Any], seed: Array, *args: Array) -> Any:
     return jax.tree.unflatten(jax.tree.structure(shape), values_of(out))
 
 
-def _signs(seed: Array, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Plus or minus one by a mixed hash of seed, operation and place: a random key an operation costs far more."""
+@partial(jax.jit, static_argnums=2)  # traced once a shape, and not once an operation
+def _word(seed: Array, salt: Array, shape: tuple[int, ...]) -> Array:
+    """A mixed hash of seed, salt and place: random keys cost far more."""
     place = jnp.arange(int(np.prod(shape)), dtype=jnp.uint32).reshape(shape)
-    word = place * jnp.uint32(0x9E3779B1) + seed.astype(jnp.uint32) * jnp.uint32(0x85EBCA6B)
-    word = word + jnp.uint32((count * 0xC2B2AE35) & 0xFFFFFFFF)
+    word = place * jnp.uint32(0x9E3779B1) + seed.astype(jnp.uint32) * jnp.uint32(0x85EBCA6B) + salt
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
-    word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
-    return jnp.where((word >> 16) & 1, 1, -1).astype(dtype)
+    return (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
+
+
+@jax.jit
+def _jolted(value: Array, word: Array, bit: Array) -> Array:
+    """A value times 1 + eps or 1 - eps, by one bit of each number's word."""
+    signs = jnp.where((word >> bit) & 1, 1, -1).astype(value.dtype)
+    return value * (1 + jnp.finfo(value.dtype).eps * signs)
 
 
 def _as_wide(value: Any, dtype: Any) -> Any:

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 from jaxtyping import Float
 
 from landscape.polish import float64
+from landscape.problems.derivatives import derivative, gradients_and_losses
 from landscape.problems.from_loss import UserLoss
 from landscape.problems.problem import QUICK
-from landscape.restart import start_points
+from landscape.problems.restart import start_points
 from landscape.theory.own_loss.limits import at_limits
 from landscape.theory.own_loss.rounding import disturbed
 from landscape.theory.own_loss.switches import switches
@@ -33,9 +33,6 @@ OUT = 1e6  # scales: as far as rays to infinity are followed
 RELATIVE = 0.1  # of a far coordinate: a step that has to show in the loss
 CLEARLY = 1e6  # errors of the loss: a step that changes it by so much says what is curved and what is not
 FAR_SMALLER = 1e-3  # a part of a size, or of an effect on the loss
-# The gradient of a maximum is that of the entries equal to it. Where XLA computes an entry a second time within a fused
-# loop, and rounds a product and its sum there once, no entry is equal, and the gradient is zero.
-APART = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "fusion"}
 
 
 class Loss(NamedTuple):
@@ -215,7 +212,7 @@ def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _slopes(problem: UserLoss, unit: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    rows = _blocks(partial(_gradients_and_losses, problem, unit))
+    rows = _blocks(partial(gradients_and_losses, problem, unit))
     return lambda u: (lambda both: (both[:, :-1], both[:, -1]))(rows(u))
 
 
@@ -230,42 +227,12 @@ def _padded(some: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
     return np.concatenate([some, np.resize(some[:1] if by is None else by, more)])
 
 
-def _derivative(function: Any) -> Any:
-    """The compiled program of a function (problem, ...) -> derivatives."""
-    quick, apart = (partial(jax.jit, compiler_options=options)(function) for options in (QUICK, APART))
-
-    def run(problem: UserLoss, *args: Any) -> Any:
-        return (apart if _compares(problem) else quick)(problem, *args)
-
-    return run
-
-
-@lru_cache(maxsize=64)
-def _compares(problem: UserLoss) -> bool:
-    """Whether the program of the gradient asks which numbers are equal."""
-    with float64():
-        return _equal(jax.make_jaxpr(problem.gradient)(np.zeros(problem.p)).jaxpr)
-
-
-def _equal(jaxpr: Any) -> bool:
-    return any(
-        (eqn.primitive.name == "eq" and jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.floating))
-        or any(_equal(one) for one in jaxprs_in_params(eqn.params))
-        for eqn in jaxpr.eqns
-    )
-
-
 @partial(jax.jit, compiler_options=QUICK)
 def _losses(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(lambda row: problem.loss(row * unit))(u)
 
 
-@_derivative
-def _gradients_and_losses(problem: UserLoss, unit: Any, u: Any) -> Any:
-    return jax.vmap(lambda row: jnp.append(problem.gradient(row * unit) * unit, problem.loss(row * unit)))(u)
-
-
-@_derivative
+@derivative
 def _hessian(problem: UserLoss, unit: Any, u: Any) -> Any:
     return problem.hessian(u * unit) * unit * unit[:, None]
 
@@ -275,13 +242,13 @@ def _switches(problem: UserLoss, unit: Any, u: Any, at: Any = None) -> Any:
     return jax.vmap(lambda row: switches(problem.loss, row * unit, beside=None if at is None else at * unit))(u)
 
 
-@_derivative
+@derivative
 def _switch_slopes(problem: UserLoss, unit: Any, u: Any, some: Any) -> Any:
     seen, back = jax.vjp(lambda v: switches(problem.loss, v * unit), u)
     return jax.vmap(lambda row: back(row)[0])(jax.nn.one_hot(some, len(seen), dtype=seen.dtype))
 
 
-@_derivative
+@derivative
 def _bend(problem: UserLoss, unit: Any, u: Any, some: Any, weights: Any) -> Any:
     def held(v: Any) -> Any:
         return problem.loss(v * unit) - weights @ switches(problem.loss, v * unit)[some]
@@ -309,7 +276,7 @@ def _losses_and_errors(problem: UserLoss, unit: Any, u: Any) -> Any:
     return jax.vmap(one)(u)
 
 
-@_derivative
+@derivative
 def _disturbed_products(problem: UserLoss, unit: Any, u: Any, vectors: Any) -> Any:
     """Gradient and Hessian-vector products [r, p], as they are and disturbed, in units of the scale."""
 
