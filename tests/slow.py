@@ -1,4 +1,7 @@
-"""Cases of a test that run with the slow tests: those that repeat, at the same cost, what another case shows."""
+"""Cases of a test that run with the slow tests: those that repeat, at the same cost, what another case shows.
+
+Long ones show the same on more samples.
+"""
 
 import pytest
 
@@ -6,6 +9,11 @@ import pytest
 def slow(*values):
     """The values of one case, for `pytest.mark.parametrize`."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def long(*values):
+    """The values of one case that runs with the long tests alone, for `pytest.mark.parametrize`."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 def mostly_slow(names, *few):

@@ -4,6 +4,7 @@ import random
 
 import bad_input
 import pytest
+from slow import long, slow
 
 KINDS = bad_input.KINDS
 
@@ -32,12 +33,12 @@ def test_bad_input_is_refused_in_one_sentence(kind, here):
     assert _trials(kind, 0, 20 if kind is bad_input.label_case else 80, here) == {}
 
 
-@pytest.mark.slow
 @pytest.mark.wrong_types
+@pytest.mark.parametrize("share", [slow(5), long(1)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_five_thousand_bad_inputs_are_refused_in_one_sentence(kind, here):
+def test_five_thousand_bad_inputs_are_refused_in_one_sentence(kind, share, here):
     count = {"label_case": 100, "toml_case": 1000, "line_case": 1500, "call_case": 2400}[kind.__name__]
-    assert _trials(kind, "slow", count, here) == {}
+    assert _trials(kind, "slow", count // share, here) == {}
 
 
 def test_the_trial_sees_what_is_wrong():

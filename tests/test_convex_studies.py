@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from reference import call, check_drawn, check_refused
-from slow import slow
+from slow import long, slow
 
 import landscape
 from landscape import classify
@@ -197,9 +197,9 @@ def test_other_activations_have_no_theory_and_draw_all_the_same(tmp_path, capsys
     assert call("plot", folder) == 0
 
 
-@pytest.mark.slow
-def test_a_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong():
-    """100 a width, ten widths: each restart's own point, and P_m and all minima by enumeration to width 4.
+@pytest.mark.parametrize("restarts", [slow(25), long(100)])
+def test_restarts_of_ten_widths_are_optima_of_their_own_cells_and_no_label_is_wrong(restarts):
+    """Each restart's own point, and P_m and all minima by enumeration to width 4.
 
     The staircase of the eight points has its steps at widths 4, 5 and 8 (the study critical-width): each width up to 6
     is here, and four of those on the last step, which are of one kind.
@@ -209,7 +209,7 @@ def test_a_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong
         problem = classify.bounded(landscape.empirical(FIXTURE["X"], FIXTURE["y"], width, weight_decay=0.1))
         settings = Settings(step_size=problem.step_size(), retire=1e-4)
         with jax.enable_x64(True):
-            batches = list(Driver(problem, settings, 0).run(np.arange(100)))
+            batches = list(Driver(problem, settings, 0).run(np.arange(restarts)))
         rows = {name: np.concatenate([batch[0][name] for batch in batches]) for name in ("label", "loss")}
         thetas = np.concatenate([batch[1] for batch in batches])
         for label, loss, theta in zip(rows["label"], rows["loss"], thetas, strict=True):
@@ -217,7 +217,7 @@ def test_a_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong
                 assert own_cells(problem, theta) == pytest.approx(loss, abs=1e-9)
         few = np.sum(np.isin(rows["label"], ["undecided", "unconverged"]))
         unknown += few
-        assert few < 5
+        assert few < 0.05 * restarts
         best = best_of_width(problem).value
         above = rows["loss"] > best + 1e-9
         assert not np.any((rows["label"] == "global") & above)
@@ -229,7 +229,7 @@ def test_a_thousand_restarts_are_optima_of_their_own_cells_and_no_label_is_wrong
             outputs = np.maximum(thetas[at, : 2 * width].reshape(-1, width, 2) @ problem.x.T, 0)
             outputs = np.einsum("rmn,rm->rn", outputs, thetas[at, 2 * width :])
             assert not np.any(coverage(every, rows["loss"][at], outputs).elsewhere)
-    assert unknown < 20
+    assert unknown < 0.02 * 10 * restarts
 
 
 @pytest.mark.parametrize(
