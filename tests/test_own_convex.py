@@ -211,6 +211,9 @@ SIGNED = {
     "complex": (lambda w: jnp.real(jnp.sum((w + 1j * w[0]) ** 2)), False),
     "difference": (lambda w: jnp.sum(w**2) - jnp.sum(w**4), False),
     "cube": (lambda w: jnp.sum(w**3), False),
+    "mask": (lambda w: jnp.sum((w > 0) * (w - 1.0) ** 2), True),
+    "taken": (lambda w: jnp.sum(jnp.take(w**2, np.array([0, 0, 2]))), True),
+    "filled": (lambda w: jnp.sum((w**2).at[np.array([0, 7])].get(mode="fill", fill_value=-3.0)), False),
 }
 
 
@@ -252,3 +255,22 @@ def test_a_convex_loss_that_is_not_attained_is_at_infinity():
 def test_a_quadratic_saddle_stays_a_saddle():
     indefinite = from_loss(lambda w: w @ np.diag([1.0, 2.0, -1e-3]) @ w, init)
     assert ls.label(indefinite, np.zeros(3)).label == Label.SADDLE
+
+
+@pytest.mark.parametrize("bound", [None, 0.0])
+def test_a_convex_valley_that_falls_for_ever_has_no_minimum_where_rounding_makes_it_level(bound):
+    """sqrt(1 + t^2) - t is 1 / 2 t, and 0 in float64 from 1e8 on; along x = y every coordinate matters by itself."""
+    valley = from_loss(
+        lambda w: jnp.sum(jnp.sqrt(1.0 + w**2) - w) + (w[0] - w[1]) ** 2, lambda key: init(key)[:2], bound
+    )
+    for far in (1e7, 1e8, 1e9, 1e12):
+        assert ls.label(valley, np.array([far, far])).label == Label.AT_INFINITY
+    level = from_loss(lambda w: (w[0] + w[1] - 1e9) ** 2 + 1.0, lambda key: init(key)[:2])
+    assert ls.label(level, np.array([5e8, 5e8])).label == Label.GLOBAL
+
+
+def test_a_valley_that_bends_and_is_level_by_rounding_is_no_flat_minimum_far_out():
+    """(x y - 1)^2 + y^2 + 1 falls to 1 along x y = 1, and y^2 is below its rounding from x = 1e8 on."""
+    bent = from_loss(lambda w: (w[0] * w[1] - 1.0) ** 2 + w[1] ** 2 + 1.0, lambda key: init(key)[:2])
+    found = ls.label(bent, np.array([1e8, 1e-8]))
+    assert (found.label, found.flavour) == (Label.UNDECIDED, None)

@@ -299,13 +299,18 @@ def _selected(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
 
 
 def _taken(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
-    """Entries by their places, which are constants."""
-    return UNKNOWN if any(isinstance(one, _Value) for one in ins[1:]) else values[0]
+    """Entries by their places, which are constants, and the number that stands for a place that there is not."""
+    if any(isinstance(one, _Value) for one in ins[1:]):
+        return UNKNOWN
+    filled = eqn.params.get("fill_value")
+    return values[0] if filled is None or np.isnan(filled) else _both(values[0], _value(filled))
 
 
 def _converted(eqn: Any, ins: list[Any], values: list[_Value]) -> _Value:
-    kinds = [one.aval.dtype for one in (eqn.invars[0], eqn.outvars[0])]
-    return values[0] if all(jnp.issubdtype(kind, jnp.floating) for kind in kinds) else UNKNOWN
+    old, new = (one.aval.dtype for one in (eqn.invars[0], eqn.outvars[0]))
+    if not jnp.issubdtype(new, jnp.floating):
+        return UNKNOWN
+    return values[0] if jnp.issubdtype(old, jnp.floating) else _Value(nonnegative=old == jnp.bool_)  # as of a mask
 
 
 def _of_one(rule: Callable[[_Value], _Value]) -> Callable[[Any, list[Any], list[_Value]], _Value]:

@@ -23,7 +23,7 @@ from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import valley
-from landscape.theory.own_loss.view import OUT, Loss, about
+from landscape.theory.own_loss.view import OUT, Loss, about, view
 from landscape.theory.own_loss.witness import witness
 
 NOT_ATTAINED = (
@@ -303,7 +303,7 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     Else nobody knows. A level that rounding alone may make is no minimum.
     """
     if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
-        doubt = _rounded(loss, held, flavour, known)
+        doubt = _rounded(problem, loss, held, flavour, known)
         if doubt is not None and not level_everywhere(loss, held.flat):
             return doubt
     # Two points beside one minimum are not told apart by what each is short of it.
@@ -329,13 +329,15 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     return Claim(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
 
 
-def _rounded(loss: Loss, held: _Held, flavour: Flavour, known: dict[str, Any]) -> Claim | None:
+def _rounded(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, known: dict[str, Any]) -> Claim | None:
     """The claim of a point about which the loss may be level by rounding alone; None where nothing says so.
 
     Where all that is left above the bound is of the order of rounding nothing can be seen of a way down, and a loss
     that is level because it has come to its limit is no minimum.
     """
     far, limits = bool(np.linalg.norm(held.u) > OUT), loss.at_limits(held.u)
+    if flavour != Flavour.STRICT_MINIMUM:  # in units of its own too: along a valley no coordinate has that of the place
+        far |= bool(np.linalg.norm(held.u * loss.scale / view(problem).scale) > OUT)
     if far and limits:
         return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
     limit = _at_limit(loss, held.u, known)

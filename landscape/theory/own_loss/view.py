@@ -126,7 +126,8 @@ def about(problem: UserLoss, theta: np.ndarray) -> Loss:
     """A problem's loss in units that fit a point: those of its scales, and of the point where it is far beyond them.
 
     Starts of 1e-8 say nothing of the size of a minimum. But where a loss goes to its limit far out, its own size is not
-    that of the place, so that every far coordinate has to matter there.
+    that of the place, so that every far coordinate has to matter there, and all of them together: in a valley along
+    x = y each matters.
 
     Args:
         problem: The landscape.
@@ -137,7 +138,8 @@ def about(problem: UserLoss, theta: np.ndarray) -> Loss:
     far = np.flatnonzero(np.abs(u) > OUT / np.sqrt(len(u)))
     if not np.linalg.norm(u) > OUT or not np.all(np.isfinite(u)):
         return loss
-    nudges = np.concatenate([u + sign * RELATIVE * u[far, None] * np.eye(len(u))[far] for sign in (1.0, -1.0)])
+    ways = u * np.concatenate([np.eye(len(u))[far], np.isin(np.arange(len(u)), far)[None]])
+    nudges = np.concatenate([u + sign * RELATIVE * ways for sign in (1.0, -1.0)])
     with np.errstate(over="ignore", invalid="ignore"):
         value, error = loss.loss(u)
         matters = np.abs(loss.losses(nudges) - value) > 10.0 * (loss.errors(nudges) + error)
