@@ -458,3 +458,30 @@ def test_starts_next_to_zero_do_not_make_a_minimum_a_place_far_out(size):
     found = ls.label(ramp, np.zeros(3))  # the product falls like t^2, 1e-13 at 0.03 of a scale of 1e-5
     assert found.label in (Label.SADDLE, Label.TRAP, Label.UNDECIDED)
     assert found.flavour is None
+
+
+@pytest.mark.parametrize(
+    ("neuron", "slope", "least"),
+    [
+        (lambda z: z**3, lambda z: 3.0 * z**2, 0.0),
+        (lambda z: z**3, lambda z: 3.0 * z**2, 1.0),
+        (jnp.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0),
+    ],
+    ids=["cube", "cube above its bound", "tanh"],
+)
+def test_neurons_that_become_the_slope_of_one_have_no_minimum(neuron, slope, least):
+    """v ((x + h)^3 - (x - h)^3) is 3 x^2 + h^2 at v = 1 / 2 h, and 3 x^2 with h = 0 only: its error falls like 1 / v^4.
+
+    From v = 5000 on it falls by less than rounding within a scale, and Newton steps across leave more than all of it.
+    """
+    x = np.linspace(-2.0, 2.0, 9)
+
+    def loss(p):
+        return jnp.mean((p[2] * neuron(x + p[0]) + p[3] * neuron(x + p[1]) - slope(x + 0.3)) ** 2) + least
+
+    merged = problem(loss, 4)
+    for h in (1e-3, 1e-4, 1e-5, 1e-6):
+        theta = np.array([0.3 + h, 0.3 - h, 0.5 / h, -0.5 / h])
+        claim = judge(merged, Point(theta, np.nan, 0.0, 0.0, 0.0, Status.CONVERGED))
+        assert claim.label in (Label.UNDECIDED, Label.UNCONVERGED, Label.AT_INFINITY), h
+        assert claim.flavour is None, h

@@ -22,7 +22,7 @@ from landscape.theory.own_loss.plateau import level_everywhere, only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
 from landscape.theory.own_loss.undercut import undercut
-from landscape.theory.own_loss.valley import valley
+from landscape.theory.own_loss.valley import FAR, ends, valley
 from landscape.theory.own_loss.view import OUT, Loss, about, view
 from landscape.theory.own_loss.witness import witness
 
@@ -31,6 +31,9 @@ NOT_ATTAINED = (
 )
 CURVATURE = "curvature"
 FAR_OUT = "the parameters are a million scales away, where the loss does not change any more"
+NO_END = (
+    "a hundred scales out, in a valley that is not level all the way from nearby: what it comes to may be at infinity"
+)
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
@@ -72,7 +75,8 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
     if there.jumps or kinks.kinked(loss, there.u, there.gradient, _hessian(there)):
         return _kink(problem, loss, u, known) if branches(problem) else _narrow(loss, there.u, known)
     short = there.error + 2.0 * there.left + _grain(loss, there.u)
-    if loss.bound is not None and there.loss - loss.bound <= short:
+    # Far out what Newton steps leave says nothing: of 1 / x^4 at 1e3 they leave more than all of it.
+    if loss.bound is not None and there.loss - loss.bound <= short and _near(there):
         return _at_bound(problem, loss, there.u, known, short)
     return _smooth(problem, loss, there, known)
 
@@ -116,6 +120,9 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
         return _runs_away(loss, way.direction, known, "bound within rounding, approached like an exponential", None)
     if np.linalg.norm(u) > OUT and loss.at_limits(u):
         return Claim(Label.UNCONVERGED, reason=FAR_OUT, **known)
+    far = rest(loss, u) if np.linalg.norm(u) >= FAR else None
+    if far is not None and far.stationary and not far.jumps and not ends(loss, far):
+        return Claim(Label.UNDECIDED, reason=NO_END, **known)
     return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by="lower bound", margin=known["loss_error"], **known)
 
 
@@ -229,9 +236,18 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = held._replace(least=held.least - found.left)
-    if loss.bound is not None and held.least <= loss.bound:
+    if loss.bound is not None and held.least <= loss.bound and _near(there):
         return _at_bound(problem, loss, there.u, known, there.loss - held.least)
-    return _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
+    claim = _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
+    a_minimum = claim.label in (Label.GLOBAL, Label.SPURIOUS) or claim.flavour is not None
+    if a_minimum and found.flavour != Flavour.STRICT_MINIMUM and not ends(loss, there):
+        return Claim(Label.UNDECIDED, reason=NO_END, **known)
+    return claim
+
+
+def _near(there: Rest) -> bool:
+    """Whether a point is no further out than falls show within a scale, or held by curvature in every direction."""
+    return bool(np.linalg.norm(there.u) < FAR or np.all(there.values > there.curvature_error))
 
 
 def _least_curvature(there: Rest, scale: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from landscape.theory.own_loss.plateau import level_everywhere
 from landscape.theory.own_loss.stationary import Rest
 from landscape.theory.own_loss.view import Loss
 
@@ -20,6 +21,11 @@ OUT = 1e6  # scales: as far as a valley is followed
 GROWTH = 1.25  # of the distance, each time
 WAYS = 8  # directions without curvature that are tried
 ROUNDS = 8  # Newton steps onto the floor
+STRIDE = 0.1  # of the distance from zero: a longer one leaves the floor where two neurons become the slope of one
+INWARDS, OUTWARDS = 0.1 * FAR, 2.0  # scales and parts of the distance: to where a floor has to be level
+EDGE = 100.0  # errors: a level that ends at an edge is left by so much at once, and by 1.1^k in a stride along 1 / x^k
+STRAIGHT = 1e-12  # of each coordinate: Newton steps onto a floor that does not bend change its last digits only
+FOLLOWED = 0.1  # of a point's size: what lies along directions without curvature
 
 
 class Valley(NamedTuple):
@@ -57,6 +63,51 @@ def valley(loss: Loss, there: Rest) -> Valley | None:
     found = [_followed(loss, there, way) for way in ways]
     falls = [one for one in found if one is not None]
     return max(falls, key=lambda one: (one.endless, one.drop)) if falls else None
+
+
+def ends(loss: Loss, there: Rest) -> bool:
+    """Whether a far point stands on a level floor that comes from nearby: then nothing is approached at infinity.
+
+    Two neurons that come nearer to each other, with outer weights that grow against each other, become the slope of one
+    neuron. The loss falls for ever on the way, by less than its rounding from some place on.
+
+    Args:
+        loss: The loss.
+        there: A point that looks stationary.
+
+    Returns:
+        True as well of a point that is not far, or not along directions without curvature.
+    """
+    size = float(np.linalg.norm(there.u))
+    null = there.vectors[:, np.abs(there.values) <= there.curvature_error]
+    outwards = null @ (null.T @ there.u)
+    if size < FAR or np.linalg.norm(outwards) <= FOLLOWED * size or level_everywhere(loss, null):
+        return True
+    way = outwards / np.linalg.norm(outwards)
+    floor = _onto_floor(loss, there.u, way)
+    return floor is not None and all(_level(loss, floor, sign * way) for sign in (1.0, -1.0))
+
+
+def _level(loss: Loss, start: np.ndarray, way: np.ndarray) -> bool:
+    """Whether the floor is level to within rounding from a point on it, outwards to `OUTWARDS` or in to `INWARDS`.
+
+    Or up to an edge, as that of a hinge: such a level is attained. On a floor that bends, a loss that is off may be
+    that of a place beside the floor.
+    """
+    value, error = loss.loss(start)
+    here, size = start, float(np.linalg.norm(start))
+    while INWARDS < np.linalg.norm(here) < OUTWARDS * size:
+        ahead = here + STRIDE * np.linalg.norm(here) * way
+        floor = _onto_floor(loss, ahead, way)
+        if floor is None or np.linalg.norm(floor - here) > 2.0 * STRIDE * np.linalg.norm(here):
+            return False
+        new, rounding = loss.loss(floor)
+        if not abs(new - value) <= error + rounding:
+            straight = np.all(np.abs(floor - ahead) <= STRAIGHT * np.abs(ahead))
+            return bool(straight) and abs(new - value) > EDGE * (error + rounding)
+        way = (floor - here) / np.linalg.norm(floor - here)
+        here = floor
+    return True
 
 
 def _followed(loss: Loss, there: Rest, way: np.ndarray) -> Valley | None:
