@@ -89,8 +89,8 @@ if single:
     precision.devices = lambda: [device]
     precision.host = lambda: cpu
     precision.has_float64 = lambda one: one is cpu
-    from landscape import restart
     from landscape.engine import driver
+    from landscape.problems import restart
     driver.devices, driver.has_float64, restart.host = precision.devices, precision.has_float64, precision.host
 
 made = lanes._program
