@@ -91,3 +91,12 @@ def test_the_command_and_python_take_the_same_step(optimiser):
 def test_the_header_names_the_step_that_was_taken():
     census = explore(scaled(1e6, 1.0), 2, progress=False)
     assert f"gradient descent, step {scaled(1e6, 1.0).step_size:g}" in str(census)
+
+
+def test_where_some_starts_stand_beside_a_pole_tolerances_are_none_the_coarser():
+    draws, slopes = np.random.default_rng(0).normal(size=(2, 8, 3))
+    slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
+    steep = 10.0 ** np.array([1, 1, 2, 3, 4, 4, 5, 30])[:, None]
+    assert units(draws, steep * slopes, None).steepness == 1.0
+    least = 1e4 * np.ones((8, 1))  # all are steep: the loss is in another unit
+    assert units(draws, least * slopes, None).steepness == pytest.approx(1e4 / units(draws, least * slopes, None).scale)

@@ -40,10 +40,12 @@ def units(draws: np.ndarray, slopes: np.ndarray, given: float | None) -> Units:
     ordinary = ORDINARY[0] <= curvature <= ORDINARY[1]
     own = 0 < size < np.inf and (not ordinary or size > LARGE)
     scale = given if given is not None else size if own else 1.0
-    steepness = float(np.median(np.linalg.norm(slopes, axis=1))) / scale
+    # A unit is what most starts say: beside a pole some are steep, and tolerances are none the coarser for it.
+    sizes = np.sort(np.linalg.norm(slopes, axis=1)) / scale
+    lower, median = float(sizes[len(sizes) // 4]), float(sizes[len(sizes) // 2])
     return Units(
         scale,
-        steepness if 0 < steepness <= 1e-3 or 1e3 <= steepness < np.inf else 1.0,
+        lower if 1e3 <= lower < np.inf else median if 0 < median <= 1e-3 else 1.0,
         STEP if ordinary else float(2.0 ** np.floor(-np.log2(curvature))),
     )
 
