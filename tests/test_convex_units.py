@@ -170,10 +170,10 @@ def test_labels_do_not_depend_on_units_of_columns():
     assert min(seen.get(one, 0) for one in KINDS) > 2
 
 
-@pytest.mark.parametrize("points", [slow(125), long(500)])
-def test_labels_of_many_points_do_not_depend_on_units_of_columns(points):
+@pytest.mark.parametrize(("points", "least"), [slow(125, 4), long(500, 20)])
+def test_labels_of_many_points_do_not_depend_on_units_of_columns(points, least):
     seen = check(range(1000, 1000 + points))
-    assert min(seen.get(one, 0) for one in KINDS) > 0.02 * points
+    assert min(seen.get(one, 0) for one in KINDS) > least
 
 
 def drawn_with_decay(rng):
@@ -221,7 +221,7 @@ def test_labels_with_weight_decay_do_not_depend_on_the_unit_of_the_data():
     assert min(seen.get(one, 0) for one in (Label.GLOBAL, Label.SADDLE, Label.UNCONVERGED)) > 2
 
 
-@pytest.mark.parametrize("points", [slow(125), long(500)])
-def test_labels_of_many_points_with_weight_decay_do_not_depend_on_the_unit_of_the_data(points):
+@pytest.mark.parametrize(("points", "least"), [slow(125, 1), long(500, 7)])
+def test_labels_of_many_points_with_weight_decay_do_not_depend_on_the_unit_of_the_data(points, least):
     seen = check_with_decay(range(1000, 1000 + points))
-    assert min(seen.get(one, 0) for one in (Label.GLOBAL, Label.SADDLE, Label.UNCONVERGED)) > 0.01 * points
+    assert min(seen.get(one, 0) for one in (Label.GLOBAL, Label.SADDLE, Label.UNCONVERGED)) > least
