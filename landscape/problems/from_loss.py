@@ -29,6 +29,7 @@ from landscape.records import InputError, LowerBound, dimensions, numbers, real,
 UNMOVED = 1e-5  # of the params: a map that computes in float32 moves them by 1e-7
 PLAIN = Units()
 PROBES = 8  # draws of `init` at which a loss is asked what it says, to be recognised
+LARGEST_SCALE = 1e150  # the square of a length in it, or in its inverse, is a float64
 
 
 @partial(
@@ -250,7 +251,7 @@ def from_loss(
     Raises:
         InputError: The loss is not JAX, not a real scalar, not finite at a first draw of `init`, another number when
             asked again, or has no parameters; `init` is not JAX, or draws by something else than its key; a scale is
-            not positive or not of the shape of params; a symmetry or an invariance does not make params of params; or
+            not between 1e-150 and 1e150 or not of the shape of params; a symmetry or an invariance does not make params of params; or
             an invariance moves them at the small number 0.
     """
     _are_functions(loss, init, symmetry, invariances)
@@ -489,6 +490,8 @@ def _sizes(scale: Any, params: Any) -> np.ndarray:
     except (ValueError, TypeError, OverflowError):
         raise InputError("scale must be a number or a pytree like the parameters, a size for every leaf.") from None
     sizes = np.concatenate(parts)
-    if not np.all(np.isfinite(sizes) & (sizes > 0)):
-        raise InputError("every scale must be a positive finite number.")
+    if not np.all((sizes >= 1 / LARGEST_SCALE) & (sizes <= LARGEST_SCALE)):
+        raise InputError(
+            f"every scale must be a positive finite number, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE:g}."
+        )
     return sizes

@@ -41,7 +41,8 @@ def units(draws: np.ndarray, slopes: np.ndarray, given: float | None) -> Units:
     own = 0 < size < np.inf and (not ordinary or size > LARGE)
     scale = given if given is not None else size if own else 1.0
     # A unit is what most starts say: beside a pole some are steep, and tolerances are none the coarser for it.
-    sizes = np.sort(np.linalg.norm(slopes, axis=1)) / scale
+    with np.errstate(over="ignore"):  # a gradient beyond float64 in these units is none that a unit is made of
+        sizes = np.sort(np.linalg.norm(slopes, axis=1)) / scale
     lower, median = float(sizes[len(sizes) // 4]), float(sizes[len(sizes) // 2])
     return Units(
         scale,
