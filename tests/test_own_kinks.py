@@ -15,11 +15,11 @@ from landscape.host.explore import explore
 from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import InputError, Label, Point, Status
-from landscape.theory.own_loss.along_kinks import along_kinks, spread_of
+from landscape.theory.own_loss.along_kinks import along_kinks
 from landscape.theory.own_loss.branches import branches
 from landscape.theory.own_loss.judge import judge
-from landscape.theory.own_loss.kinks import pieces, rests, subgradients
 from landscape.theory.own_loss.on_kinks import nearest, on_kinks
+from landscape.theory.own_loss.subgradients import pieces, spread_of, subgradients
 from landscape.theory.own_loss.switches import switches
 from landscape.theory.own_loss.view import view
 
@@ -115,7 +115,7 @@ def test_newton_steps_on_kinks_come_to_the_optimum_of_a_lasso():
     ends = list(on_kinks(lasso, best + 1e-6 * rng.normal(size=4), 1e-3))
     # Proximal gradient has come to rounding: the rate at this condition number is 0.9 a step.
     assert min(np.linalg.norm(end - best) for end in ends) < 1e-11
-    assert any(rests(lasso, end) for end in ends)
+    assert any(subgradients(lasso, end).rest for end in ends)
 
 
 def test_along_kinks_a_way_down_between_walls_is_seen():

@@ -251,8 +251,8 @@ def from_loss(
     Raises:
         InputError: The loss is not JAX, not a real scalar, not finite at a first draw of `init`, another number when
             asked again, or has no parameters; `init` is not JAX, or draws by something else than its key; a scale is
-            not between 1e-150 and 1e150 or not of the shape of params; a symmetry or an invariance does not make params of params; or
-            an invariance moves them at the small number 0.
+            not from 1e-150 to 1e150, or not of the shape of params; a symmetry or an invariance does not make params
+            of params; or an invariance moves them at the small number 0.
     """
     _are_functions(loss, init, symmetry, invariances)
     spare()  # every loss brings programs of its own

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from landscape.theory.own_loss.on_kinks import Near
 from landscape.theory.own_loss.sphere import Function
+from landscape.theory.own_loss.subgradients import MEETS, Spread, steepest
 from landscape.theory.own_loss.view import Loss
 
 JUMP = 1e-4  # gradients of pieces differ by this part of the largest: over 1e-7 a smooth one changes by far less
@@ -25,7 +26,6 @@ FEW = 8  # directions in which a gradient is taken by differences
 BESIDE = 1e-2  # how far from the point it is looked whether slopes jump along the kinks too, in scales
 ACROSS = 1e-6  # how far to either side: a kink that bends is left by some BESIDE^2, and four chords leave BESIDE^6
 NEAR = 1e-7  # as far off as the gradients of pieces
-MEETS = 1e-9  # a kink further than this from the point, in scales, does not pass through it
 
 
 class Along(NamedTuple):
@@ -45,34 +45,6 @@ class Along(NamedTuple):
     covered: bool
 
 
-class Spread(NamedTuple):
-    """How gradients differ.
-
-    Attributes:
-        sizes: By how much in each of these directions: of all of them the square root of the sum of squares.
-        rows: Orthonormal directions, descending in that, [p, p].
-        count: Number of gradients.
-    """
-
-    sizes: Float[np.ndarray, " k"]
-    rows: Float[np.ndarray, "p p"]
-    count: int
-
-    def rank(self, cut: float) -> int:
-        """In how many directions a gradient differs by more than `cut`, in the root mean square."""
-        return int(np.sum(self.sizes > cut * np.sqrt(self.count)))
-
-
-def spread_of(slopes: np.ndarray) -> Spread:
-    """How gradients, [r, p], differ from their mean."""
-    if not len(slopes):
-        return Spread(np.zeros(0), np.eye(slopes.shape[1]), 0)
-    off = slopes - slopes.mean(axis=0)
-    few = len(off) < off.shape[1]
-    _, sizes, rows = np.linalg.svd(off if few else np.linalg.qr(off, mode="r"), full_matrices=few)
-    return Spread(sizes, rows, len(slopes))
-
-
 def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, near: Near) -> Along | None:
     """The loss on the kinks of first order at u; None where slopes jump in all directions, or in none.
 
@@ -83,7 +55,7 @@ def along_kinks(loss: Loss, u: np.ndarray, slopes: np.ndarray, spread: Spread, n
         spread: How they differ.
         near: The kinks that the program shows.
     """
-    size = float(np.max(np.linalg.norm(slopes, axis=1)))
+    size = steepest(slopes)
     rank = spread.rank(JUMP * size)
     if rank in (0, len(u)) or _bends(loss, u):
         return None

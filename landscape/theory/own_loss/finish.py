@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from landscape.theory.own_loss.kinks import least_norm, pieces
 from landscape.theory.own_loss.on_kinks import on_kinks
+from landscape.theory.own_loss.subgradients import least_norm, pieces
 from landscape.theory.own_loss.view import Loss
 
 LONGEST = 1e100  # steps across a kink are ever shorter, and may leave an inverse Hessian whose steps overflow

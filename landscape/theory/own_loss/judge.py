@@ -17,10 +17,11 @@ from landscape.theory.own_loss import kinks
 from landscape.theory.own_loss.branches import branches
 from landscape.theory.own_loss.degenerate import Found, degenerate
 from landscape.theory.own_loss.infinity import at_infinity, saturated
-from landscape.theory.own_loss.on_kinks import nearest, on_kinks
+from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.plateau import level_everywhere, only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
 from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.subgradients import subgradients
 from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import FAR, ends, valley
 from landscape.theory.own_loss.view import OUT, Loss, about, view
@@ -109,7 +110,7 @@ def _at_bound(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any
     The least loss there may be lower than that of u by `short`: what goes to zero far below that is at its end.
     """
     if not np.isfinite(known["grad_norm"]):  # that of a norm at its tip is 0 / 0, that of a root at zero infinite
-        known = {**known, "grad_norm": float(np.linalg.norm(kinks.subgradients(loss, u).combined / loss.scale))}
+        known = {**known, "grad_norm": float(np.linalg.norm(subgradients(loss, u).combined / loss.scale))}
     best = witness(problem)
     assert loss.bound is not None
     if best.loss + best.error < loss.bound:
@@ -156,9 +157,9 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
         if not np.isfinite(loss.losses(end[None])[0]):  # at the pole of 1 / |x|, at the tip of w / |w|
             nowhere = True
             continue
-        slopes = kinks.subgradients(loss, end)
+        slopes = subgradients(loss, end)
         if slopes.rest:
-            there, met = end, slopes._replace(near=nearest(loss, end))
+            there, met = end, slopes
             if not met.beside:
                 break
     if there is not None:

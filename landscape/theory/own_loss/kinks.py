@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import nnls
 
 from landscape.records import Flavour
-from landscape.theory.own_loss.along_kinks import MEETS, Spread, along_kinks, spread_of
-from landscape.theory.own_loss.on_kinks import Near, nearest
+from landscape.theory.own_loss.along_kinks import along_kinks
+from landscape.theory.own_loss.on_kinks import Near
 from landscape.theory.own_loss.sphere import Function, Ray, Search, search
+from landscape.theory.own_loss.subgradients import MEETS, PIECES, REST, Subgradients, steepest, subgradients
 from landscape.theory.own_loss.view import Loss
 
 PROBES = np.geomspace(1e-7, 1e-1, 13)
@@ -26,13 +26,10 @@ TORN = 1e-4  # of derivatives a tenth of a scale away; rounding in float32 moves
 RADII = np.geomspace(1e-6, 0.03, 19)  # from where a fall of second order clears rounding: kinks 3e-8 off show
 CLOSE = 3e-3  # a fall with the fourth power shows at this distance, 1e-10 of the loss's own size
 STEEP = 1e-3  # descents on spheres find a set of minima to this part of the rise elsewhere, and mostly far better
-PIECES = 1e-7  # gradients of pieces are taken this far away
-TILT = 1e-3  # of that distance: the two of which a mean is taken are as far off an axis
 EXACT = 1e-12  # Newton steps on kinks come this near to their end, in scales
 FIRST_ORDER = 1.4  # a fall with a power below this has a slope, unless it is a law of its own (`_sloped`)
 LINEAR = 1.1  # a power below this is that of a slope, beside what second order adds to it
 CLEAR = 1e3  # of its error: powers of a fall are then known to some 0.003
-REST = 1e-6  # a least subgradient below this part of the largest gradient of a piece is zero: pieces bend over `PIECES`
 
 
 class Found(NamedTuple):
@@ -136,59 +133,6 @@ def _bent(remainder: np.ndarray, noise: np.ndarray) -> bool:
     return first == 0 or bool(expected <= 30.0 * noise[before] or remainder[before] > 0.3 * expected)
 
 
-class Subgradients(NamedTuple):
-    """Gradients of the pieces met near a point, and their convex combination of least norm.
-
-    Attributes:
-        slopes: The gradients that are finite, [r, p].
-        spread: In which directions they differ, and by how much.
-        combined: The combination, [p].
-        near: The kinks near the point, where they have been looked for.
-    """
-
-    slopes: Float[np.ndarray, "r p"]
-    spread: Spread
-    combined: Float[np.ndarray, " p"]
-    near: Near | None = None
-
-    @property
-    def beside(self) -> bool:
-        """Whether a kink that does not pass through the point is as near to it as the pieces are."""
-        assert self.near is not None
-        return bool(np.any((self.near.distances > MEETS) & (self.near.distances < PIECES)))
-
-    @property
-    def rest(self) -> bool:
-        """Whether the combination is zero, beside the largest of the gradients."""
-        steepest = np.max(np.linalg.norm(self.slopes, axis=1), initial=0.0)
-        return len(self.slopes) > 0 and bool(np.linalg.norm(self.combined) <= REST * steepest)
-
-
-def subgradients(loss: Loss, u: np.ndarray) -> Subgradients:
-    """The gradients of the pieces met near u, combined: most of a label's time where many kinks meet.
-
-    Where they do not differ the combination is the gradient at u itself, if that is one of theirs: pieces bend on the
-    way to where their gradients are taken. Of relu(x) - relu(-x) at zero it is none.
-    """
-    slopes = pieces(loss, u)
-    spread = spread_of(slopes)
-    size = float(np.max(np.linalg.norm(slopes, axis=1), initial=0.0))
-    jumps = spread.rows[: spread.rank(REST * size)]
-    here = loss.gradients(u[None])[0]
-    if not len(slopes) or len(jumps) == len(u) or not np.all(np.isfinite(here)):
-        return Subgradients(slopes, spread, least_norm(slopes))
-    off = here - slopes.mean(axis=0)
-    if not np.linalg.norm(off - jumps.T @ (jumps @ off)) <= REST * size:
-        return Subgradients(slopes, spread, least_norm(slopes))
-    combined = here + jumps.T @ (least_norm(slopes @ jumps.T) - jumps @ here)
-    return Subgradients(slopes, spread, combined)
-
-
-def rests(loss: Loss, u: np.ndarray) -> bool:
-    """Whether a convex combination of gradients of the pieces met near u is zero, beside the largest of them."""
-    return subgradients(loss, u).rest
-
-
 def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Found:
     """The kind of a point at a kink, by evaluations.
 
@@ -198,17 +142,18 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         given: Its subgradients, where it is on its kinks, and stationary along them, to rounding.
     """
     value, error = loss.loss(u)
-    slopes, spread, combined, near = given or subgradients(loss, u)
+    met = given or subgradients(loss, u)
+    slopes, spread, combined, near = met
     exact = given is not None and not given.beside
     if not len(slopes):
         slope = float(np.linalg.norm(loss.gradients(u[None])[0] / loss.scale))  # nan, or infinite
         return Found(slope, False, reason="the automatic gradient is not finite about this point")
     slope = float(np.linalg.norm(combined / loss.scale))
-    still = Subgradients(slopes, spread, combined).rest
+    still = met.rest
     # Gradients at a distance r are eps-subgradients of a convex piece, with eps = 2 r times the steepest of them.
     beside = EXACT * (1.0 + float(np.linalg.norm(u))) if exact else PIECES
-    left = 2.0 * beside * float(np.max(np.linalg.norm(slopes, axis=1))) + float(np.linalg.norm(combined)) * beside
-    floor = float(np.finfo(float).eps * np.linalg.norm(u) * np.max(np.linalg.norm(slopes, axis=1)))
+    left = 2.0 * beside * steepest(slopes) + float(np.linalg.norm(combined)) * beside
+    floor = float(np.finfo(float).eps * np.linalg.norm(u) * steepest(slopes))
 
     def measured(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         losses, errors = loss.measured(u + z)
@@ -226,7 +171,6 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
     p = len(u)
     rng = np.random.default_rng(0)
     starts = [rng.normal(size=(int(np.clip(8 * p, 32, 96)), p)), np.eye(p)[: min(p, 64)], slopes[:: max(1, p // 8)]]
-    near = near or nearest(loss, u)
     starts += [combined[None], _bent_down(loss, u), _cells(near, rng)]
     many = np.concatenate([one for one in starts if len(one)])
     seen, along = _searched(function, many), along_kinks(loss, u, slopes, spread, near)
@@ -259,7 +203,7 @@ def at_kink(loss: Loss, u: np.ndarray, given: Subgradients | None = None) -> Fou
         return Found(slope, still, reason="the loss is lower beside this kink, and nearer by less than rounding shows")
     strict = seen.rises and (p == 1 or sharp)
     flavour = Flavour.STRICT_MINIMUM if strict else Flavour.MINIMUM_NOT_CLEAR
-    flat = spread.rows[spread.rank(REST * float(np.max(np.linalg.norm(slopes, axis=1)))) :].T
+    flat = spread.rows[spread.rank(REST * steepest(slopes)) :].T
     return Found(slope, still, flavour, left=left, flat=flat)
 
 
@@ -294,33 +238,6 @@ def _sloped(ray: Ray) -> bool:
     steps = np.diff(np.log(ray.radii[clear]))
     first, second = np.diff(np.log(-ray.values[clear])) / steps
     return bool(first < LINEAR or second - first > 0.25 * (first - 1.0) * (2.0 - first) * steps[1])
-
-
-def pieces(loss: Loss, u: np.ndarray) -> Float[np.ndarray, "r p"]:
-    """Gradients of the pieces of the loss that meet near u, by a sample of points about it, and means of two of them.
-
-    A point on an axis from u is on kinks as u is, where an automatic gradient may be none of any piece's, as that of
-    relu(x) - relu(-x); the mean of those to either side is a convex combination of theirs, and zero for |x|.
-    """
-    p = len(u)
-    rng = np.random.default_rng(1)
-    around = rng.normal(size=(2 * p + 20, p))
-    around /= np.linalg.norm(around, axis=1)[:, None]
-    axes, tilt = np.concatenate([np.eye(p), -np.eye(p)]), TILT * around[: 2 * p]
-    found = loss.gradients(u + PIECES * np.concatenate([around, axes + tilt, axes - tilt]))
-    first, second = np.split(found[len(around) :], 2)
-    found = np.concatenate([found[: len(around)], 0.5 * (first + second)])
-    return found[np.all(np.isfinite(found), axis=1)]
-
-
-def least_norm(slopes: np.ndarray) -> Float[np.ndarray, " p"]:
-    """The convex combination of rows [r, p] of least norm, by non-negative least squares, [p]."""
-    size = float(np.max(np.linalg.norm(slopes, axis=1), initial=0.0))
-    if size == 0.0:
-        return np.zeros(slopes.shape[1])
-    rows = np.vstack([slopes.T / size, np.full(len(slopes), 1e3)])  # the weights add up to one
-    weights = nnls(rows, np.append(np.zeros(slopes.shape[1]), 1e3))[0]
-    return weights @ slopes / weights.sum()
 
 
 def _cells(near: Near, rng: np.random.Generator) -> np.ndarray:
