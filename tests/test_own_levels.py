@@ -229,7 +229,7 @@ def test_a_saddle_of_third_order_that_is_known_to_rounding_only_is_no_minimum():
 
 
 def test_a_loss_without_an_automatic_gradient_is_refused_in_one_sentence():
-    with pytest.raises(InputError, match="JAX cannot differentiate the loss"):
+    with pytest.raises(InputError, match=r"JAX cannot differentiate the loss \(ValueError: [^\n]*while_loop"):
         problem(lambda x: jax.lax.while_loop(lambda v: v[0] < 1.0, lambda v: v + 1.0, jnp.abs(x))[0], 2)
 
 

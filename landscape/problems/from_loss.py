@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal, jaxprs_in_params
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -20,6 +19,7 @@ from landscape.mappings import spare
 from landscape.precision import float64
 from landscape.problems.composition import Curvature, composition
 from landscape.problems.derivatives import gradients_and_losses
+from landscape.problems.given_functions import are_functions, asked, drawn, first_draw, followed, program
 from landscape.problems.partition import Partition, names_of, partition
 from landscape.problems.problem import QUICK, Problem, digest, rounded
 from landscape.problems.restart import start_points
@@ -254,10 +254,10 @@ def from_loss(
             not from 1e-150 to 1e150, or not of the shape of params; a symmetry or an invariance does not make params
             of params; or an invariance moves them at the small number 0.
     """
-    _are_functions(loss, init, symmetry, invariances)
+    are_functions(loss, init, symmetry, invariances)
     spare()  # every loss brings programs of its own
     with float64():
-        params = _first(init)
+        params = first_draw(init)
         split = partition(params)
         params = split.arrays(params)
         if split.rest:
@@ -272,12 +272,12 @@ def from_loss(
         unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params))[1]
         chart = partial(_params_at, unravel)  # goes to other processes by its name, as a function made here would not
 
-        value = _asked(lambda flat: loss(chart(flat)), theta)
-        _traced(lambda flat: loss(chart(flat)), theta)
+        value = asked(lambda flat: loss(chart(flat)), theta)
+        followed(lambda flat: loss(chart(flat)), theta)
         if type(value) in (bool, int, float):
             raise InputError(f"the loss must depend on the parameters, and is the plain number {value}.")
-        shown = composition(_program(loss, chart, theta))
-        _drawn(init, theta)
+        shown = composition(program(loss, chart, theta))
+        drawn(init, theta)
     bound = None if lower_bound is None else LowerBound(real("lower_bound", lower_bound), "given")
     if shown.nonnegative and (bound is None or bound.value < 0):
         bound = LowerBound(0.0, "nowhere negative by its program")
@@ -294,25 +294,6 @@ def from_loss(
     return whole if found == PLAIN else replace(whole, **found._asdict())
 
 
-def _are_functions(loss: Any, init: Any, symmetry: Any, invariances: Any) -> None:
-    """Raises InputError unless all are functions; a symmetry may be None."""
-    for name, function in (("loss", loss), ("init", init), ("symmetry", symmetry)):
-        if not (callable(function) or (name == "symmetry" and function is None)):
-            raise InputError(f"{name} must be a function, found {function}.")
-    if not isinstance(invariances, Sequence) or not all(map(callable, invariances)):
-        raise InputError(
-            f"invariances must be a list of functions (params, small number) -> params, found {invariances}."
-        )
-
-
-def _first(init: Callable[[Array], Any]) -> Any:
-    """The first draw of `init`; raises InputError where it raises anything."""
-    try:
-        return init(jax.random.key(0, impl="threefry2x32"))
-    except Exception as error:  # anything can go wrong in a user's function: say what and where
-        raise InputError(f"init raised at its first key: {type(error).__name__}: {error}") from error
-
-
 def _params_at(unravel: Callable[[Any], Any], theta: AnyArray) -> Any:
     """params at theta [p], in its dtype: a float32 descent hands in float32, and `unravel` takes float64 alone."""
     return jax.tree.map(lambda leaf: leaf.astype(theta.dtype), unravel(theta.astype(jnp.float64)))
@@ -326,64 +307,6 @@ def _through(split: Partition, function: Callable[..., Any], into: bool = False,
         return split.arrays(found) if out else found
 
     return of_arrays
-
-
-def _asked(loss: Callable[[Array], Any], theta: Array) -> Any:
-    """The loss at theta [p]; raises InputError unless it is a finite real scalar.
-
-    One program makes it, since operation by operation each would be one; where JAX cannot follow, the loss says why in
-    its own words, or `_traced` does.
-    """
-    kind: Any = None
-
-    def kept(theta: Array) -> Any:
-        nonlocal kind
-        value = loss(theta)
-        kind = type(value)
-        return value
-
-    try:
-        try:
-            value = jax.jit(kept, compiler_options=QUICK)(theta)
-        except Exception:
-            value = kept(theta)
-    except Exception as error:  # anything can go wrong in a user's function: say what and where
-        raise InputError(f"the loss raised at the first draw of init: {type(error).__name__}: {error}") from error
-    if value is None or isinstance(value, str):
-        raise InputError(f"the loss must return a scalar of jax.numpy, found {value!r}.")
-    if jnp.shape(value) != ():
-        raise InputError(f"the loss must return a scalar, found shape {jnp.shape(value)}; sum or average it.")
-    if jnp.iscomplexobj(value):
-        raise InputError("the loss must return a real number, found a complex one; take its real part.")
-    if not np.isfinite(float(value)):
-        raise InputError(f"the loss is {float(value)} at the first draw of init; it must be finite at the start.")
-    return kind(value) if kind in (bool, int, float) else value
-
-
-def _program(loss: Callable[[Any], Any], chart: Callable[[Array], Any], theta: Array) -> Any:
-    """The program of the loss over theta [p], traced.
-
-    Raises InputError where the loss is another program when it is traced again: its numbers are other ones.
-    """
-    first, again = (jax.make_jaxpr(lambda flat: loss(chart(flat)))(theta) for _ in range(2))
-    numbers = [[*closed.consts, *_literals(closed.jaxpr)] for closed in (first, again)]
-    if len(numbers[0]) == len(numbers[1]) and not all(map(_equal, *numbers)):
-        raise InputError("the loss is another number when it is asked again; it must depend on the parameters alone.")
-    return first
-
-
-def _literals(jaxpr: Any) -> Iterator[Any]:
-    for eqn in jaxpr.eqns:
-        yield from (atom.val for atom in eqn.invars if isinstance(atom, Literal))
-        for inner in jaxprs_in_params(eqn.params):
-            yield from _literals(inner)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Whether two constants are the same numbers; those that are no numbers, as keys are, count as the same."""
-    if a is b or not all(jnp.issubdtype(jnp.result_type(one), jnp.number) for one in (a, b)):
-        return True
-    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
 
 
 def _mapped(problem: UserLoss, theta: Array) -> None:
@@ -408,32 +331,6 @@ def _mapped(problem: UserLoss, theta: Array) -> None:
         # Else its velocity at zero is another point's.
         if more and not off <= UNMOVED * float(np.linalg.norm(np.asarray(theta))):
             raise InputError(f"{name} must leave params as they are at the small number 0: it moves them by {off:.2g}.")
-
-
-def _traced(loss: Callable[[Array], Any], theta: Array) -> None:
-    """Raises InputError unless JAX can follow the loss and its first two derivatives."""
-    try:
-        jax.eval_shape(jax.hessian(loss), theta)
-    except Exception as error:  # NumPy, PyTorch, float() and `if` each fail in their own way
-        why = next((line.strip() for line in str(error).splitlines() if line.strip()), "").rstrip(".")
-        raise InputError(
-            f"JAX cannot differentiate the loss ({type(error).__name__}: {shortened(why, 60, 160)}); it must be "
-            "written in jax.numpy, without NumPy, PyTorch, float() or `if` on parameters: `landscape guide own-loss`."
-        ) from error
-
-
-def _drawn(init: Callable[[Array], Any], theta: Array) -> None:
-    """Raises InputError unless JAX can follow `init`, and its key alone decides what it gives: theta at the first."""
-    key = jax.random.key(0, impl="threefry2x32")
-    try:
-        jax.eval_shape(lambda one: ravel_pytree(init(one))[0], key)
-    except Exception as error:  # NumPy, float() and `if` each fail in their own way
-        raise InputError(
-            f"JAX cannot follow init ({type(error).__name__}); it must draw by jax.random from its key and be written "
-            "in jax.numpy, without NumPy, float() or `if` on what it draws."
-        ) from error
-    if not np.array_equal(ravel_pytree(init(key))[0], theta, equal_nan=True):
-        raise InputError("init gives other parameters at the same key; it must draw by jax.random from its key.")
 
 
 def _same_form(given: dict[str, np.ndarray], own: dict[str, np.ndarray]) -> None:
