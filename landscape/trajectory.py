@@ -15,7 +15,7 @@ from landscape.engine.looks import OWN
 from landscape.engine.settings import Settings
 from landscape.precision import float64
 from landscape.problems.problem import Problem, gradients_at
-from landscape.problems.restart import noise_key, noise_keys, start_points
+from landscape.problems.restart import keys_of, noise_key, start_points
 from landscape.records import whole
 
 
@@ -139,7 +139,7 @@ def sample_curves(
     loss, grad_norm = [], []
     with float64():
         dtype = jnp.dtype(settings.dtype)
-        keys = noise_keys(noise_key(seed), chosen.astype(np.uint32))
+        keys = keys_of(noise_key(seed), chosen.astype(np.uint32))
         lanes = begun(problem, method, jnp.asarray(theta, dtype), jnp.asarray(scale, dtype), keys)
         for look in looks:
             lanes = advanced(problem, method, lanes, 0 if look == 0 else every)

@@ -10,7 +10,7 @@ from slow import mostly_slow
 
 import landscape as ls
 from landscape.precision import float64
-from landscape.problems.restart import noise_key, noise_keys
+from landscape.problems.restart import keys_of, noise_key
 
 TEACHER = np.array([[1.0, 0.2, 0.0], [-0.3, 0.9, 0.4]])
 PROBLEMS = {
@@ -64,7 +64,7 @@ def test_draws_are_not_those_of_the_starting_points():
     with float64():
         key = jax.random.key(5, impl="threefry2x32")
         starts = [np.asarray(jax.random.key_data(jax.random.fold_in(key, i))) for i in range(8)]
-        draws = np.asarray(noise_keys(noise_key(5), np.arange(8, dtype=np.uint32)))
+        draws = np.asarray(keys_of(noise_key(5), np.arange(8, dtype=np.uint32)))
     assert len(np.unique(np.concatenate([starts, draws]), axis=0)) == 16
 
 

@@ -27,7 +27,7 @@ from landscape.engine.queue import Parked, Restarts
 from landscape.polish import DECENT
 from landscape.precision import float64
 from landscape.problems.problem import QUICK, Problem
-from landscape.problems.restart import noise_keys
+from landscape.problems.restart import keys_of
 
 CPU = {"xla_cpu_multi_thread_eigen": False, **DECENT}  # every core has a thread of ours: XLA's would wait for one
 KEPT = 64  # compiled chunks that a process keeps
@@ -463,7 +463,7 @@ def _begun(
 
     What the method never reads before it is written stays that of the lane before: most of a lane's memory.
     """
-    fresh = jax.vmap(partial(descent.init, problem, method))(theta, step_scale, noise_keys(noise, numbers))
+    fresh = jax.vmap(partial(descent.init, problem, method))(theta, step_scale, keys_of(noise, numbers))
     begun = _put(trailing, lanes, where, fresh)
     kept = {name: getattr(lanes.memory, name) for name in method.unread}
     return begun._replace(memory=begun.memory._replace(**kept)) if kept else begun

@@ -20,9 +20,10 @@ INITS = ("xavier", "he", "gaussian", "sphere")
 
 
 @partial(jax.jit, static_argnames=("init",), compiler_options=QUICK)
-def _draw(problem: Problem, key: Any, indices: jax.Array, init: str, scale: jax.Array) -> jax.Array:
-    key = jax.random.wrap_key_data(key, impl="threefry2x32")
-    return jax.vmap(lambda i: problem.start(jax.random.fold_in(key, i), init, scale))(indices)
+def _draw(problem: Problem, keys: Any, init: str, scale: jax.Array) -> jax.Array:
+    """A start for each key: keys come from one program for all problems, as threefry takes long to compile."""
+    keys = jax.random.wrap_key_data(keys, impl="threefry2x32")
+    return jax.vmap(lambda key: problem.start(key, init, scale))(keys)
 
 
 @lru_cache(maxsize=64)
@@ -41,10 +42,13 @@ def noise_key(seed: int) -> UInt[np.ndarray, "2"]:
         return np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), NOISE)))
 
 
-def noise_keys(key: UInt[AnyArray, "2"], numbers: UInt[AnyArray, " r"]) -> UInt[Array, "r 2"]:
+def keys_of(key: UInt[AnyArray, "2"], numbers: UInt[AnyArray, " r"]) -> UInt[Array, "r 2"]:
     """The keys of the restarts with these numbers, each its own, from that of the run."""
     whole_run = jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
     return jax.vmap(lambda i: jax.random.key_data(jax.random.fold_in(whole_run, i)))(jnp.asarray(numbers))
+
+
+_keys_of = jax.jit(keys_of, compiler_options=QUICK)
 
 
 def start_points(
@@ -85,5 +89,7 @@ def start_points(
     with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
         for i in range(0, len(padded), size):  # one block is let go before the next one takes its memory
             block = padded[i : i + size]
-            starts[i : i + size] = np.asarray(_draw(problem, _key(seed), block, init, init_scale))[: len(indices) - i]
+            starts[i : i + size] = np.asarray(_draw(problem, keys_of(_key(seed), block), init, init_scale))[
+                : len(indices) - i
+            ]
     return starts
