@@ -60,6 +60,12 @@ def _no_types_where_they_are_wrong(request, monkeypatch):
         monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
+def pytest_itemcollected(item):
+    """A case that is long by one of its values is not slow by another."""
+    if item.get_closest_marker("long"):
+        item.own_markers = [mark for mark in item.own_markers if mark.name != "slow"]
+
+
 def pytest_collection_finish():
     """The garbage collector does not walk what is there for good: modules and tests, 8 % of a run otherwise."""
     gc.collect()

@@ -1,6 +1,6 @@
 """Cases of a test that run with the slow tests: those that repeat, at the same cost, what another case shows.
 
-Long ones show the same on more samples.
+Long ones show the same on more samples. A case that is both, by two of its values, is long.
 """
 
 import pytest
@@ -17,10 +17,11 @@ def long(*values):
 
 
 def mostly_slow(names, *few):
-    """The names as cases, of which all but a few are slow; these are names, or parts that names have.
+    """The names as cases, all but a few slow, every third of those, or long; the few are names, or parts of names.
 
     Raises AssertionError unless each of the few is found.
     """
     names = list(names)
     assert all(any(part in name for name in names) for part in few), few
-    return [name if any(part in name for part in few) else slow(name) for name in names]
+    rest = [name for name in names if not any(part in name for part in few)]
+    return [slow(name) if name in rest[::3] else long(name) if name in rest else name for name in names]

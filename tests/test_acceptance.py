@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from slow import slow
+from slow import long, slow
 
 import landscape as ls
 from landscape.descent.lane import Lane
@@ -201,7 +201,7 @@ def test_restarts_end_alike_whether_few_or_many_are_looked_at_at_once():
         assert len(np.unique(ends[1]["orbit"][ends[0]["orbit"] == name])) == 1
 
 
-@pytest.mark.parametrize("k", [slow(4), slow(8)])  # lanes on the last axis, and on the first
+@pytest.mark.parametrize("k", [slow(4), long(8)])  # lanes on the last axis, and on the first
 def test_blocks_as_on_an_accelerator_give_the_labels_of_blocks_on_a_cpu(k, monkeypatch):
     def rows(**given):
         driver = Driver(ls.orthonormal_teacher(k), Settings(optimiser="flow", lanes=64), 1, **given)

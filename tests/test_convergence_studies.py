@@ -37,7 +37,7 @@ def test_the_exponent_is_a_half_at_the_teachers_width_and_two_thirds_above(tmp_p
     assert json.loads(capsys.readouterr().out)["findings"] == told["findings"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_students_match_teachers_except_where_relu_teachers_cancel(tmp_path):
     study = StudentMatching(model="tied", widths=(5,), restarts=12, dimension=3)
     result = study.run(None, False)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
-from slow import slow
+from slow import long, slow
 
 import landscape as ls
 from landscape import descent
@@ -77,7 +77,7 @@ def test_a_quadratic_with_curvature_far_above_the_step_is_followed_and_cheaply()
 
 
 @pytest.mark.parametrize("name", [slow("gradient-descent"), slow("flow"), "lbfgs"])
-@pytest.mark.parametrize("sizes", [slow((1, 1, 1)), slow((2, 3, 2)), (4, 6, 5), slow((7, 5, 7))])
+@pytest.mark.parametrize("sizes", [long((1, 1, 1)), long((2, 3, 2)), (4, 6, 5), slow((7, 5, 7))])
 def test_lanes_on_the_last_axis_are_the_same_lanes(name, sizes):
     k, width, d = sizes
     teacher = np.random.default_rng(0).normal(size=(k, d))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from slow import mostly_slow, slow
+from slow import long, mostly_slow, slow
 
 import landscape as ls
 from landscape import descent
@@ -39,7 +39,7 @@ SIZES = {"k = n = 6": (6, 6, 6), "k = n = 20": (20, 20, 20), "width 7, teacher 5
 
 
 @pytest.mark.parametrize("name", mostly_slow(METHODS, "flow"))
-@pytest.mark.parametrize("size", ["k = n = 6", slow("k = n = 20"), slow("width 7, teacher 5, dimension 17")])
+@pytest.mark.parametrize("size", ["k = n = 6", long("k = n = 20"), slow("width 7, teacher 5, dimension 17")])
 def test_a_chunk_on_chip_is_a_chunk_of_the_plain_form(name, size):
     (k, n, d), method = SIZES[size], METHODS[name]
     problem = ls.orthonormal_teacher(k, n, d)

@@ -8,7 +8,7 @@ import reference
 from reference import ALL, HOMOGENEOUS
 from same import same
 from scipy.stats import ortho_group
-from slow import slow
+from slow import long, slow
 
 from landscape.problems.activation import ACTIVATIONS, activation
 from landscape.problems.params import Params
@@ -141,7 +141,7 @@ def test_two_students_astride_one_teacher_miss_it_by_the_cube_of_the_angle():
 
 
 @pytest.mark.parametrize(
-    "act", [a if a.name in ("relu", "erf") else slow(a) for a in ALL if a.name != "linear" and a.slope != 0.1], ids=str
+    "act", [a if a.name in ("relu", "erf") else long(a) for a in ALL if a.name != "linear" and a.slope != 0.1], ids=str
 )
 def test_automatic_derivatives_of_the_loss_are_the_analytic_ones(act):
     """Also where automatic differentiation of the formula is wrong: at the teacher, at parallel and equal neurons."""

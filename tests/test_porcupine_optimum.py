@@ -44,7 +44,7 @@ def test_a_thousand_lines_take_a_moment_and_scipy_agrees():
     assert bound(porcupine(np.eye(2), 2, np.eye(2))).value == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_lines_in_a_hundred_dimensions_run():
     rng = np.random.default_rng(16)
     problem = porcupine(rng.normal(size=(10_000, 100)), 2, rng.normal(size=(20, 100)) / 10)

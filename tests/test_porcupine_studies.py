@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import call, check_drawn, check_refused
 from scipy.optimize import nnls
-from slow import mostly_slow
+from slow import long, mostly_slow, slow
 
 import landscape
 from landscape.engine.driver import Driver
@@ -69,15 +69,14 @@ def test_labels_of_descents_agree_with_the_missing_sign_and_with_least_squares(d
     assert set(rows["basin"]) == {"shown"}  # small starts on orthogonal lines never meet a kink again
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_of_twenty_thousand_descents_agree_with_the_missing_sign_and_with_least_squares():
     sizes = [(1, 2), (1, 3), (1, 5), (1, 8), (2, 2), (2, 4), (3, 2), (3, 4)]
     for seed, (d, neurons) in enumerate(sizes):
         check_labels(porcupine(np.eye(d), neurons, SIGNED[d]), 20_000 // len(sizes), seed)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("d", "neurons"), [(1, 3), (1, 5), (2, 3), (3, 4)])
+@pytest.mark.parametrize(("d", "neurons"), [long(1, 3), long(1, 5), slow(2, 3), long(3, 4)])
 def test_shares_of_twenty_thousand_small_starts_are_those_of_the_formula(d, neurons):
     """The label is that of the start's signs, every time; then the share is binomial, and this seed is inside 95%."""
     problem = porcupine(np.eye(d), neurons, SIGNED[d])

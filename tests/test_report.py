@@ -118,7 +118,7 @@ def test_from_one_end_to_five_hundred_are_shown_and_more_are_counted(count):
     assert ("The 500 most frequent of 510 are shown." in tags.text) == (count == 510)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_minima_are_less_than_three_megabytes():
     census = many(200)
     figures = census.plot()

@@ -66,7 +66,7 @@ def test_index_rises_with_loss_and_the_point_of_type_one_is_found(tmp_path):
     json.dumps(report.as_dict(), allow_nan=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_topology_of_six_neurons_is_kept_and_drawn(tmp_path, capsys):
     where = str(tmp_path / "run")
     small = ("--teacher", "6", "--restarts", "60", "--searches", "60")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from reference import call
 from same import same
-from slow import slow
+from slow import long, slow
 
 import landscape as ls
 from landscape import descent
@@ -46,7 +46,7 @@ def _followed(problem, method, theta, at):
 # 2 neurons stand on the last axis of a block, 8 on rows.
 @pytest.mark.parametrize(
     ("optimiser", "k"),
-    [("flow", 8), slow("lbfgs", 8), slow("flow", 2), slow("lbfgs", 2), slow("gradient-descent", 8), slow("adam", 2)],
+    [("flow", 8), long("lbfgs", 8), long("flow", 2), slow("lbfgs", 2), long("gradient-descent", 8), long("adam", 2)],
 )
 def test_a_look_is_what_one_descent_shows_after_so_many_gradients(optimiser, k):
     problem = ls.orthonormal_teacher(k)
@@ -83,7 +83,7 @@ def test_looks_change_nothing_that_a_run_finds():
     assert np.abs(looked.census.rows["steps"] - plain.rows["steps"]).max() <= 120
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lanes_that_come_later_are_looked_at_by_their_own_clocks():
     problem = ls.orthonormal_teacher(3)
     many = ls.trace(problem, 30, 0, looks=40, **SETTINGS)
@@ -162,7 +162,7 @@ def test_the_command_keeps_looks_and_resume_goes_on_with_them(tmp_path, capsys):
     np.testing.assert_array_equal(stored_trace(out, load(out)).loss, first.loss)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_cell_of_a_table_is_looked_at(tmp_path):
     small = ["--teachers", "2", "3", "--extra", "0", "--restarts", "2", "--quiet"]
     assert call("run", "safran-shamir-table", *small, "--out", str(tmp_path / "t"), "--trace") == 0

@@ -83,7 +83,7 @@ def test_himmelblau_has_four_states_and_its_maximum_is_none():
     assert np.all(distance.min(axis=1) < 1e-6)  # known to seven digits
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seven_particles_have_four_minima_and_twelve_states_from_one_minimum():
     problem = clusters.seven()
     found = ls.transition_states(problem, _bipyramid(), searches=300)
@@ -98,7 +98,7 @@ def test_seven_particles_have_four_minima_and_twelve_states_from_one_minimum():
     assert found.unseen[1] < 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_states_of_networks_are_counted_as_orbits():
     problem = ls.orthonormal_teacher(3)
     found = ls.transition_states(problem, np.eye(3), searches=60)
@@ -158,7 +158,7 @@ def test_climbing_finds_the_index_that_is_asked_for():
         assert np.all(found.grad_norm[found.stationary] <= 1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tangents_are_the_velocities_of_invariances():
     problem = clusters.seven()
     x = np.random.default_rng(0).normal(size=(2, 21))
