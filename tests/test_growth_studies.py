@@ -49,7 +49,7 @@ def test_growing_is_a_study(tmp_path):
     assert all(path.stat().st_size > 10_000 for path in study.figures(result, tmp_path))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ends_with_a_zero_neuron_are_counted_by_width(tmp_path):
     study = ZeroSubnetwork(restarts=12, rows=5, widths=(2, 8))
     result = study.run(None, False)

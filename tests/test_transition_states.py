@@ -50,7 +50,7 @@ def mueller_brown():
     return problem, ls.transition_states(problem, MULLER_BROWN, searches=60)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mueller_brown_has_its_two_published_states(mueller_brown):
     problem, found = mueller_brown
     _hold(problem, found)
@@ -110,7 +110,7 @@ def test_states_of_networks_are_counted_as_orbits():
     assert sum(s.count for s in found.states) > len(found.states) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_set_of_states_is_one_and_says_that_it_is_not_isolated():
     """(x^2 - 1)^2 + y^2 for all z: at x = y = 0 the loss is constant along z, which no symmetry explains."""
     problem = ls.from_loss(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, lambda key: jax.random.normal(key, (3,)))

@@ -29,9 +29,9 @@ def scaled(loss_unit, unit):
 
 
 def cases():
-    """A few are quick, every fourth of the others slow, the rest long."""
+    """A few are quick, every tenth of the others slow, the rest long."""
     rest = [case for case in CASES if case not in QUICK]
-    return [slow(*case) if case in rest[::4] else long(*case) if case in rest else case for case in CASES]
+    return [slow(*case) if case in rest[::10] else long(*case) if case in rest else case for case in CASES]
 
 
 @pytest.mark.parametrize(("optimiser", "loss_unit", "unit"), cases())
