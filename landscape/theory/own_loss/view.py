@@ -215,12 +215,22 @@ def _blocks(function: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 def _slopes(problem: UserLoss, unit: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     rows = _blocks(partial(gradients_and_losses, problem, unit))
-    return lambda u: (lambda both: (both[:, :-1], both[:, -1]))(rows(u))
+
+    def gradient_and_loss(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = rows(u)
+        return found[:, :-1], found[:, -1]
+
+    return gradient_and_loss
 
 
 def _measured(problem: UserLoss, unit: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     rows = _blocks(partial(_losses_and_errors, problem, unit))
-    return lambda u: (lambda both: (both[:, 0], both[:, 1]))(rows(u))
+
+    def loss_and_error(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = rows(u)
+        return found[:, 0], found[:, 1]
+
+    return loss_and_error
 
 
 def _padded(some: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
