@@ -72,3 +72,16 @@ def test_a_ridge_among_many_valleys_is_a_trap():
     claim = ls.label(own, np.zeros(12))
     assert (claim.label, claim.by) == (Label.TRAP, "slope at a kink, lower point")
     assert claim.grad_norm < 1e-6
+
+
+@pytest.mark.parametrize("decay", [1.0, 1e-3])
+def test_the_optimum_of_a_stiff_lasso_is_at_rest(decay):
+    """Where gradients of pieces are taken, curvatures of up to 400 change them by more than 1e-6 of a slope of 1e-3."""
+    rng = np.random.default_rng(0)
+    rows, shift = 3.0 * rng.normal(size=(24, 16)), np.where(np.arange(16) < 9, 0.3, 1.0) * decay
+    best = np.where(np.arange(16) < 9, 0.0, rng.normal(size=16) + 2.0)
+    # Residuals whose products with the columns are what the slopes of the absolute values have to be.
+    target = rows @ best + np.linalg.pinv(rows.T) @ shift
+    own = problem(lambda x: 0.5 * jnp.sum((rows @ x - target) ** 2) + decay * jnp.sum(jnp.abs(x)), 16)
+    assert subgradients(view(own), best).rest
+    assert not subgradients(view(own), best + 1e-4 * (best > 0)).rest

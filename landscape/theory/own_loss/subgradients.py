@@ -101,7 +101,7 @@ def subgradients(loss: Loss, u: np.ndarray) -> Subgradients:
     p, near, offsets = len(u), nearest(loss, u), _offsets(len(u))
     slopes = _paired(loss.gradients(u + offsets), p)
     finite = np.all(np.isfinite(slopes), axis=1)
-    box = _box(loss, u + offsets, slopes, near) if finite.all() else None
+    box = _box(loss, u, offsets, slopes, near) if finite.all() else None
     slopes = slopes[finite]
     if not len(slopes):
         return Subgradients(slopes, spread_of(slopes), np.zeros(p), near)
@@ -165,12 +165,13 @@ def _paired(found: np.ndarray, p: int) -> np.ndarray:
     return np.concatenate([by_chance, 0.5 * (first + second)])
 
 
-def _box(loss: Loss, places: np.ndarray, slopes: np.ndarray, near: Near) -> Box | None:
-    """The gradients of the pieces as a box; None where kinks are dependent, or their jumps do not add up.
+def _box(loss: Loss, u: np.ndarray, offsets: np.ndarray, slopes: np.ndarray, near: Near) -> Box | None:
+    """The gradients of the pieces at u as a box; None where kinks are dependent, or their jumps do not add up.
 
     Args:
         loss: The loss.
-        places: Where the gradients were taken.
+        u: The point, [p].
+        offsets: Where the gradients were taken.
         slopes: The gradients, paired, [r, p].
         near: The kinks near the point.
     """
@@ -179,7 +180,10 @@ def _box(loss: Loss, places: np.ndarray, slopes: np.ndarray, near: Near) -> Box 
     normals, numbers = normals[distinct], numbers[distinct]
     if not 0 < len(numbers) <= normals.shape[1] or len(near.level) or not _independent(normals @ normals.T):
         return None
-    sides = _paired(np.where(loss.switches(places)[:, numbers] > 0, 1.0, -1.0), normals.shape[1])
+    p, bend = normals.shape[1], loss.hessian(u + offsets[0])
+    if np.all(np.isfinite(bend)):  # what all pieces have of curvature is none of a jump
+        slopes = slopes - _paired(offsets, p) @ bend
+    sides = _paired(np.where(loss.switches(u + offsets)[:, numbers] > 0, 1.0, -1.0), p)
     rows = np.column_stack([np.ones(len(sides)), sides])
     products = rows.T @ rows
     if not _independent(products / len(rows)):  # a function that is above zero on both sides of its kink
