@@ -151,6 +151,17 @@ def test_lbfgs_steps_on_a_quadratic_end_in_as_many_steps_as_it_has_curvatures():
     assert float(lane.grad_norm) < 1e-10
 
 
+def test_lbfgs_stays_at_an_end_where_products_of_gradients_underflow():
+    # The least eigenvalue, whose gradient has no rounding at its end: 120 steps on it is 1e-150, its square none.
+    matrix = np.diag([1.0, 2.0, 3.0, 5.0])
+    problem = ls.from_loss(lambda x: (x @ matrix @ x) / (x @ x), lambda key: jax.random.normal(key, (4,)))
+    for theta in ls.start_points(problem, 0, np.arange(4)):
+        lane = advanced(problem, descent.method("lbfgs"), theta, 60, 4)
+        assert float(lane.grad_norm) < 1e-16
+        assert float(problem.loss(lane.theta)) == pytest.approx(1.0, abs=1e-15)
+        assert np.linalg.norm(lane.theta) < 100.0
+
+
 def test_a_lane_that_meets_infinity_halves_and_goes_on():
     # log(x) + x - 1 - ... : the loss is not finite for x <= 0, where a long step would land.
     problem = ls.from_loss(lambda x: x[0] - jnp.log(x[0]), lambda key: jnp.array([3.0]), 1.0)

@@ -99,7 +99,9 @@ class Lbfgs(Method):
         taken = fresh | gentle
         change = g - m.gradient
         curved = dot(moved, change)
-        holds = gentle & ~fresh & (curved > 0) & jnp.isfinite(curved)
+        # Products that underflow say nothing of curvature, and the inverse of one overflows.
+        least = jnp.minimum(curved, dot(change, change))
+        holds = gentle & ~fresh & (least >= jnp.finfo(theta.dtype).tiny) & jnp.isfinite(curved)
 
         place = number % PAIRS
         put = jax.lax.dynamic_update_index_in_dim
@@ -123,6 +125,8 @@ class Lbfgs(Method):
         low, low_slope, high, high_slope, searched = _bracket(m, slope)
 
         new_slope = dot(base, direction)
+        # A gradient of 1e-160 is an end: its slope is none by underflow, and its direction rounding.
+        direction = jnp.where(starts & (new_slope == 0.0), 0.0, direction)
         none = jnp.zeros_like(slope)
         return theta, _Lbfgs(
             gradient=base,
