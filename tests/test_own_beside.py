@@ -102,3 +102,20 @@ def test_a_fall_that_begins_a_little_before_a_radius_asked_about_is_none_that_be
 
     found = label_one(problem(loss, 2), np.zeros(2))
     assert (found.label, found.flavour) == (Label.SPURIOUS, Flavour.FLAT)
+
+
+def test_a_direction_that_shrinks_towards_zero_by_weight_decay_comes_to_no_minimum():
+    """f(w / |w|) + |w|^2 / 100 falls on to zero, where it is none, beside a second well that is lower."""
+    data = np.random.default_rng(3).normal(size=(6, 3))
+    target = data[:, 0] + 0.3 * np.random.default_rng(4).normal(size=6)
+
+    def loss(theta):
+        features = data @ theta[:3]
+        normal = (features - features.mean()) / jnp.sqrt(features.var())
+        well = (theta[3] ** 2 - 1.0) ** 2 + 0.1 * theta[3]
+        return jnp.mean((normal - target) ** 2) + 0.01 * jnp.sum(theta[:3] ** 2) + well
+
+    best = np.linalg.lstsq(data - data.mean(axis=0), target)[0]
+    higher = np.roots([4.0, 0.0, -4.0, 0.1]).real.max()
+    claim = label_one(problem(loss, 4), np.array([*(1e-6 * best / np.linalg.norm(best)), higher]))
+    assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)

@@ -36,6 +36,7 @@ NO_END = (
     "a hundred scales out, in a valley that is not level all the way from nearby: what it comes to may be at infinity"
 )
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
+NOWHERE = "beside this point, within a thousandth of the scale, the loss is not finite"
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -188,8 +189,7 @@ def _kink(problem: UserLoss, loss: Loss, u: np.ndarray, known: dict[str, Any]) -
             **known,
         )
     if nowhere and there is None:
-        reason = "beside this point, within a thousandth of the scale, the loss is not finite"
-        return Claim(label=Label.UNDECIDED, reason=reason, **known)
+        return Claim(label=Label.UNDECIDED, reason=NOWHERE, **known)
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     flat = np.zeros((len(u), 0)) if found.flat is None else found.flat
@@ -320,6 +320,8 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
     Else nobody knows. A level that rounding alone may make is no minimum.
     """
     if flavour != Flavour.STRICT_MINIMUM or by != CURVATURE:
+        if _beside_nowhere(loss, held.u):
+            return Claim(Label.UNDECIDED, reason=NOWHERE, **known)
         doubt = _rounded(problem, loss, held, flavour, known)
         if doubt is not None and not level_everywhere(loss, held.flat):
             return doubt
@@ -344,6 +346,15 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             **known,
         )
     return Claim(label=Label.UNDECIDED, flavour=flavour, reason=NOT_ATTAINED, **known)
+
+
+def _beside_nowhere(loss: Loss, u: np.ndarray) -> bool:
+    """Whether the loss is not finite where the coordinates of a point that are next to zero are zero.
+
+    There is no minimum at zero of f(w / |w|) + |w|^2, and none beside it: from all directions the loss falls to zero.
+    """
+    near = np.abs(u) <= REACH
+    return bool(near.any() and not np.isfinite(loss.losses(np.where(near, 0.0, u)[None])[0]))
 
 
 def _rounded(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, known: dict[str, Any]) -> Claim | None:
