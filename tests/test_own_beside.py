@@ -119,3 +119,36 @@ def test_a_direction_that_shrinks_towards_zero_by_weight_decay_comes_to_no_minim
     higher = np.roots([4.0, 0.0, -4.0, 0.1]).real.max()
     claim = label_one(problem(loss, 4), np.array([*(1e-6 * best / np.linalg.norm(best)), higher]))
     assert (claim.label, claim.flavour) == (Label.UNDECIDED, None)
+
+
+def test_two_terms_that_cancel_ever_better_attain_no_bound():
+    """The tensor e0 e0 e1 + e0 e1 e0 + e1 e0 e0 has rank 3, and is a limit of tensors of rank 2: their factors diverge.
+
+    Those here miss it by e1 e1 e1 / n^2; what the rounding of the gradient leaves open is more than the square of that.
+    """
+    n, tensor = 1e4, np.zeros((2, 2, 2))
+    tensor[0, 0, 1] = tensor[0, 1, 0] = tensor[1, 0, 0] = 1.0
+
+    def loss(p):
+        return jnp.sum((jnp.einsum("ir,jr,kr", p["a"], p["b"], p["c"]) - tensor) ** 2)
+
+    def factors(key):
+        return dict(zip("abc", jax.random.normal(key, (3, 2, 2)), strict=True))
+
+    size = (0.5 * n) ** (1 / 3)
+    factor = np.array([[size, size], [size / n, -size / n]])
+    verdict = label_one(from_loss(loss, factors, lower_bound=0.0), np.ravel([factor * [1.0, -1.0], factor, factor]))
+    assert verdict.loss == pytest.approx(n**-4.0, rel=1e-6)
+    assert verdict.label in (Label.UNDECIDED, Label.UNCONVERGED, Label.AT_INFINITY)
+
+
+def test_what_rounding_of_the_gradient_leaves_open_is_not_at_the_bound():
+    """Slopes are rounded to 6e-5 in float32, which a curvature of 2e-4 makes 2e-5 of; the loss is known to 1e-11."""
+
+    def loss(x):
+        first, second = x.astype(jnp.float32)
+        return (30.0 * (first**2 - 0.1)) ** 2 + 1e-4 * second**2 + 1e-8
+
+    assert label_one(problem(loss, 2, 0.0), np.array([np.sqrt(0.1), 0.0])).label != Label.GLOBAL
+    exact = problem(lambda x: loss(x) - 1e-8, 2, 0.0)
+    assert label_one(exact, np.array([np.sqrt(0.1), 0.0])).label == Label.GLOBAL

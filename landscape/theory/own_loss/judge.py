@@ -20,7 +20,7 @@ from landscape.theory.own_loss.infinity import at_infinity, saturated
 from landscape.theory.own_loss.on_kinks import on_kinks
 from landscape.theory.own_loss.plateau import level_everywhere, only_rounding
 from landscape.theory.own_loss.slopes import false_gradient
-from landscape.theory.own_loss.stationary import REACH, Rest, rest
+from landscape.theory.own_loss.stationary import REACH, Rest, comes_to, rest
 from landscape.theory.own_loss.subgradients import subgradients
 from landscape.theory.own_loss.undercut import undercut
 from landscape.theory.own_loss.valley import FAR, ends, valley
@@ -78,7 +78,12 @@ def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:
         return _kink(problem, loss, u, known) if branches(problem) else _narrow(loss, there.u, known)
     short = there.error + 2.0 * there.left + _grain(loss, there.u)
     # Far out what Newton steps leave says nothing: of 1 / x^4 at 1e3 they leave more than all of it.
-    if loss.bound is not None and there.loss - loss.bound <= short and _near(there):
+    if (
+        loss.bound is not None
+        and there.loss - loss.bound <= short
+        and _near(there)
+        and comes_to(loss, there.u, loss.bound)
+    ):
         return _at_bound(problem, loss, there.u, known, short)
     return _smooth(problem, loss, there, known)
 
@@ -237,7 +242,7 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     if found.flavour is None:
         return Claim(label=Label.UNDECIDED, reason=found.reason, **known)
     held = held._replace(least=held.least - found.left)
-    if loss.bound is not None and held.least <= loss.bound and _near(there):
+    if loss.bound is not None and held.least <= loss.bound and _near(there) and comes_to(loss, there.u, loss.bound):
         return _at_bound(problem, loss, there.u, known, there.loss - held.least)
     claim = _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
     a_minimum = claim.label in (Label.GLOBAL, Label.SPURIOUS) or claim.flavour is not None

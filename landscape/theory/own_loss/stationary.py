@@ -18,6 +18,9 @@ REACH = 1e-3  # a point further than this from a stationary one, in units of the
 NEAR = 1e-5  # where the gradient is as small as it gets, a point this close to a stationary one is at it
 BLUR = 1e-11  # scales: at a curvature of 1e-5 the gradient's rounding leaves a point open by so much
 FAINT = 1e-5  # of the largest curvature: a thousandth of a scale off a set of stationary points it is 1e-6 along it
+PUSHES = 8  # Newton steps to a bound
+PART = 1e-3  # of what was left above it
+AT = 10.0  # errors of the loss: what is above a bound by more is not at it by rounding alone
 SHRINK = 0.97  # steps whose geometric mean ratio is above this do not shrink: 0.95 at x^20, 1 at exp(-x)
 
 
@@ -113,6 +116,38 @@ def rest(loss: Loss, u: np.ndarray) -> Rest | None:
         # A jump is as high at 25 times the distance, where the change of a smooth Hessian is 25 times as large.
         jumps=small and lengths[-1] <= 1e-6 and drift > 100.0 * here.cut and _drift(loss, here, 100.0) < 8.0 * drift,
     )
+
+
+def comes_to(loss: Loss, u: np.ndarray, bound: float) -> bool:
+    """Whether Newton steps bring the loss to a bound: to within its rounding, or a thousandth of what u has left.
+
+    What the rounding of the gradient leaves open is more than an exact fit misses, and more than is left in a valley
+    that comes to the bound at infinity: steps lead to the one, and not in the other.
+
+    Args:
+        loss: The loss.
+        u: A point, [p].
+        bound: The bound.
+    """
+    value, error = loss.loss(u)
+    enough, here, best = PART * (value - bound), u, value
+    for _ in range(PUSHES):
+        if best - bound <= max(enough, AT * error):
+            return True
+        there = _at(loss, here)
+        if there is None:
+            return False
+        curved = np.abs(there.values) > there.cut
+        slopes = there.vectors.T @ there.gradient
+        step = -(there.vectors[:, curved] / np.abs(there.values[curved])) @ slopes[curved]
+        trials = here + 0.5 ** np.arange(8)[:, None] * step
+        values = loss.losses(trials)
+        least = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+        if not values[least] < best:
+            return False
+        here, best = trials[least], float(values[least])
+        error = loss.loss(here)[1]
+    return best - bound <= max(enough, AT * error)
 
 
 def _at(loss: Loss, u: np.ndarray) -> _Newton | None:
