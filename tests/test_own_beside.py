@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from slow import mostly_slow
 
+import landscape as ls
 from landscape.host.label import label_one
 from landscape.problems.from_loss import UserLoss, from_loss
 from landscape.records import Flavour, Label
@@ -152,3 +153,21 @@ def test_what_rounding_of_the_gradient_leaves_open_is_not_at_the_bound():
     assert label_one(problem(loss, 2, 0.0), np.array([np.sqrt(0.1), 0.0])).label != Label.GLOBAL
     exact = problem(lambda x: loss(x) - 1e-8, 2, 0.0)
     assert label_one(exact, np.array([np.sqrt(0.1), 0.0])).label == Label.GLOBAL
+
+
+def test_a_loss_in_bfloat16_is_at_no_bound_and_at_no_infinity_to_within_its_rounding():
+    """Ends of descents, 5e-4 above the bound and within their rounding of it, were global and at infinity."""
+    rng = np.random.default_rng(9)
+    x = jnp.asarray(rng.normal(size=(12, 2)), jnp.float32)
+    y = jnp.sin(x[:, 0])
+
+    def loss(p):
+        q = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(jnp.float32), p)
+        return jnp.mean((jnp.tanh(x @ q["w"] + q["b"]) @ q["a"] - y) ** 2)
+
+    def init(key):
+        first, second = jax.random.split(key)
+        return {"w": jax.random.normal(first, (2, 3)), "b": jnp.zeros(3), "a": jax.random.normal(second, (3,))}
+
+    census = ls.explore(ls.from_loss(loss, init, lower_bound=0.0), 8, progress=False)
+    assert {str(label) for label in census.rows["label"]} <= {"undecided", "unconverged"}

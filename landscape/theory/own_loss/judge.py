@@ -37,6 +37,7 @@ NO_END = (
 )
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 NOWHERE = "beside this point, within a thousandth of the scale, the loss is not finite"
+COARSE = 1e-4  # of the loss at starts: float32 rounds by some 1e-6 of it, bfloat16 by 1e-3, within which all is level
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -52,7 +53,27 @@ def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Cl
     """
     # Far probes overflow where the loss does, and are asked whether they are finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _judge(problem, point, path)
+        claim = _judge(problem, point, path)
+        if claim.label in (Label.GLOBAL, Label.SPURIOUS, Label.AT_INFINITY):
+            return _too_coarse(problem, np.asarray(point.theta, np.float64), claim) or claim
+        return claim
+
+
+def _too_coarse(problem: UserLoss, theta: np.ndarray, claim: Claim) -> Claim | None:
+    """UNDECIDED where a loss rounds by so much that a level, or a bound that is reached, says nothing; else None."""
+    loss = view(problem)
+    value, error = loss.loss(theta / loss.scale)
+    if not error > COARSE * max(witness(problem).size, abs(value)):
+        return None
+    reason = f"the loss is known to within {error:.2g} only, too coarse to tell: in float64, or float32, it can be told"
+    return Claim(
+        Label.UNDECIDED,
+        reason=reason,
+        loss=claim.loss,
+        loss_error=claim.loss_error,
+        lower_bound=claim.lower_bound,
+        grad_norm=claim.grad_norm,
+    )
 
 
 def _judge(problem: UserLoss, point: Point, path: np.ndarray | None) -> Claim:

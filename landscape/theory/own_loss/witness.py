@@ -18,11 +18,19 @@ ROUNDS = 200
 
 
 class Witness(NamedTuple):
-    """The lowest loss seen, [p] in u, its value and error."""
+    """The lowest loss seen.
+
+    Attributes:
+        u: Where, [p] in u.
+        loss: The loss there.
+        error: Of it.
+        size: Median absolute value of the loss at the starts.
+    """
 
     u: Float[np.ndarray, " p"]
     loss: float
     error: float
+    size: float
 
 
 @lru_cache(maxsize=64)
@@ -36,6 +44,7 @@ def lowest(loss: Loss) -> Witness:
     here, values = loss.starts.copy(), loss.losses(loss.starts)
     good = np.isfinite(values)
     here, values = here[good], values[good]
+    size = float(np.median(np.abs(values)))
     slopes = loss.gradients(here)
     steps = 0.01 / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
     for _ in range(ROUNDS):
@@ -51,4 +60,4 @@ def lowest(loss: Loss) -> Witness:
         steps = np.where(better, np.minimum(fit, 16.0 * steps), 0.25 * steps)
         here[better], slopes[better], values[better] = trial[better], ahead[better], new[better]
     best = int(np.argmin(values))
-    return Witness(here[best], float(values[best]), float(loss.errors(here[best][None])[0]))
+    return Witness(here[best], float(values[best]), float(loss.errors(here[best][None])[0]), size)
