@@ -171,3 +171,18 @@ def test_a_loss_in_bfloat16_is_at_no_bound_and_at_no_infinity_to_within_its_roun
 
     census = ls.explore(ls.from_loss(loss, init, lower_bound=0.0), 8, progress=False)
     assert {str(label) for label in census.rows["label"]} <= {"undecided", "unconverged"}
+
+
+def test_a_level_in_float32_is_no_minimum_where_float64_shows_a_slope():
+    """1e-9 sin x is below the rounding of a loss of one in float32; a lower minimum lies at y = 3."""
+
+    def loss(p, dtype):
+        x, y = p.astype(dtype)
+        return 1.0 + y**2 + 1e-9 * jnp.sin(x) - 20.0 * jnp.exp(-((y - 3.0) ** 2))
+
+    best = 0.0078  # 2 y = 40 (3 - y) exp(-(y - 3)^2), to a thousandth
+    for dtype in (jnp.float32, jnp.float64):
+        own = problem(lambda p, dtype=dtype: loss(3.0 * p, dtype), 2)
+        claim = label_one(own, np.array([0.1, best / 3.0]))
+        assert claim.label in (Label.UNDECIDED, Label.UNCONVERGED)
+        assert claim.flavour is None

@@ -31,6 +31,7 @@ NOT_ATTAINED = (
     "a local minimum, but no lower loss was seen and no bound is reached: the best loss is only the best seen"
 )
 CURVATURE = "curvature"
+DEGENERATE = "loss in the null space"
 FAR_OUT = "the parameters are a million scales away, where the loss does not change any more"
 NO_END = (
     "a hundred scales out, in a valley that is not level all the way from nearby: what it comes to may be at infinity"
@@ -38,6 +39,7 @@ NO_END = (
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 NOWHERE = "beside this point, within a thousandth of the scale, the loss is not finite"
 COARSE = 1e-4  # of the loss at starts: float32 rounds by some 1e-6 of it, bfloat16 by 1e-3, within which all is level
+SINGLE = 1e-10  # of the loss at starts: what rounds by more has digits of float32, in which slopes of 1e-6 are level
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -65,7 +67,7 @@ def _too_coarse(problem: UserLoss, theta: np.ndarray, claim: Claim) -> Claim | N
     value, error = loss.loss(theta / loss.scale)
     if not error > COARSE * max(witness(problem).size, abs(value)):
         return None
-    reason = f"the loss is known to within {error:.2g} only, too coarse to tell: in float64, or float32, it can be told"
+    reason = f"rounding leaves the loss open by {error:.1e}: the weights are too large, or digits too few"
     return Claim(
         Label.UNDECIDED,
         reason=reason,
@@ -265,7 +267,7 @@ def _smooth(problem: UserLoss, loss: Loss, there: Rest, known: dict[str, Any]) -
     held = held._replace(least=held.least - found.left)
     if loss.bound is not None and held.least <= loss.bound and _near(there) and comes_to(loss, there.u, loss.bound):
         return _at_bound(problem, loss, there.u, known, there.loss - held.least)
-    claim = _minimum(problem, loss, held, found.flavour, "loss in the null space", known)
+    claim = _minimum(problem, loss, held, found.flavour, DEGENERATE, known)
     a_minimum = claim.label in (Label.GLOBAL, Label.SPURIOUS) or claim.flavour is not None
     if a_minimum and found.flavour != Flavour.STRICT_MINIMUM and not ends(loss, there):
         return Claim(Label.UNDECIDED, reason=NO_END, **known)
@@ -362,6 +364,11 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
             return Claim(Label.UNDECIDED, reason=reason, **known)
         by = f"{by}, convex"
         return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by=by, margin=known["loss_error"], **known)
+    sharp = flavour == Flavour.STRICT_MINIMUM and by != DEGENERATE  # by its curvature, or by slopes on all sides
+    rounding = loss.loss(held.u)[1]
+    if not sharp and rounding > SINGLE * max(best.size, abs(known["loss"])):
+        reason = f"level to within a rounding error of {rounding:.2g}, as of float32: in float64 it may fall"
+        return Claim(label=Label.UNDECIDED, reason=reason, **known)
     if lower:
         return Claim(
             label=Label.SPURIOUS,
