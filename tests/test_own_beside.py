@@ -170,7 +170,7 @@ def test_a_loss_in_bfloat16_is_at_no_bound_and_at_no_infinity_to_within_its_roun
         return {"w": jax.random.normal(first, (2, 3)), "b": jnp.zeros(3), "a": jax.random.normal(second, (3,))}
 
     census = ls.explore(ls.from_loss(loss, init, lower_bound=0.0), 8, progress=False)
-    assert {str(label) for label in census.rows["label"]} <= {"undecided", "unconverged"}
+    assert {str(label) for label in census.rows["label"]} <= {"undecided", "unconverged", "saddle"}
 
 
 def test_a_level_in_float32_is_no_minimum_where_float64_shows_a_slope():

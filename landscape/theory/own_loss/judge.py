@@ -38,8 +38,10 @@ NO_END = (
 )
 NARROW = "the loss bends here as at a kink, and its program has none: what is here is narrower than could be asked"
 NOWHERE = "beside this point, within a thousandth of the scale, the loss is not finite"
-COARSE = 1e-4  # of the loss at starts: float32 rounds by some 1e-6 of it, bfloat16 by 1e-3, within which all is level
-SINGLE = 1e-10  # of the loss at starts: what rounds by more has digits of float32, in which slopes of 1e-6 are level
+TOO_COARSE = "the loss has too few digits to tell a level or a bound that is reached: float32 or float64 has more"
+IN_SINGLE = "level to within the rounding of the loss, which has the digits of float32: in float64 it may fall"
+COARSE = 1e-4  # of the loss: what rounds by more, as in bfloat16, is level where float32 shows a fall
+SINGLE = 1e-10  # of the loss: what rounds by more has the digits of float32, in which slopes of 1e-6 are level
 BLURRED = 1e3  # a fall by a thousandth of what is left shows beside rounding
 
 
@@ -56,18 +58,11 @@ def judge(problem: UserLoss, point: Point, path: np.ndarray | None = None) -> Cl
     # Far probes overflow where the loss does, and are asked whether they are finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         claim = _judge(problem, point, path)
-        if claim.label in (Label.GLOBAL, Label.SPURIOUS, Label.AT_INFINITY):
-            return _too_coarse(problem, np.asarray(point.theta, np.float64), claim) or claim
-        return claim
+        said = claim.label in (Label.GLOBAL, Label.SPURIOUS, Label.AT_INFINITY)
+        return _undecided(claim, TOO_COARSE) if said and witness(problem).rounding > COARSE else claim
 
 
-def _too_coarse(problem: UserLoss, theta: np.ndarray, claim: Claim) -> Claim | None:
-    """UNDECIDED where a loss rounds by so much that a level, or a bound that is reached, says nothing; else None."""
-    loss = view(problem)
-    value, error = loss.loss(theta / loss.scale)
-    if not error > COARSE * max(witness(problem).size, abs(value)):
-        return None
-    reason = f"rounding leaves the loss open by {error:.1e}: the weights are too large, or digits too few"
+def _undecided(claim: Claim, reason: str) -> Claim:
     return Claim(
         Label.UNDECIDED,
         reason=reason,
@@ -365,10 +360,8 @@ def _minimum(problem: UserLoss, loss: Loss, held: _Held, flavour: Flavour, by: s
         by = f"{by}, convex"
         return Claim(Label.GLOBAL, evidence=Evidence.NUMERICAL, by=by, margin=known["loss_error"], **known)
     sharp = flavour == Flavour.STRICT_MINIMUM and by != DEGENERATE  # by its curvature, or by slopes on all sides
-    rounding = loss.loss(held.u)[1]
-    if not sharp and rounding > SINGLE * max(best.size, abs(known["loss"])):
-        reason = f"level to within a rounding error of {rounding:.2g}, as of float32: in float64 it may fall"
-        return Claim(label=Label.UNDECIDED, reason=reason, **known)
+    if not sharp and best.rounding > SINGLE:
+        return Claim(label=Label.UNDECIDED, reason=IN_SINGLE, **known)
     if lower:
         return Claim(
             label=Label.SPURIOUS,
