@@ -88,8 +88,6 @@ def start_points(
     starts, cpu = np.empty((len(indices), problem.p)), host()
     with float64(), nullcontext() if cpu is None else jax.default_device(cpu):
         for i in range(0, len(padded), size):  # one block is let go before the next one takes its memory
-            block = padded[i : i + size]
-            starts[i : i + size] = np.asarray(_draw(problem, keys_of(_key(seed), block), init, init_scale))[
-                : len(indices) - i
-            ]
+            keys = _keys_of(_key(seed), padded[i : i + size])
+            starts[i : i + size] = np.asarray(_draw(problem, keys, init, init_scale))[: len(indices) - i]
     return starts
